@@ -1,0 +1,1 @@
+"""Destinations, sessions and what a reply means for a recipient."""

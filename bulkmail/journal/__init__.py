@@ -1,0 +1,1 @@
+"""What has been promised to disk: the plan, intents, outcomes, deferrals, suppressions."""

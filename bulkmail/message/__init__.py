@@ -1,0 +1,1 @@
+"""From a template and a row to the bytes of one message."""
