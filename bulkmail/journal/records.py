@@ -1,0 +1,185 @@
+"""The values that pass between the journal and everybody else.
+
+Recipients are dense ids from 1, in the order of the plan; what happens to them is said of *ranges* of ids,
+first and last inclusive, because thousands of neighbours share one transaction and one fate. Times are UTC
+epoch seconds. Nothing here touches the disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+Ranges = tuple[tuple[int, int], ...]  # (first, last), both inclusive
+
+# The states, as users read them (INTERFACE.md). A recipient is in exactly one.
+LEFT_OUT = ("invalid", "duplicate", "filtered", "excluded", "suppressed", "skipped")
+SETTLED = ("delivered", "bounced", "expired", "cancelled")
+OPEN = ("pending", "deferred", "in_doubt")
+STATES = (*LEFT_OUT, *SETTLED, *OPEN)
+
+
+# --- the plan -----------------------------------------------------------------------------------------
+
+
+class Planned(NamedTuple):  # a tuple, not a dataclass: ten million of them go straight into executemany
+    """One recipient to be written: the address, and its row as the text of a JSON object."""
+
+    address: str
+    fields: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """One row of a list that will not be mailed. `state` is one of LEFT_OUT; `row` counts from 1."""
+
+    state: str
+    file: str
+    row: int
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Neighbouring recipients of one domain. `shared`: all of them may have the same bytes."""
+
+    id: int
+    domain: str
+    first: int
+    last: int
+    shared: bool
+    seeds: bool
+
+    @property
+    def size(self) -> int:
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One recipient, loaded for delivery. `since` is the time of the first attempt, None before it."""
+
+    id: int
+    address: str
+    fields: dict[str, str]
+    attempts: int
+    since: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Deferred recipients whose time has come: of one interval, with as many attempts behind them."""
+
+    domain: str
+    ids: Ranges
+    shared: bool
+    attempts: int
+
+
+# --- what happened ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One range of recipients with the same fate in one attempt.
+
+    `state` is where they go:
+    - delivered, bounced, expired, cancelled, suppressed: for good.
+    - deferred: tried again at `due`, which is required. The attempt is counted.
+    - in_doubt: held for the operator's word; with `due` set (`on_doubt: resend`) the attempt is listed as
+      in doubt and the recipients are deferred until then.
+    - pending: handed back untried. No attempt is counted; who was pending stays so, and who was deferred
+      stays deferred, due at `due` or else at once.
+    """
+
+    first: int
+    last: int
+    state: str
+    at: float
+    code: int | None = None
+    enhanced: str | None = None
+    reply: str = ""  # for people: escaped, one line
+    stage: str = ""
+    host: str = ""
+    address: str = ""
+    source: str = ""
+    tls: str = ""
+    due: float | None = None
+    attempted: bool = True  # False: decided together with others, never on the wire itself
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A transaction about to be ended: until it is closed, a crash puts these recipients in doubt."""
+
+    key: int  # unique among the open ones, chosen by the caller
+    ids: Ranges
+    host: str
+    address: str
+    at: float
+
+
+# --- what is asked ------------------------------------------------------------------------------------
+
+
+class Exported(NamedTuple):
+    """A recipient in some state, with the last reply about it ("" before the first)."""
+
+    address: str
+    fields: dict[str, str]
+    reply: str
+
+
+class Failure(NamedTuple):
+    """How many recipients are in `state` for one and the same reason."""
+
+    state: str
+    code: int | None
+    enhanced: str | None
+    reply: str
+    count: int
+    sample: str
+
+
+class Undelivered(NamedTuple):
+    """One recipient who bounced or expired, for the report to the sender."""
+
+    address: str
+    state: str
+    code: int | None
+    enhanced: str | None
+    reply: str
+    host: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One thing that happened to one recipient. `shared_with` counts the others of the same row."""
+
+    at: float
+    state: str
+    code: int | None
+    enhanced: str | None
+    reply: str
+    stage: str
+    host: str
+    address: str
+    source: str
+    tls: str
+    due: float | None
+    attempted: bool
+    shared_with: int
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Everything known of one recipient; `due` where it is deferred, `in_flight` while an intent is open."""
+
+    id: int
+    address: str
+    state: str
+    attempts: tuple[AttemptRow, ...]
+    due: float | None
+    in_flight: bool
