@@ -1,0 +1,40 @@
+"""IP addresses as text: which of them the public internet can mean, and in which order to try them."""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+from collections.abc import Iterable
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def is_public(text: str) -> bool:
+    """Can a mail exchanger that anybody may use have this address? Raises ValueError if it is none.
+
+    Not loopback, private, link-local, documentation, multicast or unassigned (RFC 6890), also not when
+    wrapped into IPv6.
+    """
+    address: IPAddress = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address.sixtofour or address
+    return address.is_global and not address.is_multicast
+
+
+def is_local_name(host: str) -> bool:
+    """`localhost` and what is below it never leave the machine (RFC 6761 section 6.3)."""
+    return host == "localhost" or host.endswith((".localhost", ".localdomain"))
+
+
+def canonical_address(text: str) -> str:
+    """The one way to write this address (RFC 5952). Raises ValueError if it is none."""
+    return str(ipaddress.ip_address(text))
+
+
+def interleave(addresses: Iterable[str]) -> list[str]:
+    """IPv6 and IPv4 in turn, IPv6 first, so that a black hole in one family costs one attempt (RFC 8305)."""
+    addresses = list(addresses)
+    six = [address for address in addresses if ":" in address]
+    four = [address for address in addresses if ":" not in address]
+    pairs = itertools.zip_longest(six, four)
+    return [address for pair in pairs for address in pair if address is not None]

@@ -1,0 +1,163 @@
+"""MX, A and AAAA from configurable name servers, with one query in flight per name and a bounded memory.
+
+How it thinks: an answer is a value, also when it is "no" or "nobody answered" (FAILED), so nothing here
+raises for the network's sake. Whoever asks first does the asking in its own task; others who want the same
+name wait for it. If the first is cancelled, one of those who wait takes over: no nursery and no task needed.
+
+Several servers are not asked at once: the one that answered last is asked first, the next one when it fails.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dns.exception
+import dns.name
+import dns.rdatatype
+import tenacity
+import trio
+
+from bulkmail.dns.cache import Cache
+from bulkmail.dns.exchange import NoReply, ask
+from bulkmail.dns.response import AAAA, LONGEST_CHAIN, LONGEST_S, MX, A, Reading, Status
+
+__all__ = ["Answer", "Resolver", "Status", "system_nameservers"]
+
+# A failure is remembered just long enough that a burst for one name costs one round of questions.
+FAILURE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is known of one name and type until `expires` (on the resolver's clock).
+
+    `records`: for MX pairs (preference, host), sorted, the host lower-case without final dot and "" for the
+    root (null MX); for A and AAAA the addresses as text. FOUND with no records: there are some, all unusable.
+    `reason` says for people why it FAILED.
+    """
+
+    status: Status
+    records: tuple[object, ...]
+    expires: float
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A question under way. Landed without answer: whoever asked was cancelled."""
+
+    landed: trio.Event = field(default_factory=trio.Event)
+    answer: Answer | None = None
+
+
+class Resolver:
+    """Stub resolver over the recursive (or authoritative) servers given as (address, port).
+
+    `timeout` is in seconds, for each try; `tries` counts all tries for one question over all servers.
+    Answers that are in the cache are returned without a checkpoint.
+    """
+
+    def __init__(
+        self,
+        nameservers: Sequence[tuple[str, int]],
+        *,
+        timeout: float = 5.0,
+        tries: int = 3,
+        cache_size: int = 50_000,
+        now: Callable[[], float] = trio.current_time,
+    ) -> None:
+        if not nameservers:
+            raise ValueError("a resolver needs at least one name server")
+        self._servers = tuple(nameservers)
+        self._timeout_s = timeout
+        self._now = now
+        self._cache: Cache[tuple[str, int], Answer] = Cache(cache_size, now)
+        self._flights: dict[tuple[str, int], _Flight] = {}
+        self._first = 0  # index of the server that answered last
+        self._trying = tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(tries),
+            retry=tenacity.retry_if_exception_type(NoReply),
+            sleep=trio.sleep,
+            reraise=True,
+        )
+        self.queries = 0  # questions put to servers so far, tries not counted
+
+    async def mx(self, domain: str) -> Answer:
+        return await self._answer(domain, MX)
+
+    async def a(self, host: str) -> Answer:
+        return await self._answer(host, A)
+
+    async def aaaa(self, host: str) -> Answer:
+        return await self._answer(host, AAAA)
+
+    async def aclose(self) -> None:
+        """Forget everything. No socket outlives the question it was opened for."""
+        self._cache.clear()
+        await trio.lowlevel.checkpoint()
+
+    async def _answer(self, name: str, rdtype: dns.rdatatype.RdataType) -> Answer:
+        key = (name.lower().removesuffix("."), int(rdtype))
+        while True:
+            if (known := self._cache.get(key)) is not None:
+                return known
+            if (flight := self._flights.get(key)) is None:
+                break
+            await flight.landed.wait()
+            # Given over directly, because an answer with TTL 0 is never in the cache.
+            if flight.answer is not None:
+                return flight.answer
+        flight = self._flights[key] = _Flight()
+        try:
+            flight.answer = await self._look_up(key[0], rdtype)
+            self._cache.put(key, flight.answer)
+            return flight.answer
+        finally:
+            del self._flights[key]
+            flight.landed.set()
+
+    async def _look_up(self, name: str, rdtype: dns.rdatatype.RdataType) -> Answer:
+        self.queries += 1
+        try:
+            qname = dns.name.from_text(name, idna_codec=dns.name.IDNA_2008)
+        except (dns.exception.DNSException, UnicodeError) as error:
+            # A label over 63 or a name over 255 octets cannot exist (RFC 1035 section 2.3.4).
+            return Answer(Status.NXDOMAIN, (), math.inf, f"not a domain name: {error}")
+        ttl_s = LONGEST_S
+        for _ in range(LONGEST_CHAIN):
+            try:
+                reading = await self._ask(qname, rdtype)
+            except NoReply as failure:
+                return Answer(Status.FAILED, (), self._now() + FAILURE_S, str(failure))
+            ttl_s = min(ttl_s, reading.ttl_s)
+            if reading.follow is None:
+                return Answer(reading.status, reading.records, self._now() + ttl_s, reading.reason)
+            qname = reading.follow
+        return Answer(Status.FAILED, (), self._now() + FAILURE_S, "a CNAME chain without end")
+
+    async def _ask(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> Reading:
+        """Ask the servers in turn until one answers. Raises the last one's NoReply."""
+        turn = self._first
+
+        async def next_server() -> Reading:
+            nonlocal turn
+            server, turn = turn % len(self._servers), turn + 1
+            reading = await ask(self._servers[server], name, rdtype, timeout_s=self._timeout_s)
+            self._first = server
+            return reading
+
+        return await self._trying(next_server)
+
+
+def system_nameservers(path: str | Path = "/etc/resolv.conf") -> tuple[tuple[str, int], ...]:
+    """The name servers of this machine, as in resolv.conf(5): without any, the one on this machine."""
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    words = (line.split() for line in text.splitlines())
+    found = tuple((word[1], 53) for word in words if len(word) > 1 and word[0] == "nameserver")
+    return found or (("127.0.0.1", 53),)
