@@ -1,0 +1,104 @@
+"""How hosts are to be spoken to: port, name, time limits, TLS posture, credentials. Values only.
+
+One `Approach` serves a whole campaign. The two TLS contexts are built once, because building one loads the
+certificate authorities (milliseconds), and because a context that verifies and one that does not are better
+kept apart than switched to and fro.
+"""
+
+from __future__ import annotations
+
+import enum
+import ssl
+from dataclasses import dataclass, field
+
+
+class TlsPolicy(enum.Enum):
+    """What must be true of the connection before a recipient's name is told to it."""
+
+    NONE = "none"  # clear text; STARTTLS is not even asked for
+    OPPORTUNISTIC = "opportunistic"  # encrypted where it can be had, clear text otherwise (RFC 7435)
+    REQUIRED = "required"  # encrypted, the certificate is not checked
+    VERIFIED = "verified"  # encrypted, the certificate is valid for the host's name
+
+
+@dataclass(frozen=True, slots=True)
+class TlsInfo:
+    """The TLS session that a connection has."""
+
+    version: str  # "TLSv1.3"
+    cipher: str  # "TLS_AES_256_GCM_SHA384"
+    verified: bool  # the certificate chain and the name were checked and hold
+    note: str = ""  # why it is not verified
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """Seconds. Each is for one reply, whole, however its bytes arrive (RFC 5321 section 4.5.3.2)."""
+
+    connect: float = 30.0  # one address; far below TCP's own two minutes, there are other addresses
+    tls: float = 60.0  # the whole handshake
+    greeting: float = 300.0
+    ehlo: float = 300.0
+    mail: float = 300.0
+    rcpt: float = 300.0
+    data: float = 120.0
+    block: float = 180.0  # for the kernel to take 64 kB from us
+    end_of_data: float = 600.0  # shorter means duplicates: the peer may have accepted already
+    quit: float = 5.0  # nothing hangs on the answer
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who we are to a relay. The password is never shown."""
+
+    user: str
+    password: str = field(repr=False)
+    mechanism: str | None = None  # a SASL mechanism to insist on; XOAUTH2 is used only when named here
+
+
+def make_contexts(cafile: str | None = None) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """(verifying, lax). `cafile`: PEM authorities to trust besides the system's.
+
+    Raises OSError or ssl.SSLError when `cafile` cannot be used.
+    """
+    verifying = ssl.create_default_context()
+    if cafile is not None:
+        verifying.load_verify_locations(cafile)
+    lax = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    lax.check_hostname = False
+    lax.verify_mode = ssl.CERT_NONE
+    # The alternative to a weak key here is clear text, never a stronger key (RFC 7435 section 3).
+    lax.set_ciphers("DEFAULT:@SECLEVEL=0")
+    return verifying, lax
+
+
+def _verifying() -> ssl.SSLContext:
+    return make_contexts()[0]
+
+
+def _lax() -> ssl.SSLContext:
+    return make_contexts()[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Approach:
+    """How every host of a campaign is spoken to."""
+
+    port: int
+    ehlo: str  # the name we give, fully qualified, or an address literal (RFC 5321 section 4.1.4)
+    tls: TlsPolicy
+    implicit_tls: bool = False  # TLS from the first octet (RFC 8314)
+    credentials: Credentials | None = None
+    insecure_auth: bool = False  # the user allows credentials to leave without a verified certificate
+    time_limits: TimeLimits = TimeLimits()
+    verifying: ssl.SSLContext = field(default_factory=_verifying, repr=False)
+    lax: ssl.SSLContext = field(default_factory=_lax, repr=False)
+
+    @property
+    def posture(self) -> TlsPolicy:
+        """The policy that really holds: credentials raise it to VERIFIED unless the user said otherwise."""
+        if self.credentials is not None and not self.insecure_auth:
+            return TlsPolicy.VERIFIED
+        if self.implicit_tls and self.tls in (TlsPolicy.NONE, TlsPolicy.OPPORTUNISTIC):
+            return TlsPolicy.REQUIRED  # there is no clear text to fall back to
+        return self.tls

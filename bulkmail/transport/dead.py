@@ -1,0 +1,73 @@
+"""Addresses that did not answer, remembered for a while: probed, not hammered (T1).
+
+An address that refused or timed out is left alone for `first` seconds, after a further failure for twice as
+long, up to `longest`. When that time is over exactly one caller may try it (`may_try` claims the probe for
+`probe` seconds, whatever becomes of the caller); everybody else goes on treating it as dead until the probe
+says otherwise. The memory is bounded: when it is full the oldest mark is forgotten, which costs at worst one
+connection attempt.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class _Mark:
+    until: float
+    failures: int
+
+
+class DeadAddresses:
+    """Times are seconds on the caller's monotonic clock. Every method is O(1)."""
+
+    def __init__(
+        self, *, first: float = 30.0, longest: float = 600.0, probe: float = 30.0, size: int = 10_000
+    ) -> None:
+        self._first = first
+        self._longest = longest
+        self._probe = probe
+        self._size = size
+        self._marks: OrderedDict[tuple[str, int], _Mark] = OrderedDict()
+
+    def mark(self, address: str, port: int, now: float) -> None:
+        """It did not answer just now."""
+        key = (address, port)
+        mark = self._marks.pop(key, None)
+        # Someone else's failure in the same breath is the same failure: sessions that dial together must
+        # not multiply the penalty.
+        if mark is None or now - mark.until > 4 * self._longest:
+            failures = 1
+        elif now < mark.until and mark.failures and mark.until - now > self._penalty(mark.failures) - 1.0:
+            failures = mark.failures
+        else:
+            failures = mark.failures + 1
+        self._marks[key] = _Mark(now + self._penalty(failures), failures)
+        if len(self._marks) > self._size:
+            self._marks.popitem(last=False)
+
+    def is_dead(self, address: str, port: int, now: float) -> bool:
+        """True while it is to be left alone. Changes nothing."""
+        mark = self._marks.get((address, port))
+        return mark is not None and now < mark.until
+
+    def may_try(self, address: str, port: int, now: float) -> bool:
+        """True if the caller may connect. Where that is a probe, it is the caller's alone."""
+        mark = self._marks.get((address, port))
+        if mark is None:
+            return True
+        if now < mark.until:
+            return False
+        mark.until = now + self._probe
+        return True
+
+    def forgive(self, address: str, port: int) -> None:
+        """It answered."""
+        self._marks.pop((address, port), None)
+
+    def __len__(self) -> int:
+        return len(self._marks)
+
+    def _penalty(self, failures: int) -> float:
+        return min(self._first * 2.0 ** min(failures - 1, 30), self._longest)

@@ -1,0 +1,30 @@
+"""From a route to an open connection: every host by preference, every address, until one of them is ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bulkmail.smtp.reply import Reply
+from bulkmail.transport.dead import DeadAddresses
+from bulkmail.transport.stage import Stage
+
+__all__ = ["Attempt", "DeadAddresses", "Unreachable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One address that could not be used, and why."""
+
+    host: str
+    address: str  # "" where none was tried
+    stage: Stage
+    reply: Reply | None  # what the host said, where it said something
+    error: str  # for people; "" where the reply says it
+
+
+class Unreachable(Exception):
+    """Every host of a route was tried and none could be used."""
+
+    def __init__(self, attempts: tuple[Attempt, ...]) -> None:
+        self.attempts = attempts
+        super().__init__("; ".join(f"{attempt.host}: {attempt.error}" for attempt in attempts))
