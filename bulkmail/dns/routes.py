@@ -125,7 +125,7 @@ class Routes:
         return await self._resolve(domain, before_us, implicit=answer.status is Status.NODATA)
 
     async def relay(self, host: str) -> Route | NoRoute:
-        """The way to a relay that the user named: its A and AAAA, or the address it is. Nothing is refused."""
+        """The way to a relay that the user named: its A and AAAA, or the address it is; nothing refused."""
         await trio.lowlevel.checkpoint()
         name = host.lower().removeprefix("[").removesuffix("]").removesuffix(".")
         try:
