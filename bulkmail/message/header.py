@@ -1,0 +1,128 @@
+"""Header fields as bytes: what stands after the colon, encoded so that every reader gets back what was meant.
+
+Each function gives whole fields, CRLF included, folded at 78 where a space allows it and never above 998
+octets. Whatever is not printable ASCII, or would be read as an encoded word, becomes encoded words (RFC
+2047): a stranger's value cannot end a field, begin another, or add an address. Callers refuse CR, LF and
+NUL first, because those say that the row is broken; here they could do no harm.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+
+FORBIDDEN = re.compile(r"[\r\n\0]")  # FAULTS.md I1
+LINE = 78  # RFC 5322 section 2.1.1: SHOULD
+LONGEST = 998  # and MUST
+WORD = 75  # an encoded word, delimiters included (RFC 2047 section 2)
+
+# RFC 5322 section 3.6.8: ftext, printable ASCII without the colon
+_NAME = re.compile(r"[!-9;-~]+")
+_PRINTABLE = re.compile(r"[ -~]*")
+_SPACES = re.compile(r"[ \t]+")
+# RFC 5322 section 3.2.3: atoms with single spaces between them; a dot would need quotes
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+# RFC 2047 section 5 (3): what stands for itself in a Q word within a phrase, the strictest place
+_Q_SAFE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/"
+_Q = [chr(octet) if octet in _Q_SAFE else "_" if octet == 0x20 else f"={octet:02X}" for octet in range(256)]
+
+# Fields that bulkmail writes itself, or that only servers write. RFC 5322 section 3.6, RFC 2045 section 3.
+RESERVED = frozenset(
+    {"from", "sender", "to", "cc", "bcc", "reply-to", "subject", "date", "message-id", "mime-version"}
+    | {"received", "return-path", "delivered-to", "dkim-signature", "authentication-results"}
+)
+RESERVED_PREFIXES = ("content-", "resent-", "arc-")
+
+
+def refuse_name(name: str) -> str | None:
+    """Why a sender may not set a field of this name, or None."""
+    if not _NAME.fullmatch(name) or len(name) > 64:
+        return "not a header field name (RFC 5322: printable ASCII without spaces and colons)"
+    lower = name.lower()
+    if lower in RESERVED or lower.startswith(RESERVED_PREFIXES):
+        return "bulkmail or the mail servers write this field themselves"
+    return None
+
+
+def unstructured(name: str, value: str) -> bytes:
+    """`name: value` for text that has no grammar of its own (Subject, and a sender's own fields)."""
+    if _PRINTABLE.fullmatch(value) and "=?" not in value:
+        line = f"{name}: {value}\r\n"
+        if len(line) <= LINE + 2:
+            return line.encode("ascii")
+        folded = _fold(line)
+        if folded is not None:
+            return folded
+    return _words_field(name, value, b"")
+
+
+def address(name: str, display: str, wire: bytes) -> bytes:
+    """`name: display <wire>`, or the bare address where `display` is empty. `wire` comes from a Mailbox."""
+    display = _SPACES.sub(" ", display).strip(" ")
+    if not display:
+        return b"%s: %s\r\n" % (name.encode("ascii"), wire)
+    if "=?" in display or len(display) > 60 or not _PRINTABLE.fullmatch(display):
+        return _words_field(name, display, b" <%s>" % wire)
+    if not _ATOMS.fullmatch(display):
+        display = '"' + display.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    head = f"{name}: {display}".encode("ascii")
+    gap = b" <" if len(head) + len(wire) + 3 <= LINE else b"\r\n <"
+    return head + gap + wire + b">\r\n"
+
+
+def encoded_words(text: str, first: int = WORD) -> list[str]:
+    """`text` as encoded words (RFC 2047), the first at most `first` octets long, no character cut in two.
+
+    Joined by white space they are read as `text`. Q or B, whichever is shorter.
+    """
+    data = text.encode("utf-8")
+    quoted = 2 * len(data.translate(None, _Q_SAFE + b" ")) <= len(data) // 3
+    head, room = ("=?utf-8?q?", 63) if quoted else ("=?utf-8?b?", 45)  # 45 octets are 60 in base64
+    budget = max(12, (first - 12) if quoted else (first - 12) // 4 * 3)
+    words: list[str] = []
+    chunk: list[bytes] = []
+    used = 0
+    budget = min(budget, room)
+    for character in text:
+        octets = character.encode("utf-8")
+        cost = sum(len(_Q[octet]) for octet in octets) if quoted else len(octets)
+        if used + cost > budget:
+            words.append(_word(head, b"".join(chunk)))
+            chunk, used, budget = [], 0, room
+        chunk.append(octets)
+        used += cost
+    words.append(_word(head, b"".join(chunk)))
+    return words
+
+
+def _word(head: str, data: bytes) -> str:
+    if head.endswith("?q?"):
+        return head + "".join([_Q[octet] for octet in data]) + "?="
+    return head + binascii.b2a_base64(data, newline=False).decode("ascii") + "?="
+
+
+def _words_field(name: str, value: str, tail: bytes) -> bytes:
+    words = encoded_words(value, 76 - len(name) - 2)
+    lines = f"{name}: " + "\r\n ".join(words)
+    last = len(words[-1]) + (1 if len(words) > 1 else len(name) + 2)
+    if tail and last + len(tail) > LINE:
+        tail = b"\r\n" + tail
+    return lines.encode("ascii") + tail + b"\r\n"
+
+
+def _fold(line: str) -> bytes | None:
+    """A long ASCII field on several lines, cut before spaces; None where a word is longer than a line."""
+    name, _, value = line[:-2].partition(" ")
+    lines: list[str] = []
+    current = name
+    for word in re.findall(r" +[^ ]*", " " + value):
+        # A line of spaces only would end the header for some readers, hence the strip.
+        if len(current) + len(word) > LINE and current != name and word.strip(" "):
+            lines.append(current)
+            current = word
+        else:
+            current += word
+    lines.append(current)
+    if any(len(part) > LONGEST for part in lines):
+        return None
+    return ("\r\n".join(lines) + "\r\n").encode("ascii")

@@ -1,0 +1,186 @@
+"""One Jinja source, compiled once: which row fields it reads, and what it gives for one row.
+
+Templates are the sender's own, but their values are strangers': the sandbox keeps expressions from reaching
+into Python, HTML escapes what it is given, and a name that nobody defined is an error instead of a hole in
+a sentence. Rendering is a pure function (no clock, no chance), because a resumed campaign must send the
+same bytes. Where a template is nothing but fields and total filters, whether a row can be rendered is known
+without rendering it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import NoReturn
+
+import jinja2
+from jinja2 import meta, nodes, sandbox
+
+from bulkmail.errors import BulkmailError, ConfigError, Problem
+
+# Filters that give text for every text: a template of these alone cannot fail for a row that has its fields.
+TOTAL_FILTERS = frozenset({"default", "d", "upper", "lower", "title", "capitalize", "e", "escape"})
+DEFAULTING = frozenset({"default", "d"})
+
+
+class TemplateProblem(ConfigError):
+    """A template cannot be compiled, or not be rendered for anybody. Carries file and line."""
+
+
+class Reason(str):
+    """Why a row cannot be rendered, as text for people.
+
+    `missing` is True for FAULTS.md's I8 (a field is missing, or an expression fails: `on_missing` decides),
+    False for I1 (a value that no header may hold: the row is invalid whatever the policy).
+    """
+
+    __slots__ = ("missing",)
+    missing: bool
+
+    def __new__(cls, text: str, *, missing: bool) -> Reason:
+        self = super().__new__(cls, text)
+        self.missing = missing
+        return self
+
+
+class Unrenderable(BulkmailError):
+    """This row has no message; `reason` says why."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def _finalize(value: object) -> object:
+    # Jinja would print "None", or an object's memory address, which differs from run to run.
+    if value is None:
+        return ""
+    if callable(value) and not isinstance(value, jinja2.Undefined):
+        raise jinja2.TemplateRuntimeError("a function is not a value: it needs (…) behind it")
+    return value
+
+
+def _default(value: object, default_value: object = "", boolean: bool = False) -> object:
+    """Jinja's `default`, but an empty cell of a list counts as missing: nobody wants to read "Dear ,"."""
+    if isinstance(value, jinja2.Undefined) or value == "" or (boolean and not value):
+        return default_value
+    return value
+
+
+class Environments:
+    """The two environments of one campaign: plain text, and HTML with escaping."""
+
+    def __init__(self, on_missing: str) -> None:
+        self.lenient = on_missing == "empty"
+        self.text = self._environment(html=False)
+        self.html = self._environment(html=True)
+
+    def _environment(self, *, html: bool) -> jinja2.Environment:
+        environment = sandbox.ImmutableSandboxedEnvironment(
+            autoescape=html,
+            undefined=jinja2.Undefined if self.lenient else jinja2.StrictUndefined,
+            keep_trailing_newline=True,
+            finalize=_finalize,
+        )
+        del environment.filters["random"], environment.filters["pprint"], environment.globals["lipsum"]
+        environment.filters["default"] = environment.filters["d"] = _default
+        return environment
+
+    def compile(self, source: str, *, file: str, where: str = "", html: bool = False) -> Template:
+        """Raise TemplateProblem, with the line, where `source` is not a template."""
+        environment = self.html if html else self.text
+        return Template(environment, source, file=file, where=where, lenient=self.lenient)
+
+
+class Template:
+    """A compiled source. `names`: what it reads from outside; `required`: what it cannot do without."""
+
+    __slots__ = ("_compiled", "_lenient", "file", "names", "plain", "required", "where")
+
+    def __init__(
+        self, environment: jinja2.Environment, source: str, *, file: str, where: str, lenient: bool
+    ) -> None:
+        self.file, self.where, self._lenient = file, where, lenient
+        try:
+            tree = environment.parse(source)
+            self.names: frozenset[str] = (
+                frozenset(meta.find_undeclared_variables(tree)) - environment.globals.keys()
+            )
+            if any(True for _ in meta.find_referenced_templates(tree)):
+                self._refuse(0, "include, import and extends are not built: put the text into this file")
+            self.plain = _is_plain(tree)
+            self.required = _required(tree) if self.plain else frozenset()
+            self._compiled = environment.from_string(tree)
+        except jinja2.TemplateSyntaxError as error:
+            self._refuse(error.lineno, error.message or "not a template")
+
+    def _refuse(self, line: int, text: str) -> NoReturn:
+        raise TemplateProblem(Problem(self.file, line, 0, self.where, text))
+
+    def render(self, values: Mapping[str, object]) -> str:
+        """Raise Unrenderable where an expression fails for these values, whatever it does with them."""
+        try:
+            return self._compiled.render(values)
+        except Exception as error:
+            raise Unrenderable(self._explain(error)) from error
+
+    def lacks(self, names: frozenset[str] | set[str]) -> Reason | None:
+        """The quick answer of a plain template: a value that it cannot do without has no name here."""
+        if self._lenient or self.required <= names:
+            return None
+        absent = ", ".join(f"'{name}'" for name in sorted(self.required - names))
+        return Reason(f"{self.where or self.file}: {absent} is missing", missing=True)
+
+    def _explain(self, error: Exception) -> Reason:
+        place = self.where or self.file
+        line = _template_line(error.__traceback__)
+        if line and not self.where:
+            place += f":{line}"
+        text = str(error).replace(" is undefined", " is missing") or type(error).__name__
+        return Reason(f"{place}: {text}", missing=True)
+
+
+def _template_line(traceback: TracebackType | None) -> int:
+    """The template's own line in a traceback that jinja has rewritten; 0 where none is."""
+    line = 0
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename in ("<template>", "<unknown>"):
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return line
+
+
+def _is_plain(tree: nodes.Template) -> bool:
+    return all(
+        isinstance(node, nodes.Output) and all(_is_total(child) for child in node.nodes) for node in tree.body
+    )
+
+
+def _is_total(node: nodes.Node | None) -> bool:
+    """Whether an expression gives text for every text that its names may hold."""
+    if isinstance(node, (nodes.TemplateData, nodes.Const, nodes.Name)):
+        return True
+    return (
+        isinstance(node, nodes.Filter)
+        and node.name in TOTAL_FILTERS
+        and not node.kwargs
+        and node.dyn_args is node.dyn_kwargs is None
+        and len(node.args) <= (node.name in DEFAULTING)
+        and all(isinstance(argument, nodes.Const) for argument in node.args)
+        and _is_total(node.node)
+    )
+
+
+def _required(tree: nodes.Template) -> frozenset[str]:
+    """The names without which a plain template fails: all but those with a `default` directly behind."""
+    names: set[str] = set()
+    for output in tree.body:
+        for expression in output.iter_child_nodes():
+            node: nodes.Node | None = expression
+            defaulted = False
+            while isinstance(node, nodes.Filter):
+                defaulted = node.name in DEFAULTING
+                node = node.node
+            if isinstance(node, nodes.Name) and not defaulted:
+                names.add(node.name)
+    return frozenset(names)
