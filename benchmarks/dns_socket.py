@@ -1,8 +1,8 @@
-"""Does one shared UDP socket per name server pay? `python benchmarks/dns_socket.py [--queries N] [--callers N]`
+"""Does a shared UDP socket per name server pay? `python benchmarks/dns_socket.py [--queries N]`
 
 The same questions (one MX each, never in the cache) are asked in two ways: as bulkmail does it, with a socket
 of its own for each, and over one socket with a task that reads for all. The server is another process that
-copies the question and appends fixed records, so that it is not the bottleneck: its share of a core is printed.
+copies the question and appends fixed records, so as not to be the bottleneck; its share of a core is printed.
 
 (Not called dns.py: beside it, no benchmark could import dnspython.)
 """
