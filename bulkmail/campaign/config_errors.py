@@ -1,0 +1,105 @@
+"""From pydantic's errors to what a user reads: which file, line and column, which key, what to do.
+
+Pure: an error and the tree of the file go in, a Problem comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from bulkmail.campaign.config_model import NOT_BUILT, Campaign, SqlSource
+from bulkmail.campaign.config_values import VIA_CHOICES
+from bulkmail.campaign.yaml_marks import Node
+from bulkmail.errors import Problem
+
+Path = tuple[str | int, ...]
+
+MISSING = {
+    "campaign": "is missing: write a name, which is the identity of this mailing",
+    "from": 'is missing: write who it is from, as "Acme News <news@acme.example>"',
+    "recipients": "is missing: write the path of a list, as people.csv",
+    "recipients.source": "is missing: write the path of a list, as people.csv",
+    "content": "is missing: write the path of a template, as hello.md",
+    "content.template": "is missing: write the path of a template, as hello.md",
+    "delivery.via": f"is missing, and has no default: write {VIA_CHOICES}",
+}
+WANTED = {
+    "model_type": "a mapping is wanted here (key: value)",
+    "model_attributes_type": "a mapping is wanted here (key: value)",
+    "dict_type": "a mapping is wanted here (key: value)",
+    "tuple_type": "a list is wanted here: [one, another]",
+    "list_type": "a list is wanted here: [one, another]",
+}
+# Steps of pydantic's `loc` that are not keys of the file: the form of a union, or "the key, not its value".
+_FORMS = ("<file>", "<sql>")
+_KEY = "[key]"
+
+
+def problem_of(error: ErrorDetails, tree: Node) -> Problem:
+    """The problem that `error` is, at the place in the file where it stands."""
+    path: Path = tuple(step for step in error["loc"] if step not in _FORMS and step != _KEY)
+    where = dotted(path)
+    node, exact = tree.find(path)
+    kind = error["type"]
+    if kind == "missing":
+        return node.key.problem(where, MISSING.get(where, "is missing"))
+    if kind == "extra_forbidden":
+        return node.key.problem(where, unknown_key(path))
+    mark = node.key if not exact or _KEY in error["loc"] else node.mark
+    if kind == "value_error":
+        text = str(error["ctx"]["error"])
+    else:
+        text = WANTED.get(kind, error["msg"])
+    if exact and node.value is None and node.cut:
+        text += "; what follows a # is a comment: put it in quotes if it is meant as text"
+    return mark.problem(where, text)
+
+
+def unknown_key(path: Path) -> str:
+    """What to say of a key that no section knows: a near miss here, or the right word in the wrong place."""
+    name, section = str(path[-1]), path[:-1]
+    keys = [str(known[-1]) for known in known_keys() if known[:-1] == section]
+    close = get_close_matches(name.lower(), keys, 1)
+    if close:
+        return f"unknown key; did you mean {close[0]}?"
+    elsewhere = [dotted(known) for known in known_keys() if known[-1] == name]
+    if elsewhere:
+        return f"unknown key here; did you mean {' or '.join(elsewhere)}?"
+    return f"unknown key; known here: {', '.join(sorted(keys))}" if keys else "unknown key"
+
+
+def known_keys() -> list[Path]:
+    """The path of every key of INTERFACE.md, built or not."""
+    return [*_keys(Campaign, ()), *NOT_BUILT]
+
+
+def sections(model: type[BaseModel], path: Path = ()) -> Iterator[tuple[Path, type[BaseModel]]]:
+    """Every section beneath `model`, itself included, with its path."""
+    yield path, model
+    for name, annotation in _annotations(model):
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from sections(annotation, (*path, name))
+
+
+def dotted(path: Path) -> str:
+    """`recipients.exclude[0]`"""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def _keys(model: type[BaseModel], path: Path) -> Iterator[Path]:
+    for section, kind in sections(model, path):
+        yield from ((*section, name) for name, _ in _annotations(kind))
+    yield from (("recipients", "source", name) for name, _ in _annotations(SqlSource))
+
+
+def _annotations(model: type[BaseModel]) -> Iterator[tuple[str, Any]]:
+    for name, field in model.model_fields.items():
+        yield field.alias or name, field.annotation

@@ -1,0 +1,127 @@
+"""Values that carry their unit: durations (`90m`), rates (`100/s`), sizes (`10MB`).
+
+A bare number is refused: `retry.first: 5` would be five seconds to one reader and five minutes to another.
+Pure functions of text; every refusal is a ValueError whose text says what to write instead.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+PERIODS = {
+    "s": 1.0,
+    "sec": 1.0,
+    "second": 1.0,
+    "m": 60.0,
+    "min": 60.0,
+    "minute": 60.0,
+    "h": 3600.0,
+    "hour": 3600.0,
+    "d": 86400.0,
+    "day": 86400.0,
+}
+BYTES = {
+    "B": 1,
+    "kB": 1000,
+    "KB": 1000,
+    "MB": 1000**2,
+    "GB": 1000**3,
+    "KiB": 1024,
+    "MiB": 1024**2,
+    "GiB": 1024**3,
+}
+
+# The JSON Schema of an editor and this parser must agree, so the patterns are written once.
+DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"
+RATE_PATTERN = r"^[0-9]+(\.[0-9]+)?/(s|sec|second|m|min|minute|h|hour|d|day)$"
+SIZE_PATTERN = r"^[0-9]+(\.[0-9]+)?(B|kB|KB|MB|GB|KiB|MiB|GiB)$"
+
+_DURATION = re.compile(DURATION_PATTERN, re.ASCII)
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", re.ASCII)
+_RATE = re.compile(RATE_PATTERN, re.ASCII)
+_SIZE = re.compile(SIZE_PATTERN, re.ASCII)
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`count` events in each `per_s` seconds: `2000/day` is Rate(2000.0, 86400.0)."""
+
+    count: float
+    per_s: float
+
+    @property
+    def per_second(self) -> float:
+        return self.count / self.per_s
+
+    def __str__(self) -> str:
+        name = {1.0: "s", 60.0: "min", 3600.0: "hour", 86400.0: "day"}.get(self.per_s, f"{self.per_s:g}s")
+        return f"{_decimal(self.count)}/{name}"
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in `30s`, `5m`, `1h30m`, `2d`. Raises ValueError."""
+    compact = _compact(text)
+    if not _DURATION.fullmatch(compact):
+        if _NUMBER.fullmatch(compact):
+            raise ValueError(f"{compact} has no unit: write {compact}s, {compact}m, {compact}h or {compact}d")
+        raise ValueError(f"{_shown(text)} is not a duration: write it as 30s, 5m, 4h or 2d")
+    return _finite(sum(float(number) * SECONDS[unit] for number, unit in _PART.findall(compact)), text)
+
+
+def parse_rate(text: str) -> Rate:
+    """`100/s`, `2000/day`. Raises ValueError, also for a rate of nothing."""
+    compact = _compact(text)
+    if not _RATE.fullmatch(compact):
+        if _NUMBER.fullmatch(compact):
+            raise ValueError(f"{compact} has no unit: write {compact}/s, {compact}/min or {compact}/day")
+        raise ValueError(f"{_shown(text)} is not a rate: write it as 100/s, 600/min or 2000/day")
+    number, _, period = compact.partition("/")
+    count = _finite(float(number), text)
+    if count <= 0:
+        raise ValueError("a rate of nothing would never send: write more than 0")
+    return Rate(count, PERIODS[period])
+
+
+def parse_size(text: str) -> int:
+    """Octets in `10MB` (10,000,000) or `1MiB` (1,048,576). Raises ValueError."""
+    compact = _compact(text)
+    if not _SIZE.fullmatch(compact):
+        if _NUMBER.fullmatch(compact):
+            raise ValueError(f"{compact} has no unit: write {compact}kB or {compact}MB")
+        raise ValueError(f"{_shown(text)} is not a size: write it as 500kB, 10MB or 1MiB")
+    number = _NUMBER.match(compact)
+    assert number is not None
+    return int(_finite(float(number[0]), text) * BYTES[compact[number.end() :]])
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest exact way to write it, to the millisecond; parse_duration() reads it back."""
+    left = round(seconds * 1000)
+    parts = []
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def _compact(text: str) -> str:
+    return re.sub(r"[ \t]+", "", text)
+
+
+def _finite(number: float, text: str) -> float:
+    if not math.isfinite(number) or number > 1e15:
+        raise ValueError(f"{_shown(text)} is too much")
+    return number
+
+
+def _decimal(number: float) -> str:
+    return str(int(number)) if number == int(number) else repr(number)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:37] + "...")
