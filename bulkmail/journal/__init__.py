@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bulkmail.journal.lock import CampaignLock
+from bulkmail.journal.plan_writer import PlanWriter
 from bulkmail.journal.records import (
     LEFT_OUT,
     OPEN,
@@ -21,6 +23,8 @@ from bulkmail.journal.records import (
     Record,
     Undelivered,
 )
+from bulkmail.journal.store import Store
+from bulkmail.journal.writer import Journal
 
 __all__ = [
     "LEFT_OUT",
@@ -28,16 +32,20 @@ __all__ = [
     "SETTLED",
     "STATES",
     "AttemptRow",
+    "CampaignLock",
     "Due",
     "Exported",
     "Failure",
     "History",
     "Intent",
     "Interval",
+    "Journal",
     "LeftOut",
+    "PlanWriter",
     "Planned",
     "Ranges",
     "Recipient",
     "Record",
+    "Store",
     "Undelivered",
 ]

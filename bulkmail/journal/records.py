@@ -138,7 +138,7 @@ class Failure(NamedTuple):
     code: int | None
     enhanced: str | None
     reply: str
-    count: int
+    recipients: int
     sample: str
 
 

@@ -1,0 +1,143 @@
+"""How our SQLite files are made, opened, and what is said when one of them cannot be used.
+
+Each is private to its user (0600 in a 0700 directory), in WAL mode, and synced on every commit: what was
+acknowledged as recorded survives a power loss (FAULTS.md J2). A file appears under its name only once it is
+whole, so a kill leaves either no file or one that opens.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from bulkmail.errors import StoreError
+
+BUSY_MS = 10_000  # another process of ours commits within milliseconds; ten seconds means it is stuck
+CACHE_KIB = 8_192
+CHECKPOINT_PAGES = 4_000  # 16 MB of WAL: a checkpoint syncs twice, so not after every few commits
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a file of ours is: how it is called for people, its marks, and what to do where it is unusable."""
+
+    name: str
+    application_id: int
+    version: int
+    schema: str
+    advice: str  # what to do when the file is damaged or is not ours
+
+
+def make(path: Path, kind: Kind, fill: Callable[[apsw.Connection], object] = id) -> apsw.Connection:
+    """Create the file `path` of `kind`; `fill` is given it within the transaction that makes the schema.
+
+    Raises StoreError, also where the file exists already.
+    """
+    if path.exists():
+        raise StoreError(f"{path}: exists already")
+    try:
+        with told(path, kind):
+            _make(path, kind, fill)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be created: {error.strerror}") from error
+    return connect(path, kind)
+
+
+def _make(path: Path, kind: Kind, fill: Callable[[apsw.Connection], object]) -> None:
+    make_directory(path.parent)
+    new = path.with_name(path.name + ".new")
+    for leftover in (new, *beside(new), *beside(path)):
+        leftover.unlink(missing_ok=True)
+    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    db = apsw.Connection(str(new), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        db.pragma("journal_mode", "WAL")
+        db.transaction_mode = "IMMEDIATE"
+        with db:
+            db.execute(kind.schema)
+            db.pragma("application_id", kind.application_id)
+            db.pragma("user_version", kind.version)
+            fill(db)
+    finally:
+        db.close()  # the last connection: the WAL is folded in and removed
+    os.rename(new, path)
+    sync_directory(path.parent)
+
+
+def connect(path: Path, kind: Kind, *, read_only: bool = False) -> apsw.Connection:
+    """Open `path`. Raises StoreError saying what to do: missing, not ours, damaged, newer (J6)."""
+    if not path.exists():
+        raise StoreError(f"{path}: there is no {kind.name} here")
+    db: apsw.Connection | None = None
+    try:
+        with told(path, kind):
+            mode = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
+            db = apsw.Connection(str(path), flags=mode)
+            db.set_busy_timeout(BUSY_MS)
+            db.transaction_mode = "IMMEDIATE"
+            if db.pragma("application_id") != kind.application_id:
+                raise StoreError(f"{path}: is not a {kind.name} of bulkmail. {kind.advice}")
+            version = db.pragma("user_version")
+            if version > kind.version:
+                raise StoreError(
+                    f"{path}: was written by a newer bulkmail (format {version}, this one knows "
+                    f"{kind.version}). Upgrade bulkmail; nothing was changed."
+                )
+            db.pragma("cache_size", -CACHE_KIB)
+            if not read_only:
+                db.pragma("journal_mode", "WAL")
+                db.pragma("synchronous", "FULL")
+                db.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+    except BaseException:
+        if db is not None:
+            db.close()
+        raise
+    return db
+
+
+@contextmanager
+def told(path: Path, kind: Kind) -> Iterator[None]:
+    """Whatever SQLite raises becomes a StoreError that says what to do."""
+    try:
+        yield
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        raise StoreError(f"{path}: is damaged, or is not a {kind.name}: {error}. {kind.advice}") from error
+    except apsw.FullError as error:
+        raise StoreError(f"{path}: the disk is full. Make room and run again.") from error
+    except (apsw.BusyError, apsw.LockedError) as error:
+        raise StoreError(f"{path}: another process is writing to it and does not finish") from error
+    except (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError) as error:
+        raise StoreError(f"{path}: cannot be opened: {error}. Look at its owner and mode.") from error
+    except apsw.Error as error:
+        raise StoreError(f"{path}: {type(error).__name__}: {error}") from error
+
+
+def rows(db: apsw.Connection, query: str, bindings: Sequence[apsw.SQLiteValue] = ()) -> list[Any]:
+    """All rows of a query, as tuples: read before anything else is written."""
+    return db.execute(query, bindings).fetchall()
+
+
+def make_directory(path: Path) -> None:
+    """Make `path` and its parents; what is made is for its user alone, what exists is left as it is."""
+    if not path.is_dir():
+        make_directory(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
+def beside(path: Path) -> tuple[Path, Path]:
+    """The files that SQLite keeps beside `path`. Those of a deleted one would spoil a new one."""
+    return path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
+
+
+def sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,100 @@
+"""One runner for one campaign: an flock that lasts until the last process that inherited it is gone.
+
+The kernel frees it, whatever killed them; nothing here can go stale. What the file says is only for people.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+from bulkmail.errors import CampaignLocked, StoreError
+from bulkmail.journal.files import make_directory
+
+
+class CampaignLock:
+    """The right to run the campaign whose journal is at `journal`; `with` it, or `acquire` and never let go.
+
+    The descriptor is inheritable: worker processes hold the lock on after their parent (FAULTS.md P5).
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self.path = journal.with_name(journal.name + ".lock")
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock, or raise CampaignLocked naming who has it (J4). Never waits."""
+        if self._descriptor is not None:
+            raise CampaignLocked(f"{self.path}: this very object holds it already")
+        descriptor = _open(self.path)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _read(descriptor)
+            os.close(descriptor)
+            raise CampaignLocked(f"another run holds this campaign: {holder}") from None
+        except OSError as error:
+            os.close(descriptor)
+            raise StoreError(f"{self.path}: cannot be locked: {error.strerror}") from error
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()} since {started}\n".encode(), 0)
+        os.set_inheritable(descriptor, True)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let go, unless a child still holds it. The file stays: removing it would let two in."""
+        if self._descriptor is not None:
+            # Emptied only for people: who looks now is not told of somebody who is gone.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    @property
+    def held(self) -> bool:
+        return self._descriptor is not None
+
+    @classmethod
+    def holder(cls, journal: Path) -> str | None:
+        """Who runs the campaign now, for people; None where nobody does. Takes nothing."""
+        path = cls(journal).path
+        if not path.exists():
+            return None
+        descriptor = _open(path)
+        try:
+            # Shared, so that two who ask do not see each other; a runner that starts in this instant would
+            # be refused, and is told to try again by the same message that names nobody.
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _read(descriptor)
+        finally:
+            os.close(descriptor)
+        return None
+
+    def __enter__(self) -> CampaignLock:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def _open(path: Path) -> int:
+    try:
+        make_directory(path.parent)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be opened: {error.strerror}") from error
+
+
+def _read(descriptor: int) -> str:
+    text = os.pread(descriptor, 500, 0).decode("utf-8", "replace").strip()
+    return text if text.isprintable() and text else "it does not say who it is"

@@ -1,0 +1,139 @@
+"""Writing the plan: once, in id order, by one writer, in memory that does not grow.
+
+Rows stream from the caller's iterables straight into SQLite. The transactions are many and big, and not
+synced one by one, because nothing depends on a plan before its last commit: the one that puts everybody
+into `pending`, sets the totals and writes `planned`. What an interrupted plan left behind is wiped by the
+next.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import apsw
+
+from bulkmail.errors import StoreError
+from bulkmail.journal.records import LEFT_OUT, STATES, Interval, LeftOut, Planned
+
+ROWS_PER_TRANSACTION = 100_000
+ROWS_PER_BATCH = 2_000  # left-out rows and intervals held back for one executemany
+SEEDS_FIRST = 1 << 40  # more than any interval can hold
+
+_RECIPIENT = "INSERT INTO recipient VALUES (?, ?, ?)"
+_INTERVAL = "INSERT INTO interval VALUES (?, ?, ?, ?, ?, ?, 1)"
+_LEFT_OUT = "INSERT INTO left_out (state, file, line, address, reason) VALUES (?, ?, ?, ?, ?)"
+
+
+class PlanWriter:
+    """What `Store.write_plan` yields. Ids are given out in the order of the calls."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+        self._next = 1
+        self._uncommitted = 0
+        self._counts: Counter[str] = Counter()
+        self._left_out: list[tuple[str, str, int, str, str]] = []
+        self._intervals: list[tuple[int, int, str, int, int, int]] = []
+
+    def interval(self, domain: str, shared: bool, seeds: bool, rows: Iterable[Planned]) -> Interval:
+        """Write `rows` as one interval; they are consumed as they are written, and never held.
+
+        Raises ValueError where there are none: an interval has at least one recipient.
+        """
+        first = self._next
+        source = iter(rows)
+        while True:
+            before = self._next
+            self._db.executemany(_RECIPIENT, self._numbered(islice(source, ROWS_PER_TRANSACTION)))
+            self._wrote(self._next - before)
+            if self._next - before < ROWS_PER_TRANSACTION:
+                break
+        last = self._next - 1
+        if last < first:
+            raise ValueError(f"an interval of {domain} without recipients")
+        size = last - first + 1
+        self._intervals.append(
+            (first, last, domain, int(shared), int(seeds), -size - (SEEDS_FIRST if seeds else 0))
+        )
+        self._counts["pending"] += size
+        if len(self._intervals) >= ROWS_PER_BATCH:
+            self._flush()
+        return Interval(first, domain, first, last, shared, seeds)
+
+    def left_out(self, row: LeftOut) -> None:
+        """List one row that will not be mailed, and count it."""
+        if row.state not in LEFT_OUT:
+            raise ValueError(f"{row.state} is not a state of a row that is left out")
+        self._counts[row.state] += 1
+        self._left_out.append((row.state, row.file, row.row, row.address, row.reason))
+        if len(self._left_out) >= ROWS_PER_BATCH:
+            self._wrote(len(self._left_out))
+            self._flush()
+
+    def count(self, state: str, number: int) -> None:
+        """Count rows that are left out without being listed; or `source`, to be held against the sum."""
+        if state not in LEFT_OUT and state != "source":
+            raise ValueError(f"{state} is not counted by hand")
+        self._counts[state] += number
+
+    # --- for Store.write_plan -------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Wipe what an interrupted plan left, and open the first transaction."""
+        # NORMAL: a commit is not synced, a checkpoint is. After a power loss the file is an older one, whole.
+        self._db.pragma("synchronous", "NORMAL")
+        with self._db:
+            self._db.execute(
+                """DROP INDEX IF EXISTS interval_open; DROP INDEX IF EXISTS interval_domain;
+                DELETE FROM recipient; DELETE FROM interval; DELETE FROM left_out;
+                DELETE FROM pending; DELETE FROM total"""
+            )
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def finish(self) -> None:
+        """Everybody is pending, the totals add up, the plan is complete: durably, in the last commit."""
+        self._flush()
+        rows = sum(self._counts[state] for state in STATES)
+        source = self._counts.setdefault("source", rows)
+        if source != rows:
+            raise StoreError(f"the plan lost somebody: {source} rows were read and {rows} have a state")
+        self._db.execute("CREATE INDEX interval_open ON interval (rank, first) WHERE open = 1")
+        self._db.execute("CREATE INDEX interval_domain ON interval (domain)")
+        self._db.execute("COMMIT")
+        self._db.pragma("synchronous", "FULL")
+        with self._db:
+            if self._next > 1:
+                self._db.execute("INSERT INTO pending VALUES (1, ?)", (self._next - 1,))
+            self._db.executemany(
+                "INSERT INTO total VALUES (?, ?)",
+                [(name, self._counts[name]) for name in (*STATES, "source", "seq")],
+            )
+            self._db.execute("INSERT INTO meta VALUES ('planned', '1')")
+        # PRAGMA synchronous=FULL syncs the WAL at this commit, and with it the commits before it.
+        self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def leave(self) -> None:
+        """Whatever happened: what was not finished stays unplanned, for the next `begin` to wipe."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        self._db.pragma("synchronous", "FULL")
+
+    def _numbered(self, rows: Iterable[Planned]) -> Iterator[tuple[int, str, str]]:
+        for number, (address, fields) in enumerate(rows, self._next):
+            yield number, address, fields
+            self._next = number + 1
+
+    def _flush(self) -> None:
+        self._db.executemany(_LEFT_OUT, self._left_out)
+        self._left_out.clear()
+        self._db.executemany(_INTERVAL, self._intervals)
+        self._intervals.clear()
+
+    def _wrote(self, rows: int) -> None:
+        self._uncommitted += rows
+        if self._uncommitted >= ROWS_PER_TRANSACTION:
+            self._db.execute("COMMIT")
+            self._db.execute("BEGIN IMMEDIATE")
+            self._uncommitted = 0

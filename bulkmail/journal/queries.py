@@ -1,0 +1,93 @@
+"""Reading what is unfinished: none of these cost anything for what is settled.
+
+Plain functions of a connection, called by `Store` under its lock. The tests hold them to their query plans.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import apsw
+
+from bulkmail.journal.files import rows
+from bulkmail.journal.ranges import find_open, merged, touching
+from bulkmail.journal.records import STATES, Due, Interval, Recipient
+
+# Paging by (rank, first), both rising: seeds first, then the biggest, equals in the order of the plan.
+OPEN_INTERVALS = """
+SELECT first, last, domain, shared, seeds FROM interval
+WHERE open = 1 AND (rank, first) > (?, ?) ORDER BY rank, first LIMIT ?"""
+
+PENDING = f"SELECT first, last FROM pending WHERE {touching('pending')} ORDER BY first"
+
+DUE = """
+SELECT first, last, attempts FROM deferral WHERE taken = 0 AND due <= ? ORDER BY due, first LIMIT ?"""
+
+NEXT_DUE = "SELECT due FROM deferral WHERE taken = 0 ORDER BY due LIMIT 1"
+
+INTERVALS_OF = f"""
+SELECT first, last, domain, shared FROM interval WHERE {touching("interval")} ORDER BY first"""
+
+FETCH = "SELECT id, address, fields FROM recipient WHERE id BETWEEN ? AND ? ORDER BY id"
+
+
+def totals(db: apsw.Connection) -> dict[str, int]:
+    """`source` and every state; all 0 before the plan is complete."""
+    found = {"source": 0, **dict.fromkeys(STATES, 0)}
+    found.update(row for row in db.execute("SELECT name, value FROM total") if row[0] in found)
+    return found
+
+
+def open_intervals(
+    db: apsw.Connection, after: int | None, limit: int
+) -> list[tuple[Interval, list[tuple[int, int]]]]:
+    """At most `limit` intervals and their pending ranges, in the order of delivery, beyond `after`."""
+    position: tuple[int, int] = (-(1 << 62), 0)
+    if after is not None:
+        for (rank,) in db.execute("SELECT rank FROM interval WHERE first = ?", (after,)):
+            position = (rank, after)
+    return [
+        (
+            Interval(first, domain, first, last, bool(shared), bool(seeds)),
+            [(max(first, a), min(last, b)) for a, b in db.execute(PENDING, (first, last, first))],
+        )
+        for first, last, domain, shared, seeds in rows(db, OPEN_INTERVALS, (*position, limit))
+    ]
+
+
+def fetch(db: apsw.Connection, ids: Sequence[tuple[int, int]]) -> list[Recipient]:
+    """The recipients of `ids`, in that order, with what was tried before where they are deferred."""
+    found: list[Recipient] = []
+    for first, last in ids:
+        tried: dict[int, tuple[int, float | None]] = {}
+        for piece in find_open(db, first, last):
+            if piece.attempts:
+                tried.update(dict.fromkeys(range(piece.first, piece.last + 1), (piece.attempts, piece.since)))
+        for number, address, fields in db.execute(FETCH, (first, last)):
+            attempts, since = tried.get(number, (0, None))
+            found.append(Recipient(number, address, json.loads(fields), attempts, since))
+    return found
+
+
+def take_due(db: apsw.Connection, now: float, limit: int) -> list[Due]:
+    """At most `limit` ranges whose time has come, the longest due first, marked as taken."""
+    taken = rows(db, DUE, (now, limit))
+    db.executemany("UPDATE deferral SET taken = 1 WHERE first = ?", [(first,) for first, *_ in taken])
+    # One Due speaks of one interval, for only within it may the bytes be the same.
+    grouped: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    intervals: dict[int, tuple[str, bool]] = {}
+    for first, last, attempts in taken:
+        for begin, end, domain, shared in db.execute(INTERVALS_OF, (first, last, first)):
+            intervals[begin] = (domain, bool(shared))
+            grouped.setdefault((begin, attempts), []).append((max(first, begin), min(last, end)))
+    return [
+        Due(intervals[interval][0], merged(ids), intervals[interval][1], attempts)
+        for (interval, attempts), ids in grouped.items()
+    ]
+
+
+def next_due(db: apsw.Connection) -> float | None:
+    for (due,) in db.execute(NEXT_DUE):
+        return float(due)
+    return None

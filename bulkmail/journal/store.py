@@ -1,0 +1,308 @@
+"""The journal of one campaign: one SQLite file, one writer, everybody in exactly one state at every commit.
+
+The schema says how (schema.sql); this is the door. A Store may be used from several threads, one call at a
+time. What SQLite raises comes out as StoreError; once a commit has failed, no later one is tried, for a sync
+that failed may have lost what came before it (FAULTS.md J3).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from types import TracebackType
+
+import apsw
+
+from bulkmail.errors import StoreError
+from bulkmail.journal import files, history, queries
+from bulkmail.journal.files import rows
+from bulkmail.journal.outcomes import Outcomes, Texts
+from bulkmail.journal.plan_writer import PlanWriter
+from bulkmail.journal.ranges import Piece, find_open
+from bulkmail.journal.records import (
+    Due,
+    Exported,
+    Failure,
+    History,
+    Intent,
+    Interval,
+    LeftOut,
+    Recipient,
+    Record,
+    Undelivered,
+)
+
+KIND = files.Kind(
+    name="campaign journal",
+    application_id=int.from_bytes(b"bkmj", "big"),
+    version=1,
+    schema=resources.files("bulkmail.journal").joinpath("schema.sql").read_text("utf-8"),
+    advice="Do not delete it: it alone knows who has been mailed. Put back a copy of it, or move it away and "
+    "send under a new campaign name to those who are still to be mailed.",
+)
+RANGES_PER_TRANSACTION = 10_000  # of those settled all at once: by recovery, by the operator
+
+Batch = tuple[Sequence[Record], Sequence[Intent], Sequence[int]]  # what one caller commits
+
+
+class Store:
+    """See the module. Every method raises StoreError where the file cannot be read or written."""
+
+    def __init__(self, path: Path, db: apsw.Connection) -> None:
+        self.path = path
+        self._db = db
+        self._lock = threading.RLock()
+        self._texts = Texts()
+        self._failed: str | None = None
+
+    @classmethod
+    def create(cls, path: Path, identity: Mapping[str, str]) -> Store:
+        """Make a journal at `path` (mode 0600, its directory 0700) whose meta is `identity`."""
+
+        def fill(db: apsw.Connection) -> None:
+            db.executemany("INSERT INTO meta VALUES (?, ?)", list(identity.items()))
+
+        return cls(path, files.make(path, KIND, fill))
+
+    @classmethod
+    def open(cls, path: Path, *, read_only: bool = False) -> Store:
+        """Open the journal at `path`. StoreError says what to do: missing, damaged, foreign, newer (J6)."""
+        store = cls(path, files.connect(path, KIND, read_only=read_only))
+        try:
+            totals = store.totals()
+            if totals.pop("source") != sum(totals.values()):
+                raise StoreError(f"{path}: is damaged: its totals do not add up. {KIND.advice}")
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def close(self) -> None:
+        """Idempotent. Without it nothing is lost either, only a WAL file is left to be read again."""
+        with self._lock:
+            self._db.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- meta and plan --------------------------------------------------------------------------------
+
+    def meta(self, key: str) -> str | None:
+        with self._reading() as db:
+            for (value,) in db.execute("SELECT value FROM meta WHERE key = ?", (key,)):
+                return str(value)
+        return None
+
+    def set_meta(self, key: str, value: str) -> None:
+        with self._writing() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    @property
+    def planned(self) -> bool:
+        """Whether the plan is complete. What an interrupted `write_plan` left does not count."""
+        return self.meta("planned") is not None
+
+    @contextmanager
+    def write_plan(self) -> Iterator[PlanWriter]:
+        """Write the plan; it exists once the block has ended without an exception, and never changes again.
+
+        Raises StoreError where there is a plan, and where the counts do not add up.
+        """
+        if self.planned:
+            raise StoreError(f"{self.path}: the campaign is planned already")
+        with self._lock, files.told(self.path, KIND):
+            writer = PlanWriter(self._db)
+            try:
+                writer.begin()
+                yield writer
+                writer.finish()
+            finally:
+                writer.leave()
+
+    def totals(self) -> dict[str, int]:
+        """`source` and all 13 states; `source` is their sum at any moment. All 0 before there is a plan."""
+        with self._reading() as db:
+            return queries.totals(db)
+
+    # --- what is to be done ---------------------------------------------------------------------------
+
+    def open_intervals(
+        self, after: tuple[int, int] | None, limit: int
+    ) -> list[tuple[Interval, list[tuple[int, int]]]]:
+        """Intervals with somebody pending, and those ranges: seeds first, then by falling size.
+
+        `after` is the (size, id) of the last interval of the previous page. Who is deferred, in doubt or
+        settled is not in the ranges. Costs the page, however much is done.
+        """
+        with self._reading() as db:
+            return queries.open_intervals(db, None if after is None else after[1], limit)
+
+    def fetch(self, ids: Sequence[tuple[int, int]]) -> list[Recipient]:
+        """The recipients of these ranges, in this order."""
+        with self._reading() as db:
+            return queries.fetch(db, ids)
+
+    def due(self, now: float, limit: int) -> list[Due]:
+        """Deferred recipients due at `now`, in at most `limit` ranges, longest due first.
+
+        They are taken: not returned again until a record speaks of them, or a `recover`.
+        """
+        with self._writing() as db:
+            return queries.take_due(db, now, limit)
+
+    def next_due(self, now: float) -> float | None:
+        """When the next deferred who are not taken are due, never before `now`; None without any."""
+        with self._reading() as db:
+            due = queries.next_due(db)
+        return None if due is None else max(due, now)
+
+    # --- what happened --------------------------------------------------------------------------------
+
+    def commit(self, records: Sequence[Record], intents: Sequence[Intent], closed: Sequence[int]) -> None:
+        """Close intents, apply records, open intents, in ONE transaction; on disk when it returns.
+
+        Raises StoreError, with nothing written, where a record or an intent speaks of a recipient who is
+        settled or in doubt: that is a bug of the caller, and the last moment to notice it.
+        """
+        self.commit_all([(records, intents, closed)])
+
+    def commit_all(self, batches: Iterable[Batch]) -> None:
+        """`commit` for several callers at once, in their order."""
+        with self._recording() as outcomes:
+            for records, intents, closed in batches:
+                outcomes.close_intents(closed)
+                outcomes.record(records)
+                outcomes.open_intents(intents)
+
+    def recover(self, on_doubt: str, now: float) -> int:
+        """At the start of a run: who is in an open intent may have been delivered, and is in doubt.
+
+        They are held, or with `on_doubt` "resend" deferred, due now; either way the attempt is listed as in
+        doubt. Nobody is taken any more. Returns how many recipients that were.
+        """
+        due = now if _resend(on_doubt, "hold") else None
+        count = 0
+        with self._recording() as outcomes:
+            db = self._db
+            interrupted = rows(db, "SELECT first, last, host, address, at FROM intent ORDER BY first")
+            for first, last, host, address, at in interrupted:
+                for piece in find_open(db, first, last):
+                    outcomes.record(
+                        [
+                            Record(
+                                piece.first, piece.last, "in_doubt", at, stage="END_OF_DATA", host=host,
+                                address=address, due=due, reply="interrupted before the reply to end of data",
+                            )
+                        ]
+                    )  # fmt: skip
+                    count += piece.last - piece.first + 1
+            db.execute("DELETE FROM intent")
+            db.execute("UPDATE deferral SET taken = 0 WHERE taken = 1")
+        return count
+
+    def doubt_count(self) -> int:
+        return self.totals()["in_doubt"]
+
+    def resolve_doubt(self, to: str, now: float) -> int:
+        """The operator's word on everybody in doubt: "delivered", or "resend" (deferred, due now)."""
+        due = now if _resend(to, "delivered") else None
+        text = "resolved by the operator: " + (
+            "to be sent again" if due is not None else "taken as delivered"
+        )
+        state = "delivered" if due is None else "deferred"
+
+        def verdict(piece: Piece) -> Record:
+            return Record(piece.first, piece.last, state, now, reply=text, due=due, attempted=False)
+
+        return self._in_parts(lambda outcomes: outcomes.resolve(RANGES_PER_TRANSACTION, verdict))
+
+    def cancel_open(self, now: float, reason: str = "cancelled by the operator") -> int:
+        """Everybody pending or deferred is cancelled; who is in doubt stays so. Returns how many."""
+
+        def part(outcomes: Outcomes) -> int:
+            count = 0
+            for table in ("pending", "deferral"):
+                query = f"SELECT first, last FROM {table} ORDER BY first LIMIT ?"
+                for first, last in rows(self._db, query, (RANGES_PER_TRANSACTION,)):
+                    outcomes.record([Record(first, last, "cancelled", now, reply=reason, attempted=False)])
+                    count += last - first + 1
+            return count
+
+        return self._in_parts(part)
+
+    # --- what is told ---------------------------------------------------------------------------------
+
+    def history(self, address: str) -> list[History | LeftOut]:
+        """Everything about one address: its recipients with all attempts, then the rows left out."""
+        with self._reading() as db:
+            return history.of_address(db, address)
+
+    def export(self, state: str) -> Iterator[Exported | LeftOut]:
+        """Everybody in `state`, in id order, streamed from a connection of its own; then rows left out."""
+        return history.streamed(self.path, KIND, history.export, state)
+
+    def bounced(self) -> Iterator[Undelivered]:
+        """Everybody who bounced or expired, in id order, streamed from a connection of its own."""
+        return history.streamed(self.path, KIND, history.undelivered)
+
+    def failures(self, limit: int) -> list[Failure]:
+        """Why recipients bounced, expired, are deferred or in doubt: the most frequent reasons first."""
+        with self._reading() as db:
+            return history.failures(db, limit)
+
+    def domains(self, limit: int) -> list[tuple[str, dict[str, int]]]:
+        """The `limit` biggest domains, with the number of their recipients in each state."""
+        with self._reading() as db:
+            return history.domains(db, limit)
+
+    # --- the two ways in ------------------------------------------------------------------------------
+
+    @contextmanager
+    def _reading(self) -> Iterator[apsw.Connection]:
+        with self._lock, files.told(self.path, KIND):
+            yield self._db
+
+    @contextmanager
+    def _writing(self) -> Iterator[apsw.Connection]:
+        with self._lock:
+            if self._failed is not None:
+                raise StoreError(f"{self.path}: an earlier commit failed ({self._failed}); run again")
+            try:
+                with files.told(self.path, KIND), self._db:
+                    yield self._db
+            except BaseException as error:
+                self._texts.clear()
+                if isinstance(error.__cause__, apsw.Error):
+                    self._failed = str(error)
+                raise
+
+    @contextmanager
+    def _recording(self) -> Iterator[Outcomes]:
+        with self._writing() as db:
+            outcomes = Outcomes(db, self._texts)
+            yield outcomes
+            outcomes.finish()
+
+    def _in_parts(self, part: Callable[[Outcomes], int]) -> int:
+        """Repeat `part`, a transaction each, until it finds nothing more to do."""
+        total = 0
+        while True:
+            with self._recording() as outcomes:
+                count = part(outcomes)
+            if not count:
+                return total
+            total += count
+
+
+def _resend(word: str, other: str) -> bool:
+    if word not in ("resend", other):
+        raise ValueError(f"{word} is neither resend nor {other}")
+    return word == "resend"
