@@ -1,0 +1,211 @@
+"""The sandbox file: YAML → World, every mistake at once with line and column.
+
+unknown_domains: accept            # accept (default): any other domain exists | nxdomain
+domains:
+  a.test: greylist                 # one behaviour by name, or a mapping of several
+  b.test:
+    hosts: { mx1.b.test: 10, mx2.b.test: 20 }
+    recipients: { bob: unknown, "full*": full, carol: "550 5.7.1 not you" }
+    rcpt-limit: 5
+  "*.slow.test": { slow: 200ms }   # a pattern: every domain that matches
+hosts:
+  mx2.b.test: { tls: broken }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bulkmail.errors import ConfigError, Problem
+
+from .catalogue import CATALOGUE, DOMAIN, HOST, Row
+from .ledger import Keep
+from .names import Domain, Host
+from .values import MISSING, did_you_mean, recipient
+from .world import World
+
+_TOP = ("unknown_domains", "domains", "hosts")
+_UNKNOWN = ("accept", "nxdomain")
+
+
+class _Loader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):  # type: ignore[misc]
+    """YAML without surprises: `no`, `off` and `12:30` stay text, as in campaign files."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [
+        (tag, pattern) for tag, pattern in known if tag.rsplit(":", 1)[1] in ("int", "float", "null", "bool")
+    ]
+    for first, known in _Loader.yaml_implicit_resolvers.items()
+    if first not in "yYnNoO"
+}
+
+
+def read(source: Path | str, *, keep: Keep = "memory") -> World:
+    """The world a file or a text describes. Raises ConfigError with every problem, OSError for the file."""
+    name = str(source) if isinstance(source, Path) else "<sandbox>"
+    content = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
+    reading = _Reading(name)
+    try:
+        root = yaml.compose(content, Loader=_Loader)
+    except yaml.MarkedYAMLError as problem:
+        mark = problem.problem_mark or problem.context_mark
+        place = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        raise ConfigError(Problem(name, *place, "", f"not YAML: {problem.problem}")) from None
+    world = reading.world(root, keep)
+    if reading.problems:
+        raise ConfigError(sorted(reading.problems, key=lambda p: (p.line, p.column)))
+    return world
+
+
+class _Reading:
+    """One pass over the composed nodes; problems gather on the way."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.problems: list[Problem] = []
+
+    def wrong(self, node: yaml.Node, where: str, text: str) -> None:
+        mark = node.start_mark
+        self.problems.append(Problem(self.name, mark.line + 1, mark.column + 1, where, text))
+
+    def items(self, node: yaml.Node | None, where: str) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
+        """(key, key node, value node) of a mapping; an empty value is an empty mapping."""
+        if node is None or (isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null")):
+            return
+        if not isinstance(node, yaml.MappingNode):
+            self.wrong(node, where, "a mapping is wanted here")
+            return
+        seen = set()
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self.wrong(key, where, "a key is plain text")
+            elif key.value in seen:
+                self.wrong(key, f"{where}.{key.value}".lstrip("."), "stands here twice")
+            else:
+                seen.add(key.value)
+                yield key.value, key, value
+
+    def value(self, node: yaml.Node, where: str) -> Any:
+        """Plain Python of a node, duplicate keys reported."""
+        if isinstance(node, yaml.MappingNode):
+            return {key: self.value(value, f"{where}.{key}") for key, _, value in self.items(node, where)}
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, where) for item in node.value]
+        kind = node.tag.rsplit(":", 1)[1]
+        if kind == "bool":
+            return node.value.lower() == "true"
+        if kind == "null":
+            return None
+        if kind in ("int", "float"):
+            try:
+                return int(node.value) if kind == "int" else float(node.value)
+            except ValueError:  # 0x10, 1_000, .inf: the text it was
+                return node.value
+        return node.value
+
+    # --- the file ---------------------------------------------------------------------------------------
+
+    def world(self, root: yaml.Node | None, keep: Keep) -> World:
+        parts = {}
+        for key, key_node, value in self.items(root, ""):
+            if key in _TOP:
+                parts[key] = value
+            else:
+                self.wrong(key_node, key, "unknown key" + did_you_mean(key, _TOP))
+        unknown = "accept"
+        if "unknown_domains" in parts:
+            node = parts["unknown_domains"]
+            unknown = str(self.value(node, "unknown_domains"))
+            if unknown not in _UNKNOWN:
+                self.wrong(node, "unknown_domains", f"one of {', '.join(_UNKNOWN)}, not {unknown!r}")
+        world = World(keep=keep) if unknown == "nxdomain" else World.default(keep=keep)
+        for name, _, node in self.items(parts.get("domains"), "domains"):
+            if "*" in name or "?" in name:
+                self.pattern(world, name, node)
+            else:
+                self.domain(world.domain(name), node, f"domains.{name}")
+        for name, _, node in self.items(parts.get("hosts"), "hosts"):
+            self.behaviours(world.host(name), node, f"hosts.{name}", HOST)
+        return world
+
+    def pattern(self, world: World, name: str, node: yaml.Node) -> None:
+        where = f"domains.{name}"
+        self.domain(World().domain("pattern.invalid"), node, where)  # its mistakes are told now, not later
+
+        def apply(domain: Domain) -> None:
+            _Reading(self.name).domain(domain, node, where)
+
+        world.pattern(name, apply)
+
+    def domain(self, domain: Domain, node: yaml.Node, where: str) -> None:
+        for key, _, value in self.items(node, where) if isinstance(node, yaml.MappingNode) else ():
+            if key == "hosts":
+                self.exchangers(domain, value, f"{where}.hosts")
+            elif key == "recipients":
+                for local, _, said in self.items(value, f"{where}.recipients"):
+                    place = f"{where}.recipients.{local}"
+                    try:
+                        domain.recipient(local, recipient(self.value(said, place)))
+                    except ValueError as problem:
+                        self.wrong(said, place, str(problem))
+        self.behaviours(domain, node, where, DOMAIN)
+
+    def exchangers(self, domain: Domain, node: yaml.Node, where: str) -> None:
+        """A mapping of names to preferences, or a list in order of preference."""
+        given = self.value(node, where)
+        if isinstance(given, list):
+            given = {str(name): 10 * (i + 1) for i, name in enumerate(given)}
+        if not isinstance(given, dict) or not given:
+            self.wrong(node, where, "names with their preference are wanted: {mx1.a.test: 10}")
+            return
+        for name, preference in given.items():
+            if isinstance(preference, bool) or not isinstance(preference, int) or not 0 <= preference < 65536:
+                self.wrong(node, f"{where}.{name}", f"a preference is a number to 65535, not {preference!r}")
+            else:
+                domain.host(name, preference)
+
+    def behaviours(self, target: Domain | Host, node: yaml.Node, where: str, place: str) -> None:
+        """A lone name, a list of names, or a mapping of names to values."""
+        if isinstance(node, yaml.MappingNode):
+            own = ("hosts", "recipients") if place == DOMAIN else ()
+            for key, key_node, value in self.items(node, where):
+                if key not in own:
+                    row = self.row(key, key_node, where, place, own)
+                    if row is not None:
+                        self.say(row, target, value, f"{where}.{key}")
+        elif isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                self.behaviours(target, item, where, place)
+        elif not node.tag.endswith(":null") and node.value != "accept":
+            row = self.row(node.value, node, where, place, ())
+            if row is not None and row.default is MISSING:
+                self.wrong(node, where, f"{row.name} needs a value: {row.help}")
+            elif row is not None:
+                row.apply(target)
+
+    def row(self, key: str, node: yaml.Node, where: str, place: str, own: tuple[str, ...]) -> Row | None:
+        row = CATALOGUE.get(key.replace("_", "-"))
+        if row is None:
+            known = [name for name, one in CATALOGUE.items() if place in one.where]
+            self.wrong(node, f"{where}.{key}", "unknown behaviour" + did_you_mean(key, [*known, *own]))
+        elif place not in row.where:
+            self.wrong(node, f"{where}.{key}", f"stands only at a {row.where}")
+            return None
+        return row
+
+    def say(self, row: Row, target: Domain | Host, node: yaml.Node, where: str) -> None:
+        value = self.value(node, where)
+        try:
+            if value is False:
+                return
+            if value is True and row.default is not MISSING:
+                row.apply(target)
+            else:
+                row.apply(target, row.reads(value))
+        except ValueError as problem:
+            self.wrong(node, where, str(problem))
