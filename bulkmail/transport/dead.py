@@ -17,6 +17,7 @@ from dataclasses import dataclass
 class _Mark:
     until: float
     failures: int
+    probing: bool = False
 
 
 class DeadAddresses:
@@ -34,16 +35,13 @@ class DeadAddresses:
     def mark(self, address: str, port: int, now: float) -> None:
         """It did not answer just now."""
         key = (address, port)
-        mark = self._marks.pop(key, None)
-        # Someone else's failure in the same breath is the same failure: sessions that dial together must
-        # not multiply the penalty.
-        if mark is None or now - mark.until > 4 * self._longest:
-            failures = 1
-        elif now < mark.until and mark.failures and mark.until - now > self._penalty(mark.failures) - 1.0:
-            failures = mark.failures
-        else:
-            failures = mark.failures + 1
+        mark = self._marks.get(key)
+        if mark is not None and now < mark.until and not mark.probing:
+            return  # sessions that dialled together failed together: one failure
+        recent = mark is not None and now < mark.until + self._longest
+        failures = mark.failures + 1 if mark is not None and recent else 1
         self._marks[key] = _Mark(now + self._penalty(failures), failures)
+        self._marks.move_to_end(key)
         if len(self._marks) > self._size:
             self._marks.popitem(last=False)
 
@@ -59,7 +57,7 @@ class DeadAddresses:
             return True
         if now < mark.until:
             return False
-        mark.until = now + self._probe
+        mark.until, mark.probing = now + self._probe, True
         return True
 
     def forgive(self, address: str, port: int) -> None:
@@ -71,3 +69,25 @@ class DeadAddresses:
 
     def _penalty(self, failures: int) -> float:
         return min(self._first * 2.0 ** min(failures - 1, 30), self._longest)
+
+
+class Remembered:
+    """Keys that hold for `ttl` seconds and are then forgotten; bounded. Times are the caller's."""
+
+    def __init__(self, ttl: float, *, size: int = 10_000) -> None:
+        self._ttl = ttl
+        self._size = size
+        self._until: OrderedDict[str, float] = OrderedDict()
+
+    def add(self, key: str, now: float) -> None:
+        self._until.pop(key, None)
+        self._until[key] = now + self._ttl
+        if len(self._until) > self._size:
+            self._until.popitem(last=False)
+
+    def holds(self, key: str, now: float) -> bool:
+        until = self._until.get(key)
+        if until is not None and now >= until:
+            del self._until[key]
+            return False
+        return until is not None

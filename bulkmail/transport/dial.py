@@ -1,14 +1,34 @@
-"""From a route to an open connection: every host by preference, every address, until one of them is ready."""
+"""From a route to an open connection: hosts by preference, addresses in turn, until one is ready for MAIL.
+
+How it thinks: what goes wrong before the greeting concerns an address, so the host's next one is tried; what
+goes wrong from the greeting on concerns the host, so the next MX is (T1, T3, G1). Each failure becomes an
+`Attempt`, and when nothing is left they are raised together. Addresses that did not answer are remembered in
+`DeadAddresses`, sites on which TLS does not work in a bounded memory of our own (S4).
+"""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
+import tenacity
+import trio
+
+from bulkmail.dns.routes import Host, Route
+from bulkmail.errors import ConnectionLost, LocalResourceError, TlsRefused
 from bulkmail.smtp.reply import Reply
-from bulkmail.transport.dead import DeadAddresses
+from bulkmail.transport.approach import Approach, TlsPolicy
+from bulkmail.transport.connection import Connection
+from bulkmail.transport.dead import DeadAddresses, Remembered
+from bulkmail.transport.introduction import Refusal, greet, introduce
+from bulkmail.transport.race import Connect, Race, connect_tcp, race
 from bulkmail.transport.stage import Stage
 
-__all__ = ["Attempt", "DeadAddresses", "Unreachable"]
+__all__ = ["Attempt", "DeadAddresses", "Dialer", "Unreachable"]
+
+STAGGER = 0.25  # seconds between the addresses of a host (RFC 8305 section 5)
+CLEAR_TEXT = 3600.0  # seconds for which a site whose TLS does not work is spoken to without
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,4 +47,158 @@ class Unreachable(Exception):
 
     def __init__(self, attempts: tuple[Attempt, ...]) -> None:
         self.attempts = attempts
-        super().__init__("; ".join(f"{attempt.host}: {attempt.error}" for attempt in attempts))
+        super().__init__("; ".join(f"{a.host}: {a.reply.text if a.reply else a.error}" for a in attempts))
+
+
+@dataclass(slots=True)
+class _Contact:
+    """A race for a host's addresses, and what the winner said first."""
+
+    race: Race
+    connection: Connection | None
+    refusal: Refusal | None = None
+
+    @property
+    def reset(self) -> bool:
+        """The address took the connection and dropped it without a word."""
+        refusal = self.refusal
+        return refusal is not None and refusal.reply is None and isinstance(refusal.failure, ConnectionLost)
+
+
+class Dialer:
+    """Opens connections as `approach` says. `connect(address, port)` is for tests; it raises OSError."""
+
+    def __init__(
+        self,
+        approach: Approach,
+        *,
+        dead: DeadAddresses,
+        connect: Connect | None = None,
+        stagger: float = STAGGER,
+    ) -> None:
+        self.approach = approach
+        self._dead = dead
+        self._connect = connect or connect_tcp
+        self._stagger = stagger
+        self._clear = Remembered(CLEAR_TEXT)
+        # A reset before the greeting is mostly a full backlog or a balancer that lost a server: worth one
+        # more try at once, which saves the recipients a deferral.
+        self._once_more: tenacity.AsyncRetrying = tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(2),
+            wait=tenacity.wait_fixed(0.1),
+            retry=tenacity.retry_if_result(lambda contact: contact.reset),
+            retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+            sleep=trio.sleep,
+        )
+
+    async def open(self, route: Route, *, admit: Callable[[Host], bool] | None = None) -> Connection:
+        """A connection on which MAIL may be sent. `admit` is asked before each host (the pool's limit).
+
+        Raises Unreachable when every host was tried, LocalResourceError when this machine ran out of
+        something (T6).
+        """
+        await trio.lowlevel.checkpoint()
+        attempts: list[Attempt] = []
+        for host in route.hosts:
+            if admit is not None and not admit(host):
+                attempts.append(Attempt(host.name, "", Stage.CONNECT, None, "no room for another connection"))
+                continue
+            connection = await self._open_host(host, route.site, attempts)
+            if connection is not None:
+                return connection
+        raise Unreachable(tuple(attempts))
+
+    def alive(self, host: Host) -> bool:
+        """Some address of `host` may be tried now."""
+        now = trio.current_time()
+        return not all(self._dead.is_dead(address, self.approach.port, now) for address in host.addresses)
+
+    async def _open_host(self, host: Host, site: str, attempts: list[Attempt]) -> Connection | None:
+        now = trio.current_time()
+        port = self.approach.port
+        addresses = [address for address in host.addresses if self._dead.may_try(address, port, now)]
+        if not addresses:
+            attempts.append(
+                Attempt(host.name, "", Stage.CONNECT, None, "did not answer lately, left alone for now")
+            )
+        while addresses:
+            contact: _Contact = await self._once_more.copy()(self._contact, host, addresses)
+            self._note_failures(host, contact, attempts)
+            if contact.connection is None:
+                return None
+            address = contact.race.address
+            refusal = contact.refusal
+            if refusal is None:
+                self._dead.forgive(address, port)
+                refusal = await self._introduce(contact.connection, site)
+            if refusal is None:
+                return contact.connection
+            if self._falls_back(refusal):
+                self._clear.add(site, trio.current_time())
+                continue  # the same addresses, this time without TLS
+            attempts.append(Attempt(host.name, address, refusal.stage, refusal.reply, refusal.error))
+            if refusal.stage is not Stage.GREETING or refusal.reply is not None:
+                return None
+            self._dead.mark(address, port, trio.current_time())
+            if refusal.timed_out:  # minutes were spent already
+                return None
+            tried = {address, *contact.race.failures}
+            addresses = [address for address in addresses if address not in tried]
+        return None
+
+    async def _contact(self, host: Host, addresses: list[str]) -> _Contact:
+        limits = self.approach.time_limits
+        result = await race(
+            addresses, self.approach.port, self._connect, limit_s=limits.connect, stagger_s=self._stagger
+        )
+        if result.stream is None:
+            if result.local_failure is not None:
+                raise LocalResourceError(f"cannot connect: {result.local_failure.strerror}")
+            return _Contact(result, None)
+        connection = Connection(
+            result.stream, host=host.name, address=result.address, port=self.approach.port, time_limits=limits
+        )
+        async with _closing_unless_good(connection):
+            refusal = await greet(connection, self.approach)
+        if refusal is not None:
+            await connection.quit()
+        return _Contact(result, connection, refusal)
+
+    async def _introduce(self, connection: Connection, site: str) -> Refusal | None:
+        clear = self._clear.holds(site, trio.current_time())
+        optional = self.approach.posture is TlsPolicy.OPPORTUNISTIC
+        async with _closing_unless_good(connection):
+            refusal = await introduce(connection, self.approach, clear=clear and optional)
+        if refusal is not None:
+            await connection.quit()
+        return refusal
+
+    def _falls_back(self, refusal: Refusal) -> bool:
+        """TLS was offered and does not work, and clear text is good enough (S4)."""
+        return (
+            self.approach.posture is TlsPolicy.OPPORTUNISTIC
+            and refusal.stage is Stage.STARTTLS
+            and refusal.reply is None
+            and isinstance(refusal.failure, TlsRefused)
+        )
+
+    def _note_failures(self, host: Host, contact: _Contact, attempts: list[Attempt]) -> None:
+        now = trio.current_time()
+        for address, error in contact.race.failures.items():
+            reason = error.strerror or str(error)
+            attempts.append(Attempt(host.name, address, Stage.CONNECT, None, reason))
+            self._dead.mark(address, self.approach.port, now)
+        for address in contact.race.overtaken:
+            # It may only be slow; then it is found alive when it is probed. A black hole would cost
+            # every session the stagger (T2).
+            self._dead.mark(address, self.approach.port, now)
+
+
+@contextlib.asynccontextmanager
+async def _closing_unless_good(connection: Connection) -> AsyncIterator[None]:
+    """Whatever escapes takes the connection with it."""
+    try:
+        yield
+    except BaseException:
+        connection.abandon()
+        raise

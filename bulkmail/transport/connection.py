@@ -1,0 +1,273 @@
+"""One connection to one host: commands go out in groups, replies come back in order.
+
+How it thinks: `ClientProtocol` knows what may be said and which reply is whose, `Course` knows what may be
+written now and until when to wait, the stream moves octets. Here the three meet in one loop: write what may
+be written, read until something more may be written, until nothing is unanswered. One cancel scope holds one
+deadline, moved when replies arrive, not when bytes do.
+
+What ends the conversation is put into the Flight beside the replies that came before it, because those
+replies are verdicts on recipients and must not be lost with the connection. Whatever happened, a connection
+is usable again only if its protocol is idle; a cancelled or failed exchange closes it for good.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+
+import trio
+
+from bulkmail.errors import (
+    ConnectionLost,
+    ConversationEnded,
+    RemoteProtocolError,
+    ReplyTimeout,
+    TlsRefused,
+)
+from bulkmail.smtp import command as smtp
+from bulkmail.smtp.client import ClientProtocol
+from bulkmail.smtp.command import Command
+from bulkmail.smtp.extension import Extensions
+from bulkmail.transport.approach import TimeLimits, TlsInfo
+from bulkmail.transport.flight import Course, Flight, closes, ends_message
+from bulkmail.transport.stream import RECEIVE, Transport, transport
+from bulkmail.transport.tls import describe, handshake
+
+BLOCK = 65536  # octets for which TimeLimits.block holds
+LAST_WORDS = 5.0  # seconds to read what a peer said before it closed; it is here already, or never will be
+
+
+class Connection:
+    """An SMTP conversation. One task at a time uses it."""
+
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        *,
+        host: str,
+        address: str = "",
+        port: int = 25,
+        time_limits: TimeLimits | None = None,
+    ) -> None:
+        """`stream`: just connected. The greeting is awaited by the first exchange, which may be empty."""
+        self.host = host
+        self.address = address
+        self.port = port
+        self.tls: TlsInfo | None = None
+        self.lockstep = False  # PIPELINING is announced and does not work here (X9)
+        self.messages = 0  # transactions whose end of data was answered
+        self.reused = False  # it came out of the pool: a loss before the first reply says nothing of the host
+        self.opened_at = trio.current_time()
+        self._limits = time_limits or TimeLimits()
+        self._transport: Transport = transport(stream)
+        self._stream: Transport | trio.SSLStream[trio.abc.Stream] = self._transport
+        self._protocol = ClientProtocol()
+        self._course = Course((), self._limits, self.opened_at)
+        self._watchdog = trio.CancelScope()
+        self._busy = False
+        self._failure: ConversationEnded | None = None
+        self.local_address = self._transport.local_address
+
+    def __repr__(self) -> str:
+        state = "usable" if self.usable else f"ended: {self._failure}" if self._failure else "busy"
+        return f"<Connection to {self.host} [{self.address}]:{self.port}, {state}>"
+
+    @property
+    def extensions(self) -> Extensions:
+        return self._protocol.extensions
+
+    @property
+    def usable(self) -> bool:
+        """Nothing unanswered, no byte left over, nothing failed, nobody cancelled in mid-command."""
+        return self._failure is None and not self._busy and self._protocol.idle and not self._protocol.closing
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing came while nobody asked: no 421, no end of file, no reply too many (G8, G9)."""
+        if isinstance(self._stream, trio.SSLStream) and self._stream.pending():
+            return False
+        return self._transport.quiet()
+
+    @property
+    def interrupted(self) -> Flight:
+        """How far the latest exchange had come: for the caller whose exchange was cancelled."""
+        return self._course.flight(self._failure)
+
+    async def exchange(self, commands: Sequence[Command]) -> Flight:
+        """Send `commands` and return when each has its reply, or when the conversation has ended.
+
+        Content rides in the same call (EndOfData, Bdat). An EndOfData whose DATA was refused is left out,
+        and the commands behind it. A 421 anywhere is a reply and ends the conversation.
+        Raises LocalProtocolError for a command that is illegal now; after that, or after a
+        cancellation, the connection is closed and `interrupted` has the flight.
+        """
+        if self._failure is not None:
+            await trio.lowlevel.checkpoint()
+            return Flight((), False, self._failure)
+        self._course = Course(commands, self._limits, trio.current_time(), owed=self._protocol.unanswered)
+        self._busy = True
+        try:
+            with trio.CancelScope() as self._watchdog:
+                try:
+                    await self._converse()
+                except (ConnectionLost, RemoteProtocolError) as ended:
+                    self._fail(ended)
+            if self._watchdog.cancelled_caught:
+                self._fail(ReplyTimeout(f"timed out waiting for {self._course.awaiting()}"))
+            self._busy = False
+        finally:
+            if self._busy:
+                self._fail(ConnectionLost("interrupted by us"))
+        return self._course.flight(self._failure)
+
+    async def start_tls(self, context: ssl.SSLContext, *, implicit: bool = False) -> None:
+        """Encrypt what follows, as the client of `host`: after the 220 to STARTTLS, or at once if `implicit`.
+
+        Raises RemoteProtocolError if bytes had followed the 220 (S2), TlsRefused if the handshake fails, is
+        not finished in time, or the certificate does not hold. The connection is then closed.
+        """
+        self._busy = True
+        try:
+            if not implicit:
+                self._protocol.start_tls()
+            self._stream = await handshake(self._transport, context, self.host, self._limits.tls)
+            self.tls = describe(self._stream, context, self.host)
+            self._busy = False
+        except (RemoteProtocolError, TlsRefused) as refused:
+            self._fail(refused)
+            raise
+        finally:
+            if self._busy:
+                self._fail(ConnectionLost("interrupted by us"))
+
+    async def quit(self) -> None:
+        """QUIT, wait a little for the 221, close. Raises nothing but Cancelled; closes in any case."""
+        try:
+            if self._failure is None and self._protocol.idle and not self._protocol.closing:
+                with trio.move_on_after(self._limits.quit):
+                    await self.exchange([smtp.Quit()])
+            if self._failure is None and self._stream is not self._transport:
+                with trio.move_on_after(self._limits.quit), suppress(trio.BrokenResourceError):
+                    await self._stream.aclose()  # close_notify
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close now, without a word."""
+        self._fail(ConnectionLost("closed by us"))
+
+    # --- the loop -----------------------------------------------------------------------------------------
+
+    async def _converse(self) -> None:
+        course = self._course
+        while True:
+            octets = self._next_group()
+            if len(octets) > BLOCK:
+                await self._write_while_reading(octets)
+            elif octets:
+                await self._write(octets)
+            if not course.unanswered:
+                return
+            await self._read()
+
+    def _next_group(self) -> bytes:
+        parts: list[bytes] = []
+        pipelining = self._protocol.extensions.pipelining and not self.lockstep
+        for command in self._course.permitted(pipelining=pipelining):
+            parts.append(self._protocol.send(command))
+            self._course.queued(command, len(parts[-1]))
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _write(self, octets: bytes) -> None:
+        try:
+            for start in range(0, len(octets), BLOCK):
+                await self._write_block(octets[start : start + BLOCK])
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as broken:
+            await self._last_words(_lost(broken))
+
+    async def _write_block(self, block: bytes) -> None:
+        course = self._course
+        before = self._transport.handed
+        course.begins(len(block), trio.current_time())
+        self._watch()
+        taken = 0
+        try:
+            await self._stream.send_all(block)
+            taken = len(block)
+        finally:
+            if not taken:
+                taken = self._transport.handed - before
+                if self._stream is not self._transport and taken:
+                    # TLS: how much of the text is in the records that left cannot be known. The last
+                    # octet is not among them, because the last record is not whole.
+                    taken = len(block) - 1
+            course.handed(taken, trio.current_time())
+            self._watch()
+
+    async def _write_while_reading(self, octets: bytes) -> None:
+        # A peer that answers in the middle of the content may stop reading until its answer is read, and
+        # what it answered is lost if the connection is reset before we look (X7, RFC 2920 section 3.2).
+        ended: list[ConversationEnded] = []
+        broken: list[Exception] = []
+
+        async def read_on(writing: trio.CancelScope) -> None:
+            try:
+                while True:
+                    await self._read()
+            except (ConnectionLost, RemoteProtocolError) as end:
+                ended.append(end)
+                writing.cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read_on, nursery.cancel_scope)
+            try:
+                for start in range(0, len(octets), BLOCK):
+                    await self._write_block(octets[start : start + BLOCK])
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                broken.append(error)
+            nursery.cancel_scope.cancel()
+        if ended:
+            raise ended[0]
+        if broken:
+            await self._last_words(_lost(broken[0]))
+
+    async def _last_words(self, lost: ConnectionLost) -> None:
+        """Nothing more can be written. Read what the peer said before that (X7), then raise `lost`."""
+        with trio.move_on_after(LAST_WORDS), suppress(ConnectionLost):
+            while self._course.unanswered:
+                await self._read()
+        raise lost
+
+    async def _read(self) -> None:
+        try:
+            octets = await self._stream.receive_some(RECEIVE)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as broken:
+            raise _lost(broken) from None
+        if not octets:
+            raise ConnectionLost("the host closed the connection")
+        now = trio.current_time()
+        for answer in self._protocol.receive(bytes(octets)):
+            command = self._course.answered(answer.reply, now)
+            if ends_message(command):
+                self.messages += 1
+            if closes(command, answer.reply):
+                raise ConnectionLost(f"the host is closing: {answer.reply.text}")
+        if self._protocol.failure is not None and self._course.unanswered:
+            raise self._protocol.failure
+        self._watch()
+
+    def _watch(self) -> None:
+        self._watchdog.deadline = self._course.deadline()
+
+    def _fail(self, failure: ConversationEnded) -> None:
+        if self._failure is None:
+            self._failure = failure
+        self._busy = False
+        self._transport.close()
+
+
+def _lost(error: Exception) -> ConnectionLost:
+    cause = error.__cause__
+    reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause or "closed")
+    return ConnectionLost(f"the connection was lost: {reason[:1].lower()}{reason[1:]}")

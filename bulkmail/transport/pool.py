@@ -1,0 +1,286 @@
+"""Idle connections per MX host, and how many may be open to each.
+
+How it thinks: every decision is made in one synchronous function, `_decide`, from what is known at that
+moment; connecting and closing follow outside of it. Room is counted in *slots*: a slot is taken before a host
+is contacted and freed when its connection is closed, so the number of connections to a host, being opened,
+in use or idle, never exceeds `per_host`. Whoever finds neither an idle connection nor a slot waits in a queue
+of the hosts that would do, and is handed the next connection or slot directly, so that nobody who came later
+overtakes him.
+
+A connection is kept only if its protocol is idle; everything else is closed (DESIGN.md, invariants).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import trio
+
+from bulkmail.dns.routes import Host, Route
+from bulkmail.transport.connection import Connection
+from bulkmail.transport.dial import Dialer, Unreachable
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    names: tuple[str, ...]  # of the hosts that would do
+    ready: trio.Event = field(default_factory=trio.Event)
+    connection: Connection | None = None  # what was handed over: a connection,
+    slot: str | None = None  # or a slot at the host of this name
+
+
+@dataclass(slots=True)
+class _Decision:
+    connection: Connection | None = None  # take this one
+    hosts: tuple[Host, ...] = ()  # else open one to these, in this order; the slot at the first is taken
+    waiter: _Waiter | None = None  # else wait
+
+
+class Pool:
+    """`per_host`: connections open to a host at once. `idle_s`: how long one is kept idle.
+
+    `messages`: how many one connection carries. `max_idle`: how many may be idle in all; beyond it the one
+    that has been idle longest is closed.
+    """
+
+    def __init__(
+        self, dialer: Dialer, *, per_host: int, idle_s: float = 30, messages: int = 100, max_idle: int = 200
+    ) -> None:
+        self._dialer = dialer
+        self._per_host = per_host
+        self._idle_s = idle_s
+        self._messages = messages
+        self._max_idle = max_idle
+        self._idle: OrderedDict[Connection, float] = OrderedDict()  # since when; longest idle first
+        self._idle_at: dict[str, list[Connection]] = {}
+        self._open: Counter[str] = Counter()  # slots taken, by host
+        self._waiting: dict[str, deque[_Waiter]] = {}
+        self._kept = trio.Event()  # one was put away: `expire` has a new deadline to look at
+        self._closed = False
+
+    @property
+    def idle(self) -> int:
+        """How many are idle."""
+        return len(self._idle)
+
+    def open_at(self, host: str) -> int:
+        """How many slots are taken at a host."""
+        return self._open[host]
+
+    async def acquire(self, route: Route) -> Connection:
+        """A connection for the caller alone, who must `release` it whatever happens.
+
+        Raises what `Dialer.open` raises, and trio.ClosedResourceError once the pool is closed.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while True:
+            decision, dropped = self._decide(route)
+            self._discard(dropped)
+            slot: str | None = decision.hosts[0].name if decision.hosts else None
+            connection = decision.connection
+            if decision.waiter is not None:
+                connection, slot = await self._wait(decision.waiter)
+            if connection is not None:
+                connection.reused = True
+                await trio.lowlevel.cancel_shielded_checkpoint()  # a mere turn for the others
+                return connection
+            if slot is None:
+                continue
+            opened = await self._dial(route, decision.hosts or route.hosts, slot)
+            if opened is not None:
+                return opened
+
+    async def release(self, connection: Connection) -> None:
+        """Give it back, in whatever state it is. Never blocks for longer than a QUIT may take."""
+        if not connection.usable or not connection.quiet:
+            connection.abandon()
+            self._free(connection.host)
+        elif connection.messages >= self._messages or self._closed:
+            await self._say_goodbye([connection])
+        else:
+            await self._say_goodbye(self._keep(connection))
+
+    async def expire(self) -> None:
+        """Close connections when they have been idle for `idle_s`. Runs until it is cancelled."""
+        while True:
+            now = trio.current_time()
+            stale = []
+            for connection, since in self._idle.items():  # longest idle first
+                if since + self._idle_s > now:
+                    break
+                stale.append(connection)
+            self._take_out(stale)
+            await self._say_goodbye(stale)
+            self._kept = trio.Event()
+            oldest = next(iter(self._idle.values()), None)
+            if oldest is None:
+                await self._kept.wait()
+            else:
+                await trio.sleep_until(oldest + self._idle_s)
+
+    async def aclose(self) -> None:
+        """QUIT on all that are idle, and refuse to open more. Those in use are closed when released."""
+        self._closed = True
+        idle = list(self._idle)
+        self._take_out(idle)
+        for waiter in {waiter for queue in self._waiting.values() for waiter in queue}:
+            self._forget(waiter)
+            waiter.ready.set()
+        await self._say_goodbye(idle)
+
+    # --- decisions: no await below this line, up to the next ----------------------------------------------
+
+    def _decide(self, route: Route) -> tuple[_Decision, list[Connection]]:
+        """What the caller does next, and the idle connections found dead on the way."""
+        if self._closed:
+            raise trio.ClosedResourceError("the pool is closed")
+        dropped: list[Connection] = []
+        hosts = self._preferred(route)
+        for host in hosts:
+            while here := self._idle_at.get(host.name):
+                connection = here[-1]  # the one used last: it is the least likely to be closed by the peer
+                self._take_out([connection])
+                if connection.usable and connection.quiet and not self._stale(connection):
+                    return _Decision(connection), dropped
+                dropped.append(connection)
+        roomy = [host for host in hosts if self._open[host.name] < self._per_host]
+        if roomy:
+            roomy.sort(key=lambda host: self._open[host.name])  # stable: equal ones stay shuffled
+            self._open[roomy[0].name] += 1
+            others = [host for host in route.hosts if host not in hosts]
+            return _Decision(hosts=(*roomy, *others)), dropped
+        waiter = _Waiter(tuple(host.name for host in hosts))
+        for name in waiter.names:
+            self._waiting.setdefault(name, deque()).append(waiter)
+        return _Decision(waiter=waiter), dropped
+
+    def _preferred(self, route: Route) -> list[Host]:
+        """The hosts of the best preference that has one which answers (RFC 5321 section 5.1)."""
+        alive = [host for host in route.hosts if self._dialer.alive(host)] or list(route.hosts)
+        best = min(host.preference for host in alive)
+        return [host for host in alive if host.preference == best]
+
+    def _stale(self, connection: Connection) -> bool:
+        return connection.messages >= self._messages
+
+    def _keep(self, connection: Connection) -> list[Connection]:
+        """Hand it to a waiter or put it away. Returns those that had to make room."""
+        if self._closed:
+            self._discard([connection])
+            return []
+        waiter = self._next_waiter(connection.host)
+        if waiter is not None:
+            waiter.connection = connection
+            waiter.ready.set()
+            return []
+        self._idle[connection] = trio.current_time()
+        self._idle_at.setdefault(connection.host, []).append(connection)
+        self._kept.set()
+        surplus = list(self._idle)[: max(0, len(self._idle) - self._max_idle)]
+        self._take_out(surplus)
+        return surplus
+
+    def _take_out(self, connections: Iterable[Connection]) -> None:
+        for connection in connections:
+            del self._idle[connection]
+            here = self._idle_at[connection.host]
+            here.remove(connection)
+            if not here:
+                del self._idle_at[connection.host]
+
+    def _free(self, name: str) -> None:
+        """A slot at this host is no longer needed by who had it."""
+        waiter = self._next_waiter(name)
+        if waiter is not None:
+            waiter.slot = name  # the slot changes hands and stays taken
+            waiter.ready.set()
+            return
+        self._open[name] -= 1
+        if not self._open[name]:
+            del self._open[name]
+
+    def _next_waiter(self, name: str) -> _Waiter | None:
+        queue = self._waiting.get(name)
+        if not queue or self._closed:
+            return None
+        waiter = queue[0]
+        self._forget(waiter)
+        return waiter
+
+    def _forget(self, waiter: _Waiter) -> None:
+        for name in waiter.names:
+            queue = self._waiting.get(name)
+            if queue is not None and waiter in queue:
+                queue.remove(waiter)
+                if not queue:
+                    del self._waiting[name]
+
+    def _discard(self, connections: Iterable[Connection]) -> None:
+        for connection in connections:
+            connection.abandon()
+            self._free(connection.host)
+
+    # --- and what takes time ------------------------------------------------------------------------------
+
+    async def _wait(self, waiter: _Waiter) -> tuple[Connection | None, str | None]:
+        try:
+            await waiter.ready.wait()
+        except BaseException:
+            self._forget(waiter)
+            if waiter.connection is not None:  # handed over in the instant of our cancellation
+                self._keep(waiter.connection)
+            elif waiter.slot is not None:
+                self._free(waiter.slot)
+            raise
+        return waiter.connection, waiter.slot
+
+    async def _dial(self, route: Route, hosts: tuple[Host, ...], slot: str) -> Connection | None:
+        """A new connection; None if hosts were passed over for lack of room, and it is better to decide anew.
+
+        `slot` is where a slot is taken for it already; it moves along from host to host.
+        """
+        held: str | None = slot
+        passed_over: set[str] = set()
+
+        def admit(host: Host) -> bool:
+            nonlocal held
+            if host.name == held:
+                return True
+            if self._open[host.name] >= self._per_host:
+                passed_over.add(host.name)
+                return False
+            self._open[host.name] += 1
+            if held is not None:
+                self._free(held)
+            held = host.name
+            return True
+
+        try:
+            # The host of the slot first: that is where there is room.
+            hosts = tuple(sorted(hosts, key=lambda host: host.name != slot))
+            connection = await self._dialer.open(Route(route.domain, hosts, route.site), admit=admit)
+            held = None
+            return connection
+        except Unreachable:
+            # Only if those with no room are now the best there is: whoever refused us is not asked again.
+            if passed_over.issuperset(host.name for host in self._preferred(route)):
+                return None
+            raise
+        finally:
+            if held is not None:
+                self._free(held)
+
+    async def _say_goodbye(self, connections: Iterable[Connection]) -> None:
+        """QUIT to all of them at once; each is closed and its slot freed, even if we are cancelled."""
+        async with trio.open_nursery() as nursery:
+            for connection in connections:
+                nursery.start_soon(self._quit, connection)
+
+    async def _quit(self, connection: Connection) -> None:
+        try:
+            await connection.quit()
+        finally:
+            connection.abandon()
+            self._free(connection.host)

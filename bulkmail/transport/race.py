@@ -1,0 +1,91 @@
+"""TCP to whichever of a host's addresses answers first (RFC 8305, "happy eyeballs").
+
+An address that neither answers nor refuses (an IPv6 black hole, T2) must not cost the attempt, so the next
+one is started as soon as the one before has failed, or `stagger_s` later at the latest. The first connection
+wins, the others are dropped. The addresses come in the order in which they are to be started.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import trio
+
+from bulkmail.transport.stream import TcpStream, Transport, transport
+
+Connect = Callable[[str, int], Awaitable[trio.abc.Stream]]
+
+# Ours, not the host's (T6).
+LOCAL = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM})
+
+
+async def connect_tcp(address: str, port: int) -> TcpStream:
+    """Raises OSError."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = trio.socket.socket(family, socket.SOCK_STREAM)
+    try:
+        await sock.connect((address, port))
+        return TcpStream(sock)
+    except BaseException:
+        sock.close()
+        raise
+
+
+@dataclass(slots=True)
+class Race:
+    """What came of it. `overtaken`: started before the winner and not heard of when it won."""
+
+    stream: Transport | None
+    address: str
+    failures: dict[str, OSError]
+    overtaken: list[str]
+
+    @property
+    def local_failure(self) -> OSError | None:
+        return next((error for error in self.failures.values() if error.errno in LOCAL), None)
+
+
+async def race(
+    addresses: Sequence[str], port: int, connect: Connect, *, limit_s: float, stagger_s: float
+) -> Race:
+    """Connect to one of `addresses`; each has `limit_s`. Raises nothing for the network's sake."""
+    result = Race(None, "", {}, [])
+    started: list[str] = []
+
+    async def attempt(address: str, failed: trio.Event) -> None:
+        try:
+            with trio.fail_after(limit_s):
+                stream = transport(await connect(address, port))
+        except trio.TooSlowError:
+            result.failures[address] = OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+            failed.set()
+        except OSError as error:
+            result.failures[address] = error
+            failed.set()
+        else:
+            if result.stream is None:
+                result.stream, result.address = stream, address
+                nursery.cancel_scope.cancel()
+            else:
+                stream.close()
+
+    try:
+        async with trio.open_nursery() as nursery:
+            for address in addresses:
+                failed = trio.Event()
+                started.append(address)
+                nursery.start_soon(attempt, address, failed)
+                with trio.move_on_after(stagger_s):
+                    await failed.wait()
+    except BaseException:
+        if result.stream is not None:
+            result.stream.close()
+        raise
+    if result.stream is not None:
+        before = started[: started.index(result.address)]
+        result.overtaken = [address for address in before if address not in result.failures]
+    return result

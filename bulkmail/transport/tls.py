@@ -1,0 +1,99 @@
+"""The TLS handshake of a connection, and what is to be said of the certificate (RFC 3207, RFC 7435).
+
+The name that goes into SNI, and that the certificate must have, is the host's: the MX host for a mail
+exchanger, the relay's for a relay, never the address (S6), unless the user named the relay by its address;
+then the certificate must be for that address (and SNI stays empty, RFC 6066 section 3).
+
+Where the certificate is not checked it is still looked at, so that "encrypted, but anybody's" is told apart
+from "encrypted, their certificate expired last week" in the log (S5).
+"""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime
+
+import trio
+
+from bulkmail.errors import TlsRefused
+from bulkmail.transport.approach import TlsInfo
+from bulkmail.transport.stream import Transport
+
+
+async def handshake(
+    transport: Transport, context: ssl.SSLContext, host: str, limit_s: float
+) -> trio.SSLStream[trio.abc.Stream]:
+    """TLS over `transport`. Raises TlsRefused with the reason."""
+    stream: trio.SSLStream[trio.abc.Stream] = trio.SSLStream(
+        transport,
+        context,
+        server_hostname=host,
+        https_compatible=True,  # SMTP ends with QUIT, not with close_notify: do not wait for theirs
+    )
+    with trio.move_on_after(limit_s):
+        try:
+            await stream.do_handshake()
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise TlsRefused(f"the TLS handshake failed: {_reason(error)}") from None
+        return stream
+    raise TlsRefused(f"the TLS handshake was not finished within {limit_s:g} s")
+
+
+def describe(stream: trio.SSLStream[trio.abc.Stream], context: ssl.SSLContext, host: str) -> TlsInfo:
+    """What the session is, after the handshake."""
+    cipher = stream.cipher()
+    verified = context.verify_mode is ssl.CERT_REQUIRED and context.check_hostname
+    note = "" if verified else doubts(stream.getpeercert(binary_form=True), host, datetime.now(UTC))
+    return TlsInfo(stream.version() or "", cipher[0] if cipher else "", verified, note)
+
+
+def doubts(certificate: bytes | None, host: str, now: datetime) -> str:
+    """Why a certificate that nobody checked should not be trusted, as far as it alone can tell."""
+    if not certificate:
+        return "no certificate"
+    from cryptography import x509  # 30 ms to import, and only looked at when TLS is in use
+
+    try:
+        leaf = x509.load_der_x509_certificate(certificate)
+        found = []
+        if now > leaf.not_valid_after_utc:
+            found.append(f"expired on {leaf.not_valid_after_utc:%Y-%m-%d}")
+        if now < leaf.not_valid_before_utc:
+            found.append(f"not valid before {leaf.not_valid_before_utc:%Y-%m-%d}")
+        if leaf.issuer == leaf.subject:
+            found.append("self-signed")
+        if not _names(leaf, host):
+            found.append(f"not for {host}")
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return "the certificate cannot be read"
+    return ", ".join(found) or "not checked"
+
+
+def _names(leaf: object, host: str) -> bool:
+    from cryptography import x509
+
+    assert isinstance(leaf, x509.Certificate)
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return False
+    if host in {str(address) for address in names.get_values_for_type(x509.IPAddress)}:
+        return True
+    host = host.lower()
+    # A wildcard stands for exactly one label, the leftmost (RFC 9525 section 6.3).
+    wanted = {host, "*." + host.partition(".")[2]}
+    return any(name.lower() in wanted for name in names.get_values_for_type(x509.DNSName))
+
+
+def _reason(error: Exception) -> str:
+    """OpenSSL's reason in its own words, without file names and line numbers."""
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return cause.verify_message or "certificate verify failed"
+    if isinstance(cause, ssl.SSLEOFError) or cause is None:
+        return "the host closed the connection"
+    if isinstance(cause, ssl.SSLError):
+        return (cause.reason or str(cause)).lower().replace("_", " ")
+    if isinstance(cause, OSError):
+        return cause.strerror or str(cause)
+    return str(cause)
