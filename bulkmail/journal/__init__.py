@@ -24,6 +24,7 @@ from bulkmail.journal.records import (
     Undelivered,
 )
 from bulkmail.journal.store import Store
+from bulkmail.journal.suppressions import Suppression, Suppressions, suppression_key
 from bulkmail.journal.writer import Journal
 
 __all__ = [
@@ -47,5 +48,8 @@ __all__ = [
     "Recipient",
     "Record",
     "Store",
+    "Suppression",
+    "Suppressions",
     "Undelivered",
+    "suppression_key",
 ]

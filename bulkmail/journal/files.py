@@ -7,6 +7,7 @@ whole, so a kill leaves either no file or one that opens.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,23 +40,38 @@ def make(path: Path, kind: Kind, fill: Callable[[apsw.Connection], object] = id)
 
     Raises StoreError, also where the file exists already.
     """
-    if path.exists():
+    if not _make(path, kind, fill):
         raise StoreError(f"{path}: exists already")
-    try:
-        with told(path, kind):
-            _make(path, kind, fill)
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be created: {error.strerror}") from error
     return connect(path, kind)
 
 
-def _make(path: Path, kind: Kind, fill: Callable[[apsw.Connection], object]) -> None:
-    make_directory(path.parent)
-    new = path.with_name(path.name + ".new")
-    for leftover in (new, *beside(new), *beside(path)):
-        leftover.unlink(missing_ok=True)
-    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    db = apsw.Connection(str(new), flags=apsw.SQLITE_OPEN_READWRITE)
+def open_or_make(path: Path, kind: Kind) -> apsw.Connection:
+    """`connect`, after `make` where there is no such file: right also when two processes do it at once."""
+    if not path.exists():
+        _make(path, kind, id)
+    return connect(path, kind)
+
+
+def _make(path: Path, kind: Kind, fill: Callable[[apsw.Connection], object]) -> bool:
+    """Whether the file was made; False where it existed by the time it was our turn."""
+    try:
+        make_directory(path.parent)
+        with directory_locked(path.parent), told(path, kind):
+            if path.exists():
+                return False
+            new = path.with_name(path.name + ".new")
+            for leftover in (new, *beside(new), *beside(path)):
+                leftover.unlink(missing_ok=True)
+            os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            _fill(new, kind, fill)
+            os.rename(new, path)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be created: {error.strerror}") from error
+    return True
+
+
+def _fill(path: Path, kind: Kind, fill: Callable[[apsw.Connection], object]) -> None:
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
         db.pragma("journal_mode", "WAL")
         db.transaction_mode = "IMMEDIATE"
@@ -66,8 +82,6 @@ def _make(path: Path, kind: Kind, fill: Callable[[apsw.Connection], object]) -> 
             fill(db)
     finally:
         db.close()  # the last connection: the WAL is folded in and removed
-    os.rename(new, path)
-    sync_directory(path.parent)
 
 
 def connect(path: Path, kind: Kind, *, read_only: bool = False) -> apsw.Connection:
@@ -135,9 +149,13 @@ def beside(path: Path) -> tuple[Path, Path]:
     return path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
 
 
-def sync_directory(path: Path) -> None:
+@contextmanager
+def directory_locked(path: Path) -> Iterator[None]:
+    """One process at a time makes files in `path`; what was made is on disk, name and all, afterwards."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -1,0 +1,215 @@
+"""Who must not be mailed any more, by any campaign of the project: `project.db`, shared by all its processes.
+
+An address is found by its key: the mailbox in canonical form, in lower case throughout. RFC 5321 lets a host
+tell `Ann` from `ann`; somebody who asked to be left alone is better served by one who does not.
+What another process adds is noticed before the next MAIL, at the price of one PRAGMA where nothing was added.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+
+import apsw
+
+from bulkmail.journal import files
+from bulkmail.journal.files import rows
+from bulkmail.smtp.address import AddressError, Mailbox
+
+BATCH = 5_000  # addresses in one statement or transaction: an import never holds others up for long
+COMPLAINTS = 100  # kept of an import; the rest are counted
+
+SCHEMA = """
+CREATE TABLE suppression (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused: what is newer has a greater one
+    address TEXT NOT NULL UNIQUE,               -- the key
+    reason  TEXT NOT NULL,
+    added   REAL NOT NULL                       -- UTC epoch seconds
+) STRICT;
+"""
+
+KIND = files.Kind(
+    name="project store",
+    application_id=int.from_bytes(b"bkmp", "big"),
+    version=1,
+    schema=SCHEMA,
+    advice="It holds who must not be mailed: put back a copy of it, or move it away and import the "
+    "suppressions again before anything is sent.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """One address that is not mailed, why, and since when (UTC epoch seconds)."""
+
+    address: str
+    reason: str
+    added: float
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did. `complaints`: the first rows that are no addresses, as (row from 1, text, why)."""
+
+    added: int
+    known: int
+    invalid: int
+    complaints: tuple[tuple[int, str, str], ...]
+
+
+def suppression_key(address: str | Mailbox) -> str:
+    """What an address is stored and looked up by. Raises AddressError where it is none."""
+    return str(address if isinstance(address, Mailbox) else Mailbox.parse(address)).lower()
+
+
+class Suppressions:
+    """The suppressions of one project. Usable from several threads. Methods raise StoreError."""
+
+    def __init__(self, path: Path, db: apsw.Connection) -> None:
+        self.path = path
+        self._db = db
+        self._lock = threading.Lock()
+        self._version = -1  # of the file as `changed_since` last saw it
+        self.seen = self._newest()
+        """The id that `changed_since` has told of; set it to one kept from earlier to be told since then."""
+
+    @classmethod
+    def open(cls, path: Path) -> Suppressions:
+        """Open the project's store, made where there is none (0600, in a 0700 directory)."""
+        return cls(path, files.open_or_make(path, KIND))
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def __enter__(self) -> Suppressions:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- changing -------------------------------------------------------------------------------------
+
+    def add(self, addresses: Iterable[str | Mailbox], reason: str, *, now: float | None = None) -> int:
+        """Suppress addresses; durable when it returns. How many were not suppressed before.
+
+        Raises AddressError, with nothing added, where one is none. Who is in keeps the first reason.
+        """
+        return self._insert([suppression_key(address) for address in addresses], reason, now)
+
+    def import_(self, addresses: Iterable[str], reason: str, *, now: float | None = None) -> Imported:
+        """Suppress a stream of addresses of any length, batch by batch; what is none is skipped and told."""
+        added = known = invalid = 0
+        complaints: list[tuple[int, str, str]] = []
+        stream = enumerate(addresses, 1)
+        while batch := list(islice(stream, BATCH)):
+            keys = []
+            for row, text in batch:
+                try:
+                    keys.append(suppression_key(text))
+                except AddressError as error:
+                    invalid += 1
+                    if len(complaints) < COMPLAINTS:
+                        complaints.append((row, text, str(error)))
+            new = self._insert(keys, reason, now)
+            added += new
+            known += len(keys) - new
+        return Imported(added, known, invalid, tuple(complaints))
+
+    def remove(self, addresses: Iterable[str | Mailbox]) -> int:
+        """Mail these again. How many were suppressed. Raises AddressError where one is none."""
+        keys = [(suppression_key(address),) for address in addresses]
+        with self._using() as db, db:
+            before = db.total_changes()
+            db.executemany("DELETE FROM suppression WHERE address = ?", keys)
+            return db.total_changes() - before
+
+    def _insert(self, keys: Collection[str], reason: str, now: float | None) -> int:
+        added = time.time() if now is None else now
+        with self._using() as db, db:
+            before = db.total_changes()
+            db.executemany(
+                "INSERT INTO suppression (address, reason, added) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                [(key, reason, added) for key in keys],
+            )
+            self._version = -1  # data_version does not tell of what this very connection commits
+            return db.total_changes() - before
+
+    # --- asking ---------------------------------------------------------------------------------------
+
+    def check(self, address: str | Mailbox) -> Suppression | None:
+        """Why and since when `address` is suppressed, or None. Raises AddressError."""
+        query = "SELECT address, reason, added FROM suppression WHERE address = ?"
+        with self._using() as db:
+            found = rows(db, query, (suppression_key(address),))
+        return Suppression(*found[0]) if found else None
+
+    def contains_many(self, addresses: Iterable[str]) -> set[str]:
+        """Those of `addresses`, as they were given, that are suppressed; what is no address is not."""
+        given: dict[str, list[str]] = {}
+        for address in addresses:
+            try:
+                given.setdefault(suppression_key(address), []).append(address)
+            except AddressError:
+                continue
+        return {address for key in self.contains_keys(given) for address in given[key]}
+
+    def contains_keys(self, keys: Iterable[str]) -> set[str]:
+        """Those of `keys` (`suppression_key`) that are suppressed: `contains_many` without the parsing."""
+        query = """SELECT wanted.value FROM json_each(?) wanted
+            WHERE EXISTS (SELECT 1 FROM suppression WHERE address = wanted.value)"""
+        found: set[str] = set()
+        stream = iter(keys)
+        while batch := list(islice(stream, BATCH)):
+            with self._using() as db:
+                found.update(key for (key,) in db.execute(query, (json.dumps(batch),)))
+        return found
+
+    def changed_since(self) -> set[str]:
+        """The keys added, by anybody, since the last call or since `open`; asked before each MAIL.
+
+        What was added before is for `contains_many` to find when recipients are planned or loaded.
+        """
+        with self._using() as db:
+            version = rows(db, "PRAGMA data_version")[0][0]
+            if version == self._version:
+                return set()
+            found = rows(db, "SELECT id, address FROM suppression WHERE id > ? ORDER BY id", (self.seen,))
+            self._version = version
+            if found:
+                self.seen = found[-1][0]
+            return {address for _, address in found}
+
+    def __len__(self) -> int:
+        with self._using() as db:
+            return int(rows(db, "SELECT count(*) FROM suppression")[0][0])
+
+    def __iter__(self) -> Iterator[Suppression]:
+        """All of them in the order of addition, in pages, so that nobody waits for the reader."""
+        last = 0
+        query = "SELECT id, address, reason, added FROM suppression WHERE id > ? ORDER BY id LIMIT ?"
+        while True:
+            with self._using() as db:
+                page = rows(db, query, (last, BATCH))
+            if not page:
+                return
+            last = page[-1][0]
+            yield from (Suppression(*row[1:]) for row in page)
+
+    def _newest(self) -> int:
+        with self._using() as db:
+            return int(rows(db, "SELECT coalesce(max(id), 0) FROM suppression")[0][0])
+
+    @contextmanager
+    def _using(self) -> Iterator[apsw.Connection]:
+        with self._lock, files.told(self.path, KIND):
+            yield self._db
