@@ -1,0 +1,138 @@
+"""Rows of a separated text file (.csv, .tsv), whatever program wrote it.
+
+The separator is sniffed from the header line: `,` `;` tab or `|`, whichever stands there most often outside
+quotes. A row with too few cells is read as far as it goes; one with too many has been cut in the wrong place
+and is left out. Stray quotes are the dangerous fault, because a quote that is not closed swallows the people
+behind it: where more than one line is concerned, the file is refused rather than the people lost.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TextIO
+
+from bulkmail.campaign.listing import (
+    BATCH,
+    EMAIL,
+    BadRow,
+    Batch,
+    Header,
+    ListSpec,
+    Row,
+    resolve_header,
+    text_problem,
+)
+from bulkmail.errors import ConfigError, Problem
+
+_SEPARATORS = ",;\t|"
+_QUOTED = re.compile(r'"[^"]*"?')
+_EXCEL = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's own hint, on a line before the header
+_HEADER_LINES = 50  # a header cell may hold newlines; a quote that is never closed must not read the file
+
+
+def separator_of(header: str) -> str:
+    """The separator of a header line; a comma where there is a single column."""
+    bare = _QUOTED.sub("", header)
+    best = max(_SEPARATORS, key=bare.count)
+    return best if best in bare else ","
+
+
+def read_csv(text: TextIO, spec: ListSpec, file: str) -> Iterator[Batch]:
+    """All rows of an open file (opened with `newline=""`), in batches. An empty file has no rows.
+
+    Raises ConfigError: a column that the campaign names is missing, or the quoting cannot be trusted.
+    """
+    try:
+        found = _find_header(text)
+        if found is None:
+            return
+        cells = next(csv.reader([found.text], delimiter=found.separator))
+        if reason := text_problem(cells):
+            raise ConfigError(Problem(file, found.first, 0, "", f"the header is {reason}"))
+        header = resolve_header(spec, file, found.first, cells)
+        yield from _rows(text, found.separator, found.last, header, file)
+    except UnicodeDecodeError as error:
+        raise ConfigError(Problem(file, 0, 0, "", f"not {error.encoding} text: {error.reason}")) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _HeaderText:
+    text: str
+    separator: str
+    first: int  # line
+    last: int
+
+
+def _find_header(text: TextIO) -> _HeaderText | None:
+    """The first line that is not empty; with the lines after it where a quoted name holds newlines."""
+    separator = ""
+    for first, line in enumerate(iter(text.readline, ""), 1):
+        if first == 1 and (hint := _EXCEL.fullmatch(line)):
+            separator = hint[1]
+        elif line.strip("\r\n \ufeff"):
+            last = first
+            while line.count('"') % 2 and last < first + _HEADER_LINES and (more := text.readline()):
+                line, last = line + more, last + 1
+            return _HeaderText(line, separator or separator_of(line), first, last)
+    return None
+
+
+def _rows(text: TextIO, separator: str, before: int, header: Header, file: str) -> Iterator[Batch]:
+    fields, width = header.fields, len(header.fields)
+    kept = tuple(name for name in fields if name)
+    drops = len(kept) < width
+    rows: list[Row] = []
+    bad: list[BadRow] = []
+    # strict: without it, a quote left open makes one cell of the rest of the file, and nobody hears of it
+    reader = csv.reader(text, delimiter=separator, strict=True)
+    start = before + 1
+    while True:
+        try:
+            for cells in reader:
+                reason = text_problem(cells)
+                if reason is None and len(cells) > width:
+                    reason = _too_many(cells, width)
+                if reason is not None:
+                    bad.append(BadRow(start, _address(cells, fields), reason))
+                elif len(cells) > 1 or (
+                    cells and (width == 1 or cells[0].strip())
+                ):  # an empty line is no row
+                    row = dict(zip(fields, cells, strict=False))
+                    if drops:
+                        row.pop("", None)
+                    rows.append((start, row))
+                start = before + reader.line_num + 1
+                if len(rows) + len(bad) >= BATCH:
+                    yield Batch(file, rows, bad, kept, header.names)
+                    rows, bad = [], []
+            break
+        except csv.Error as error:
+            end = before + reader.line_num
+            if end > start or "unexpected end" in str(error):
+                raise ConfigError(Problem(file, start, 0, "", _quoting(start, end, error))) from error
+            bad.append(BadRow(start, "", f"the quotes do not match: {error}"))
+            start = end + 1
+    if rows or bad:
+        yield Batch(file, rows, bad, kept, header.names)
+
+
+def _too_many(cells: list[str], width: int) -> str | None:
+    if not any(cell.strip() for cell in cells[width:]):
+        return None  # only separators at the end of the line
+    return f"{len(cells)} cells, but the header has {width}: a separator inside a cell needs quotes around it"
+
+
+def _address(cells: list[str], fields: tuple[str, ...]) -> str:
+    at = fields.index(EMAIL)
+    return cells[at] if at < len(cells) else ""
+
+
+def _quoting(start: int, end: int, error: csv.Error) -> str:
+    if "unexpected end" in str(error):
+        return (
+            'a quote (") that opens in this row is never closed, so the rows behind it cannot be told apart'
+        )
+    return f'the quotes (") of lines {start}–{end} do not match ({error}), so their rows cannot be told apart'

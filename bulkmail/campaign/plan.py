@@ -1,0 +1,140 @@
+"""The plan: who gets the message, in which order, and who does not and why.
+
+One pass over the list, as a stream: each row becomes a candidate or a left-out row (`admission`), candidates
+are spilled into partitions by domain (`spill`), and each partition becomes intervals of dense ids
+(`placing`). Memory holds one batch of rows and one partition, whatever the length of the list. Nothing is
+sent from a plan that is not complete: any error leaves the store without one.
+
+All of it is plain code without `await`; the caller runs it in a thread. It stops where `progress` raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from bulkmail.campaign.admission import Admission, Composer
+from bulkmail.campaign.listing import EMAIL, ListSpec
+from bulkmail.campaign.placing import Placing, Sink, Suppressed
+from bulkmail.campaign.sources import expand, read_list
+from bulkmail.campaign.spill import Budget, spill_folder
+
+Progress = Callable[[str, int], None]  # ("read" | "placed", how many so far); called about every thousand
+
+
+class PlannedStore(Protocol):
+    def write_plan(self) -> AbstractContextManager[Sink]: ...
+
+
+def make_plan(
+    spec: ListSpec,
+    composer: Composer,
+    store: PlannedStore,
+    suppressions: Suppressed,
+    *,
+    folder: Path,
+    on_missing: str = "fail",
+    progress: Progress | None = None,
+    stdin: BinaryIO | None = None,
+    budget: Budget | None = None,
+) -> None:
+    """Write the plan of a campaign into its store.
+
+    `folder` is a path of this campaign's own in the state directory, for what does not fit into memory; it
+    is made and removed here, and what a crash left there is removed first. Raises ConfigError, with every
+    problem up to a bound, where the list or the message cannot be used, and StoreError where the disk
+    refuses.
+    """
+    with store.write_plan() as sink:
+        write_plan(
+            spec,
+            composer,
+            sink,
+            suppressions,
+            folder=folder,
+            on_missing=on_missing,
+            progress=progress,
+            stdin=stdin,
+            budget=budget,
+        )
+
+
+def write_plan(
+    spec: ListSpec,
+    composer: Composer,
+    sink: Sink,
+    suppressions: Suppressed,
+    *,
+    folder: Path,
+    on_missing: str = "fail",
+    progress: Progress | None = None,
+    stdin: BinaryIO | None = None,
+    budget: Budget | None = None,
+) -> None:
+    """As `make_plan`, into any sink."""
+    files: list[str] = []
+    tell = _Teller(progress)
+    admission = Admission(spec, composer, files)
+    try:
+        with spill_folder(folder):
+            placing = Placing(
+                sink,
+                suppressions,
+                files=files,
+                dedupe=spec.dedupe == "address",
+                personal=composer.personal,
+                keyed=admission.keyed,
+                seeds=bool(spec.seeds),
+                skip=on_missing == "skip",
+                folder=folder,
+                budget=budget or Budget(),
+                moved=tell.placed,
+            )
+            candidates = placing.spill()
+            candidates.extend(admission.seeds())  # first: of a seed who is in the list, the seed is kept
+            excluding = _exclusion_spec(spec)
+            for batch in read_list(excluding, expand(spec, spec.exclude, "exclude"), folder, stdin):
+                candidates.extend(admission.exclusions(batch))
+            source = len(spec.seeds)
+            room = spec.limit
+            for batch in read_list(spec, expand(spec, spec.source), folder, stdin):
+                admitted, left_out = admission.rows(batch, room)
+                candidates.extend(admitted)
+                for row in left_out:
+                    sink.left_out(row)
+                source += len(admitted) + len(left_out)
+                tell.read(source)
+                if room is not None:
+                    room -= len(admitted)
+                    if room <= 0:
+                        break
+            sink.count("source", source)
+            for part in candidates.parts():
+                placing.place(part)
+            placing.finish()
+    finally:
+        admission.close()
+
+
+def _exclusion_spec(spec: ListSpec) -> ListSpec:
+    """An exclusion list needs an address and nothing else: in our column, in `email`, or in its only one."""
+    column = spec.columns.get(EMAIL, EMAIL)
+    return replace(spec, columns={EMAIL: column}, where=None, limit=None, address_only=True)
+
+
+class _Teller:
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._placed = 0
+
+    def read(self, rows: int) -> None:
+        if self._progress is not None:
+            self._progress("read", rows)
+
+    def placed(self, more: int) -> None:
+        self._placed += more
+        if self._progress is not None:
+            self._progress("placed", self._placed)
