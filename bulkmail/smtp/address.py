@@ -3,8 +3,8 @@
 A `Mailbox` is canonical (unneeded quotes gone, domain in lower-case A-labels), so that `==` means the same
 mailbox as far as SMTP lets us know, and it is valid however it was constructed: there is none with CR, LF,
 NUL or an unquoted space. Lists are mostly plain ASCII, so one compiled pattern decides the majority;
-everything else takes the slow road, which is there to accept the unusual and to say what is wrong with the rest.
-RFC 5321 sections 4.1.2, 4.1.3 and 4.5.3.1; RFC 6531 (SMTPUTF8); RFC 5891 (IDNA 2008) with UTS 46.
+everything else takes the slow road, which is there to accept the unusual and to say what is wrong with the
+rest. RFC 5321 sections 4.1.2, 4.1.3 and 4.5.3.1; RFC 6531 (SMTPUTF8); RFC 5891 (IDNA 2008) with UTS 46.
 """
 
 from __future__ import annotations

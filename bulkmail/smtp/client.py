@@ -3,8 +3,8 @@
 There is no I/O here and no clock. `send` is refused where the tables of `state.py`, or what the server
 announced, do not allow a command: that is our bug, `LocalProtocolError`. `receive` gives each reply to the
 oldest unanswered command, and ends the conversation with `RemoteProtocolError` where that cannot be right
-(G3, G8, X15). Answers that stand before a violation are believed and returned; the violation is raised by the next
-call and is in `failure` at once.
+(G3, G8, X15). Answers that stand before a violation are believed and returned; the violation is raised by
+the next call and is in `failure` at once.
 """
 
 from __future__ import annotations

@@ -217,5 +217,7 @@ def _check_parameters(parameters: Parameters) -> None:
 
 
 def _encode_parameters(parameters: Parameters) -> bytes:
+    if not parameters:
+        return b""
     words = (keyword if value is None else f"{keyword}={value}" for keyword, value in parameters)
     return "".join(f" {word}" for word in words).encode("ascii")

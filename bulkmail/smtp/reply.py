@@ -111,13 +111,14 @@ class ReplyReader:
     A line may end in CRLF or in a lone LF: some servers do that, and nothing hangs on the difference here.
     """
 
-    __slots__ = ("_code", "_held", "_lines", "_size", "failure")
+    __slots__ = ("_code", "_held", "_last", "_lines", "_size", "failure")
 
     def __init__(self) -> None:
         self._held = b""  # of an unfinished line
         self._lines: list[bytes] = []  # of an unfinished reply
         self._code = b""
         self._size = 0
+        self._last: tuple[bytes, Reply] | None = None  # a hundred RCPTs are mostly answered by the same line
         self.failure: RemoteProtocolError | None = None
 
     def feed(self, data: bytes) -> list[Reply]:
@@ -147,6 +148,8 @@ class ReplyReader:
         return bool(self._held or self._lines) or self.failure is not None
 
     def _line(self, line: bytes) -> Reply | None:
+        if self._last is not None and self._last[0] == line and not self._lines:
+            return self._last[1]
         if len(line) >= MAX_LINE:
             raise RemoteProtocolError(f"a reply line of more than {MAX_LINE} octets")
         match = grammar.REPLY_LINE.fullmatch(line[:-1] if line.endswith(b"\r") else line)
@@ -165,7 +168,10 @@ class ReplyReader:
             return None
         texts, self._lines = tuple(self._lines), []
         number = int(code)
-        return Reply(number, _enhanced(number, texts), texts)
+        reply = Reply(number, _enhanced(number, texts), texts)
+        if len(texts) == 1:
+            self._last = line, reply
+        return reply
 
     def _check_held(self) -> None:
         """Judge an unfinished line as soon as it is lost: a peer that is not SMTP may never end it."""

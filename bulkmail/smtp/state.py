@@ -6,17 +6,17 @@ Without pipelining one state would do. With it, the client speaks ahead of the a
 
 * the state *sent* is where the conversation stands if everything that is still unanswered succeeds.
   `SENT` says which commands may follow there, and where they lead. It decides what may be written.
-* the state *answered* is where the conversation stands by the replies that have arrived. `ANSWERED` says
-  what each class of reply (its first digit) to each command does to it; a class that is not in the row cannot
-  answer that command, and the peer has lost its place. It decides what is true.
+* the state *answered* is where the conversation stands by the replies that have arrived. `ANSWERED` says what
+  each class of reply (its first digit) to each command does to it; a class that is not in the row cannot be
+  the answer to that command, and the peer has lost its place. It decides what is true.
 
 Whenever nothing is unanswered, the state answered is the state of the conversation, and the state sent is set
 to it: hopes that were disappointed are forgotten there. A server has no hopes, so it has only the state
 answered, and moves through the same table by its own replies; `IN_ORDER` is what it takes in each state.
 
 Some commands end a pipelined group (RFC 2920 section 3.1): `ENDS_GROUP`. What may follow depends on their
-answer, so nothing is sent behind them until it is there. The end of data and BDAT are not among them: the next
-transaction may ride behind (RFC 2920 section 3.1, RFC 3030 section 4.2).
+answer, so nothing is sent behind them until it is there. The end of data and BDAT are not among them: the
+next transaction may ride behind (RFC 2920 section 3.1, RFC 3030 section 4.2).
 
 What is worth knowing about single states:
 
@@ -53,6 +53,9 @@ class State(enum.Enum):
     SPENT = enum.auto()  # the transaction is over, or not: RSET is due
     CLOSING = enum.auto()  # QUIT, at most
     CLOSED = enum.auto()
+
+    # Members are compared by identity anyway, and the enum's own hash is the slowest part of a table look-up.
+    __hash__ = object.__hash__
 
 
 class LastBdat:
