@@ -45,6 +45,10 @@ class LocalResourceError(BulkmailError):
     """This machine ran out of descriptors, ports, buffers or memory; the peer is not to blame."""
 
 
+class CredentialsRefused(BulkmailError):
+    """The relay does not accept our user and password (535); nothing was sent, and waiting would not help."""
+
+
 # --- a file cannot be used ----------------------------------------------------------------------------
 
 

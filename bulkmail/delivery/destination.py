@@ -1,0 +1,204 @@
+"""One site: its queue of parcels and the sessions that empty it.
+
+A destination holds spans of ids, never recipients, so a provider with five million of them weighs as much
+as a domain with one. Its sessions live in its own nursery. It begins with one: until a connection has
+stood, more would only hammer a site that is down; then it opens as many as the backlog wants and the limits
+allow. When the site as a whole refuses us, everything the destination holds is deferred at once and it
+ends: the store brings the recipients back when they are due, to wherever their domain then routes to.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import trio
+
+from bulkmail.delivery.disposition import Disposition, Scope
+from bulkmail.delivery.plant import Plant
+from bulkmail.delivery.shaping import Bucket
+from bulkmail.delivery.work import Parcel, Recipient, Span, Verdict, Where
+
+STRIKES = 3  # conversations in a row that ended badly before the site as a whole is left alone
+SLICE = 50  # personal recipients a session takes at a time: few enough to share, many enough for one fetch
+TRANSACTIONS_PER_SESSION = 4  # how much backlog is worth another connection
+
+
+class Destination:
+    """The queue and the sessions of one site.
+
+    `session` is what works here, one task each; `on_empty` is called, synchronously, when it has ended.
+    """
+
+    def __init__(
+        self,
+        site: str,
+        plant: Plant,
+        *,
+        session: Callable[[Destination], Awaitable[None]],
+        on_empty: Callable[[Destination], None],
+    ) -> None:
+        self.site = site
+        self.plant = plant
+        self._session = session
+        self.stopping = False
+        self.held_by: Disposition | None = None  # why the site is left alone; set once, then it ends
+        self._parcels: deque[Parcel] = deque()
+        self._finished: dict[int, Callable[[], None]] = {}
+        self._on_empty = on_empty
+        self._sessions = 0
+        self._proven = False
+        self._strikes = 0
+        self._recipients_limit = plant.limits.recipients_per_transaction
+        now = trio.current_time()
+        self.messages = Bucket(plant.limits.message_rate, now)
+        self.connects = Bucket(plant.limits.connection_rate, now)
+        self._nursery: trio.Nursery | None = None
+        self._over = trio.Event()
+        self._waits: set[trio.CancelScope] = set()
+
+    async def run(self) -> None:
+        """Own the sessions until the last one has ended with nothing left to do."""
+        async with trio.open_nursery() as sessions:
+            self._nursery = sessions
+            self._staff()
+            await self._over.wait()
+
+    def stop(self) -> None:
+        """No new MAIL: what converses goes on to its verdict, what waits stops waiting (P1)."""
+        self.stopping = True
+        for scope in self._waits:
+            scope.cancel()
+        self._close_if_empty()
+
+    @contextmanager
+    def waiting(self) -> Iterator[trio.CancelScope]:
+        """Around what a session may wait for before MAIL; cancelled by `stop`."""
+        with trio.CancelScope() as scope:
+            if self.stopping:
+                scope.cancel()
+            self._waits.add(scope)
+            try:
+                yield scope
+            finally:
+                self._waits.discard(scope)
+
+    # --- the queue ---------------------------------------------------------------------------------
+
+    def add(self, parcel: Parcel, finished: Callable[[], None]) -> None:
+        """Queue a parcel. `finished` is called once everybody in it has a fate."""
+        self._parcels.append(parcel)
+        self._finished[id(parcel)] = finished
+        self._staff()
+
+    @property
+    def recipients_limit(self) -> int:
+        """Recipients a transaction may have here: what shaping says, or what the site taught us (X5)."""
+        return self._recipients_limit
+
+    def learn_recipients_limit(self, limit: int) -> None:
+        self._recipients_limit = max(1, min(self._recipients_limit, limit))
+
+    def take(self) -> tuple[Parcel, tuple[Span, ...]] | None:
+        """The next recipients for a session, or None: it has nothing more to do here."""
+        if self.stopping or self.held_by is not None:
+            return None
+        while self._parcels:
+            parcel = self._parcels[0]
+            if not parcel.waiting:
+                self._parcels.popleft()
+                continue
+            most = self._recipients_limit
+            if not parcel.shared:
+                most = max(1, min(SLICE, parcel.waiting // (2 * self.plant.limits.connections)))
+            spans = parcel.take(most)
+            if not parcel.waiting:
+                self._parcels.popleft()
+            return parcel, spans
+        return None
+
+    def put_back(self, parcel: Parcel, recipients: Sequence[Recipient]) -> None:
+        """Recipients that a session took and could not try: first in line again."""
+        if recipients:
+            parcel.put_back([recipient.id for recipient in recipients])
+            if parcel not in self._parcels:
+                self._parcels.appendleft(parcel)
+            self._staff()
+
+    def settled(self, parcel: Parcel, count: int) -> None:
+        """`count` recipients of the parcel have a fate that is on disk."""
+        parcel.out -= count
+        if parcel.finished and (finished := self._finished.pop(id(parcel), None)) is not None:
+            finished()
+
+    # --- the sessions ------------------------------------------------------------------------------
+
+    def _backlog(self) -> int:
+        """Transactions that wait, counted no further than needed to decide on one more session."""
+        enough = self.plant.limits.connections * TRANSACTIONS_PER_SESSION
+        transactions = 0
+        for parcel in self._parcels:
+            each = self._recipients_limit if parcel.shared else 1
+            transactions += -(-parcel.waiting // each)
+            if transactions >= enough:
+                break
+        return transactions
+
+    def _staff(self) -> None:
+        """Open the sessions that the backlog is worth."""
+        if self._nursery is None or self.stopping or self.held_by is not None:
+            return
+        wanted = -(-self._backlog() // TRANSACTIONS_PER_SESSION)
+        if wanted and not self._proven:
+            wanted = 1
+        for _ in range(min(wanted, self.plant.limits.connections) - self._sessions):
+            self._sessions += 1
+            self._nursery.start_soon(self._session, self)
+
+    def session_ended(self) -> None:
+        self._sessions -= 1
+        self._staff()
+        self._close_if_empty()
+
+    def _close_if_empty(self) -> None:
+        if not self._sessions and not self._over.is_set():
+            self._on_empty(self)
+            self._over.set()
+
+    # --- how the site does -------------------------------------------------------------------------
+
+    def proven(self) -> None:
+        """A connection stands: more may follow."""
+        if not self._proven:
+            self._proven = True
+            self._staff()
+
+    def went_well(self) -> None:
+        self._strikes = 0
+
+    async def met_trouble(self, disposition: Disposition, where: Where) -> None:
+        """A conversation ended badly, or the site refused us: leave it alone after three in a row."""
+        self._strikes += 1
+        if disposition.scope is Scope.SITE or self._strikes >= STRIKES:
+            await self._hold(disposition, where)
+
+    async def _hold(self, disposition: Disposition, where: Where) -> None:
+        """Defer, untried, all that is queued here; the sessions end on their own."""
+        if self.held_by is not None or self.stopping:
+            return
+        self.held_by = disposition
+        verdicts: list[Verdict] = []
+        emptied: list[tuple[Parcel, int]] = []
+        for parcel in self._parcels:
+            count = parcel.waiting
+            emptied.append((parcel, count))
+            verdicts.extend(
+                self.plant.verdict(span, disposition, where, parcel.attempts, parcel.since, attempted=False)
+                for span in parcel.take(count)
+            )
+        self._parcels.clear()
+        if verdicts:
+            await self.plant.work.record(verdicts)
+        for parcel, count in emptied:
+            self.settled(parcel, count)

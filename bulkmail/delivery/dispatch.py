@@ -1,0 +1,105 @@
+"""From parcels to destinations: each domain is routed, and what routes to the same hosts shares a site.
+
+A bounded number of router tasks look domains up side by side; a bounded number of parcels is open at once,
+so neither the number of people nor of domains shows in memory. The dispatcher owns the destinations'
+nursery: a run is over when its source is and every destination has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from bulkmail.delivery.destination import Destination
+from bulkmail.delivery.disposition import Fate
+from bulkmail.delivery.plant import Plant
+from bulkmail.delivery.session import session
+from bulkmail.delivery.unreached import NOWHERE, no_route
+from bulkmail.delivery.work import Parcel
+from bulkmail.dns.routes import NoRoute
+
+ROUTERS = 64  # DNS look-ups side by side
+OPEN_PARCELS = 1_000  # domains whose recipients may be out at once
+UNROUTABLE_SLICE = 1_000  # recipients of a domain that takes no mail, settled in one commit
+
+Source = Callable[[], Awaitable[Parcel | None]]
+
+
+class Dispatcher:
+    """Carries parcels from a source to the destinations until the source ends or `stop` is called."""
+
+    def __init__(self, plant: Plant) -> None:
+        self.plant = plant
+        self.destinations: dict[str, Destination] = {}
+        self.stopping = False
+        self.open_parcels = 0
+        self._room = trio.Semaphore(OPEN_PARCELS)
+        self._before_mail = trio.CancelScope()  # feeding and routing: what `stop` may simply break off
+        self._finished_one = trio.Event()
+
+    async def run(self, source: Source) -> None:
+        """Deliver everything that `source` yields, until it yields None. Raises StoreError."""
+        async with trio.open_nursery() as destinations:
+            with self._before_mail:
+                send, receive = trio.open_memory_channel[Parcel](0)
+                async with trio.open_nursery() as routers, send:
+                    for _ in range(ROUTERS):
+                        routers.start_soon(self._router, receive, destinations)
+                    while (parcel := await source()) is not None:
+                        await self._room.acquire()
+                        self.open_parcels += 1
+                        await send.send(parcel)
+
+    def stop(self) -> None:
+        """No new MAIL; open transactions go on to their verdict (P1)."""
+        self.stopping = True
+        self._before_mail.cancel()
+        for destination in tuple(self.destinations.values()):
+            destination.stop()
+
+    def next_finished(self) -> trio.Event:
+        """Set when the next parcel has been finished."""
+        return self._finished_one
+
+    async def _router(self, parcels: trio.MemoryReceiveChannel[Parcel], destinations: trio.Nursery) -> None:
+        async for parcel in parcels:
+            route = await self.plant.routes.route(parcel.domain)
+            if isinstance(route, NoRoute):
+                await self._settle_unroutable(parcel, route)
+                continue
+            destination = self.destinations.get(route.site)
+            if destination is None or destination.held_by is not None:
+                # one that is held only waits for its last sessions; the new one probes the site afresh
+                destination = Destination(route.site, self.plant, session=session, on_empty=self._forget)
+                self.destinations[route.site] = destination
+                destinations.start_soon(destination.run)
+            destination.add(parcel, self._finished)
+
+    async def _settle_unroutable(self, parcel: Parcel, route: NoRoute) -> None:
+        disposition = no_route(route)
+        plant = self.plant
+        while parcel.waiting:
+            if disposition.fate is Fate.BOUNCED:  # everybody gets a line in the accounting
+                spans = parcel.take(UNROUTABLE_SLICE)
+                people = await plant.work.fetch(spans)
+            else:
+                spans, people = parcel.take(parcel.waiting), ()
+            verdicts = [
+                plant.verdict(
+                    span, disposition, NOWHERE, parcel.attempts, parcel.since, attempted=bool(people)
+                )
+                for span in spans
+            ]
+            await plant.work.record(verdicts, recipients=people)
+        self._finished()
+
+    def _finished(self) -> None:
+        self.open_parcels -= 1
+        self._room.release()
+        self._finished_one.set()
+        self._finished_one = trio.Event()
+
+    def _forget(self, destination: Destination) -> None:
+        if self.destinations.get(destination.site) is destination:
+            del self.destinations[destination.site]

@@ -1,0 +1,78 @@
+"""What every destination of a run shares: the means, the limits and the clock.
+
+Built once by the runner and handed down; nothing in `delivery` is looked up anywhere else.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import trio
+
+from bulkmail.delivery.disposition import Disposition, Fate
+from bulkmail.delivery.retry import Retry, jittered, next_attempt
+from bulkmail.delivery.shaping import Limits
+from bulkmail.delivery.work import Span, Verdict, Where, Work
+from bulkmail.dns.routes import NoRoute, Route
+from bulkmail.smtp import Mailbox
+from bulkmail.transport.pool import Pool
+
+
+class Routing(Protocol):
+    """How a domain is routed: by its MX, or to the relay whatever it is."""
+
+    async def route(self, domain: str) -> Route | NoRoute: ...
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the run has used, for the last line of its report."""
+
+    transactions: int = 0
+    connections: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """What every destination of a run shares; built once by the runner and handed down.
+
+    `slots` bounds the sessions of the whole run and shrinks when this machine runs out of descriptors.
+    `now` is UTC epoch seconds, for what is stored; waiting is on trio's clock.
+    """
+
+    work: Work
+    pool: Pool
+    routes: Routing
+    limits: Limits
+    retry: Retry
+    reverse_path: Mailbox | None
+    slots: trio.CapacityLimiter
+    now: Callable[[], float]
+    rng: random.Random = field(default_factory=random.Random)
+    tally: Tally = field(default_factory=Tally)
+
+    def verdict(
+        self,
+        span: Span,
+        disposition: Disposition,
+        where: Where,
+        attempts: int,
+        since: float | None,
+        *,
+        attempted: bool = True,
+    ) -> Verdict:
+        """The disposition as a verdict over `span`, with the due time or the expiry if it is a deferral."""
+        now = self.now()
+        due: float | None = None
+        expired = False
+        if disposition.fate is Fate.DEFERRED:
+            age = now - since if since is not None else 0.0
+            wait_s = next_attempt(self.retry, attempts + 1, age, disposition.wait_s)
+            if wait_s is None:
+                expired = True
+            else:
+                due = now + jittered(wait_s, self.rng)
+        return Verdict(span[0], span[1], disposition, now, where, due, expired, attempted)

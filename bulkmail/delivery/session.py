@@ -1,0 +1,255 @@
+"""One session: a task with one connection at a time, and one transaction after another on it.
+
+The road of a transaction is the straight one: envelope in one flight, intent on disk, end of data, reply,
+verdict on disk. What each answer means is decided in `envelope`; this file only carries it out. A recipient
+who was taken leaves it with a verdict on disk, or back in the queue of the destination; when the task is
+cancelled in between, the intent on disk says all that is known.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+
+import trio
+
+from bulkmail.delivery.destination import Destination
+from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.transaction import commands, transact, unsendable
+from bulkmail.delivery.unreached import NOWHERE, no_connection, no_route, where_of
+from bulkmail.delivery.work import Opened, Parcel, Recipient, Verdict, Where, spans_of
+from bulkmail.dns.routes import NoRoute
+from bulkmail.errors import LocalResourceError
+from bulkmail.smtp import Mailbox
+from bulkmail.transport.connection import Connection
+from bulkmail.transport.dial import Unreachable
+from bulkmail.transport.stage import Stage
+
+SHORTAGE_PAUSE_S = 1.0  # before a session asks again for what this machine had run out of
+
+Fated = tuple[Recipient, Disposition]
+
+_keys = itertools.count(1)  # of intents: unique within the process, which holds the campaign's lock
+
+
+async def session(destination: Destination) -> None:
+    """Work for `destination` until it has nothing more to take. Raises StoreError."""
+    guest = _Session(destination)
+    slots = destination.plant.slots
+    try:
+        with destination.waiting():
+            await slots.acquire_on_behalf_of(guest)
+        if guest in slots.statistics().borrowers:
+            try:
+                while (taken := destination.take()) is not None:
+                    parcel, spans = taken
+                    await guest.work_off(parcel, list(await destination.plant.work.fetch(spans)))
+            finally:
+                slots.release_on_behalf_of(guest)
+                await guest.leave()
+    finally:
+        destination.session_ended()
+
+
+class _Session:
+    def __init__(self, destination: Destination) -> None:
+        self.destination = destination
+        self.plant = destination.plant
+        self.connection: Connection | None = None
+
+    async def leave(self) -> None:
+        """Give the connection back. Cancelled or not, it is either pooled idle or closed."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            await self.plant.pool.release(connection)
+
+    async def work_off(self, parcel: Parcel, recipients: list[Recipient]) -> None:
+        """Deliver to `recipients`, as few transactions as their content allows."""
+        while recipients:
+            if self.destination.stopping or self.destination.held_by is not None:
+                break
+            most = self._most(parcel)
+            batch, recipients = recipients[:most], recipients[most:]
+            again = await self._transaction(parcel, batch)
+            recipients = [*again, *recipients]
+        if recipients and self.destination.held_by is not None and not self.destination.stopping:
+            # the site was given up while these were in our hands
+            held = self.destination.held_by
+            await self._settle(parcel, [(one, held) for one in recipients], NOWHERE, attempted=False)
+        else:
+            self.destination.put_back(parcel, recipients)
+
+    def _most(self, parcel: Parcel) -> int:
+        if not parcel.shared:
+            return 1
+        announced = self.connection.extensions.limits.rcptmax if self.connection is not None else None
+        limit = self.destination.recipients_limit
+        return min(limit, announced) if announced else limit
+
+    # --- the connection ----------------------------------------------------------------------------
+
+    async def _connected(self, parcel: Parcel) -> Connection | Disposition | None:
+        """A connection that is idle, ours or another; why there is none; None when we are being stopped."""
+        connection = self.connection
+        if connection is not None and connection.usable and not self._worn(connection):
+            return connection
+        await self.leave()
+        route = await self.plant.routes.route(parcel.domain)
+        if isinstance(route, NoRoute):
+            return no_route(route)
+        try:
+            with self.destination.waiting() as wait:
+                await trio.sleep_until(self.destination.connects.book(trio.current_time()))
+                self.connection = await self.plant.pool.acquire(route)
+        except Unreachable as unreachable:
+            return no_connection(unreachable)
+        if wait.cancelled_caught:
+            return None
+        connection = self.connection
+        if not connection.messages:
+            self.plant.tally.connections += 1
+        self.destination.proven()
+        return connection
+
+    def _worn(self, connection: Connection) -> bool:
+        most = self.plant.limits.messages_per_connection
+        announced = connection.extensions.limits.mailmax
+        return connection.messages >= (min(most, announced) if announced else most)
+
+    # --- one transaction ---------------------------------------------------------------------------
+
+    async def _transaction(self, parcel: Parcel, batch: list[Recipient]) -> list[Recipient]:
+        """Deliver one message to `batch`. Everybody gets a verdict but those returned, who go again."""
+        withheld = self.plant.work.withheld(batch)
+        fates: list[Fated] = [(one, SUPPRESSED) for one in batch if one.id in withheld]
+        rest = [one for one in batch if one.id not in withheld]
+        try:
+            content = self.plant.work.content(rest[0]) if rest else b""
+        except ValueError as problem:
+            skipped = Disposition(Fate.SKIPPED, Scope.MESSAGE, Stage.MAIL, note=str(problem))
+            fates.extend((one, skipped) for one in rest)
+            rest = []
+        if not rest:
+            await self._settle(parcel, fates, NOWHERE)
+            return []
+        try:
+            connection = await self._connected(parcel)
+        except LocalResourceError:
+            # our fault, not the site's: fewer sessions from now on, and nobody is charged (T6)
+            slots = self.plant.slots
+            slots.total_tokens = max(1, int(slots.total_tokens) - 1)
+            await trio.sleep(SHORTAGE_PAUSE_S)
+            return batch
+        if connection is None:
+            return batch
+        if isinstance(connection, Disposition):
+            fates.extend((one, connection) for one in rest)
+            await self._settle(parcel, fates, NOWHERE)
+            if connection.scope is Scope.SITE:
+                await self.destination.met_trouble(connection, NOWHERE)
+            return []
+        # only now is it known how many the exchanger takes at once
+        most = self._most(parcel)
+        again = await self._converse(connection, parcel, rest[:most], content, fates)
+        return [*again, *rest[most:]]
+
+    async def _converse(
+        self,
+        connection: Connection,
+        parcel: Parcel,
+        batch: list[Recipient],
+        content: bytes,
+        fates: list[Fated],
+    ) -> list[Recipient]:
+        """The transaction proper; returns those who go again at once."""
+        where = where_of(connection)
+        sender = self.plant.reverse_path
+        size, extensions = len(content), connection.extensions
+        paths: list[Mailbox] = []
+        sendable: list[Recipient] = []
+        for one in batch:
+            path = Mailbox.parse(one.address)
+            if (refusal := unsendable(sender, path, size, extensions)) is not None:
+                fates.append((one, refusal))
+            else:
+                paths.append(path)
+                sendable.append(one)
+        if not sendable:
+            await self._settle(parcel, fates, where)
+            return []
+        with self.destination.waiting():
+            await trio.sleep_until(self.destination.messages.book(trio.current_time()))
+        if self.destination.stopping:
+            return [*sendable, *(one for one, _ in fates)]
+
+        key = next(_keys)
+
+        async def intend(positions: Sequence[int]) -> None:
+            spans = spans_of(sendable[position].id for position in positions)
+            await self.plant.work.record(opened=Opened(key, spans, where, self.plant.now()))
+
+        reused = connection.messages > 0
+        done = await transact(connection, commands(sender, paths, size, extensions), content, intend)
+        self.plant.tally.transactions += 1
+        if done.unheard and reused:
+            # the peer had closed an idle connection: a fresh one, and no attempt is charged (G9)
+            return [*sendable, *(one for one, _ in fates)]
+        again: list[Recipient] = []
+        trouble: Disposition | None = None
+        for one, fate in zip(sendable, done.fates, strict=True):
+            if fate.fate is Fate.AGAIN:
+                again.append(one)
+                continue
+            fates.append((one, fate))
+            if fate.fate in (Fate.DEFERRED, Fate.IN_DOUBT) and fate.scope in (Scope.SESSION, Scope.SITE):
+                trouble = fate
+        if again:
+            self.destination.learn_recipients_limit(len(sendable) - len(again))
+        await self._settle(parcel, fates, where, closed=key)
+        if trouble is not None:
+            await self.destination.met_trouble(trouble, where)
+        else:
+            self.destination.went_well()
+        return again
+
+    async def _settle(
+        self,
+        parcel: Parcel,
+        fates: Sequence[Fated],
+        where: Where,
+        *,
+        closed: int | None = None,
+        attempted: bool = True,
+    ) -> None:
+        """Put the verdicts on disk, neighbours with the same fate as one, and tell the parcel."""
+        verdicts: list[Verdict] = []
+        same: dict[tuple[int, int, float | None], Verdict] = {}
+        ordered = sorted(fates, key=lambda pair: pair[0].id)
+        for one, disposition in ordered:
+            alike = (id(disposition), one.attempts, one.since)
+            verdict = same.get(alike)
+            if verdict is None:
+                verdict = same[alike] = self.plant.verdict(
+                    (one.id, one.id), disposition, where, one.attempts, one.since, attempted=attempted
+                )
+            last = verdicts[-1] if verdicts else None
+            if last is not None and last.last == one.id - 1 and _alike(last, verdict):
+                verdicts[-1] = _over(last, last.first, one.id)
+            else:
+                verdicts.append(_over(verdict, one.id, one.id))
+        if verdicts or closed is not None:
+            people = [one for one, _ in ordered]
+            await self.plant.work.record(verdicts, closed=closed, recipients=people)
+        self.destination.settled(parcel, len(fates))
+
+
+SUPPRESSED = Disposition(Fate.SUPPRESSED, Scope.RECIPIENT, Stage.MAIL, note="suppressed since the plan")
+
+
+def _alike(one: Verdict, other: Verdict) -> bool:
+    return one.disposition is other.disposition and one.due == other.due and one.expired == other.expired
+
+
+def _over(verdict: Verdict, first: int, last: int) -> Verdict:
+    return replace(verdict, first=first, last=last)

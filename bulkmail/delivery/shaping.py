@@ -1,0 +1,41 @@
+"""Limits of a site, and the token bucket that enforces a rate.
+
+Plain values and plain functions of a given `now`; whoever waits does so in the session.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one site is asked to take. Rates are per second; None is no limit."""
+
+    connections: int = 10
+    message_rate: float | None = None
+    connection_rate: float | None = None
+    recipients_per_transaction: int = 100
+    messages_per_connection: int = 100
+
+
+BURST_S = 0.1  # what may be caught up with after an idle moment
+
+
+class Bucket:
+    """A token bucket a tenth of a second deep: `book` returns the time at which the caller may go on.
+
+    Booking is in order and never refused, so callers that sleep until their time keep the rate exactly,
+    whatever order they wake up in.
+    """
+
+    def __init__(self, rate: float | None, now: float) -> None:
+        self._interval_s = 0.0 if rate is None else 1.0 / rate
+        self._next = now
+
+    def book(self, now: float) -> float:
+        """The monotonic time from which one message (or connection) may go; `now` or earlier: at once."""
+        self._next = max(self._next, now - BURST_S)
+        booked = self._next
+        self._next += self._interval_s
+        return booked

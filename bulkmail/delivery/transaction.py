@@ -1,0 +1,159 @@
+"""One transaction: the commands of its envelope, what its answers mean for each recipient, how it is done
+
+All but `transact` is pure. `commands` says what one flight sends; `judge_envelope` and `judge_content` turn
+what came back, or did not, into a disposition for every recipient, by the precedence rule of the fault
+catalogue: who was not refused, whose last octet was handed to the kernel and who got no well-formed final
+reply is in doubt; with fewer octets handed over he is simply not delivered yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from bulkmail.delivery.classify import classify
+from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.smtp import Command, Data, EndOfData, Extensions, Mail, Mailbox, Rcpt, Rset
+from bulkmail.transport.connection import Connection
+from bulkmail.transport.flight import Flight
+from bulkmail.transport.stage import Stage
+
+LONE_DOT = b".\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Transacted:
+    """What one transaction brought: a disposition for each recipient, in order.
+
+    `unheard`: the conversation ended before anything of it was answered.
+    """
+
+    fates: tuple[Disposition, ...]
+    unheard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeVerdict:
+    """`fates[i]` is None for a recipient who waits for the end of data. `go`: content may follow.
+
+    `lone_dot`: 354 was given though nobody is left to send to; only a lone dot may follow (RFC 2920
+    section 3.1), and whatever it is answered, nobody was delivered to.
+    """
+
+    fates: tuple[Disposition | None, ...]
+    go: bool
+    lone_dot: bool
+
+
+def commands(
+    reverse_path: Mailbox | None, forward_paths: Sequence[Mailbox], size: int, extensions: Extensions
+) -> list[Command]:
+    """MAIL, RCPT … RCPT, DATA: one flight (RFC 2920). SIZE (RFC 1870) and SMTPUTF8 (RFC 6531) where due."""
+    parameters: list[tuple[str, str | None]] = []
+    if extensions.announces_size:
+        parameters.append(("SIZE", str(size)))
+    utf8 = any(path.smtputf8 for path in forward_paths) or (
+        reverse_path is not None and reverse_path.smtputf8
+    )
+    if utf8:
+        parameters.append(("SMTPUTF8", None))
+    return [
+        Mail(reverse_path, tuple(parameters)),
+        *(Rcpt(path) for path in forward_paths),
+        Data(),
+    ]
+
+
+def unsendable(
+    reverse_path: Mailbox | None, path: Mailbox, size: int, extensions: Extensions
+) -> Disposition | None:
+    """Why this exchanger cannot take the message for `path` at all (X10, X11), or None. Asked before MAIL."""
+    utf8 = path.smtputf8 or (reverse_path is not None and reverse_path.smtputf8)
+    if utf8 and not extensions.smtputf8:
+        note = "the address needs SMTPUTF8 and the exchanger does not offer it (RFC 6531)"
+        return Disposition(Fate.BOUNCED, Scope.RECIPIENT, Stage.MAIL, note=note, enhanced="5.6.7")
+    if extensions.size is not None and size > extensions.size:
+        note = f"the message has {size} octets, the exchanger takes {extensions.size} (RFC 1870)"
+        return Disposition(Fate.BOUNCED, Scope.MESSAGE, Stage.MAIL, note=note, enhanced="5.3.4")
+    return None
+
+
+def lost(flight: Flight, stage: Stage, fate: Fate = Fate.DEFERRED) -> Disposition:
+    """The disposition of whoever was unanswered when the conversation ended."""
+    why = str(flight.failure) if flight.failure is not None else "the conversation ended"
+    last = flight.replies[-1] if flight.replies else None
+    goodbye = last if last is not None and last.code == 421 else None
+    return Disposition(fate, Scope.SESSION, stage, goodbye, "" if goodbye else why)
+
+
+def judge_envelope(count: int, flight: Flight) -> EnvelopeVerdict:
+    """What the answers to MAIL, `count` × RCPT and DATA mean. `flight.replies` may be fewer than those."""
+    replies = flight.replies
+    if not replies:
+        return EnvelopeVerdict((lost(flight, Stage.MAIL),) * count, go=False, lone_dot=False)
+    data = replies[count + 1] if len(replies) > count + 1 else None
+    given = data is not None and data.code == 354
+    if not replies[0].positive:
+        # the reply to MAIL is everybody's verdict, whatever the rest was answered (X3)
+        refused = classify(Stage.MAIL, replies[0])
+        return EnvelopeVerdict((refused,) * count, go=False, lone_dot=given)
+    fates = [None if reply.positive else classify(Stage.RCPT, reply) for reply in replies[1 : count + 1]]
+    accepted = fates.count(None)
+    if not accepted:
+        # "too many" cannot be meant of nobody: then it is a deferral like any other (X5)
+        fates = [_without_again(fate) for fate in fates]
+    fates.extend([lost(flight, Stage.RCPT)] * (count - len(fates)))
+    if given:
+        return EnvelopeVerdict(tuple(fates), go=accepted > 0, lone_dot=accepted == 0)
+    if accepted:
+        # a refusal of DATA concerns those accepted until then (X6)
+        verdict = classify(Stage.DATA, data) if data is not None else lost(flight, Stage.DATA)
+        fates = [verdict if fate is None else fate for fate in fates]
+    return EnvelopeVerdict(tuple(fates), go=False, lone_dot=False)
+
+
+def _without_again(fate: Disposition | None) -> Disposition | None:
+    if fate is None or fate.fate is not Fate.AGAIN:
+        return fate
+    return Disposition(Fate.DEFERRED, fate.scope, fate.stage, fate.reply, fate.note)
+
+
+def judge_content(flight: Flight) -> Disposition:
+    """What became of all who were accepted, once the end of data was sent as far as it went."""
+    if flight.replies:
+        return classify(Stage.END_OF_DATA, flight.replies[0])
+    if flight.handed_over:
+        return lost(flight, Stage.END_OF_DATA, Fate.IN_DOUBT)
+    return lost(flight, Stage.END_OF_DATA)
+
+
+async def transact(
+    connection: Connection,
+    envelope: list[Command],
+    content: bytes,
+    about_to_end: Callable[[Sequence[int]], Awaitable[None]],
+) -> Transacted:
+    """Carry out one transaction: `envelope` in one flight, then the end of data if anybody accepted it.
+
+    `about_to_end` is awaited with the positions of those accepted, before the first octet of the content;
+    what it raises ends the transaction there. The connection is left idle, or closed.
+    """
+    count = len(envelope) - 2
+    flight = await connection.exchange(envelope)
+    if flight.failure is not None and not flight.replies:
+        return Transacted((lost(flight, Stage.MAIL),) * count, unheard=True)
+    verdict = judge_envelope(count, flight)
+    fates = verdict.fates
+    if verdict.go:
+        await about_to_end([position for position, fate in enumerate(fates) if fate is None])
+        outcome = judge_content(await connection.exchange([EndOfData(content)]))
+        fates = tuple(outcome if fate is None else fate for fate in fates)
+    elif verdict.lone_dot:
+        await connection.exchange([EndOfData(LONE_DOT)])
+        connection.abandon()
+    elif flight.failure is None and not connection.usable:
+        # a transaction that ended before its content is still open (RFC 5321 section 4.1.1.5)
+        reset = await connection.exchange([Rset()])
+        if not (reset.replies and reset.replies[0].positive):
+            connection.abandon()  # X16
+    return Transacted(tuple(fate for fate in fates if fate is not None))
