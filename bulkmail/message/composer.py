@@ -75,10 +75,10 @@ class Composer:
         self.smtputf8 = fields.smtputf8
         self._shared: bytes | None = None
         if not self.personal:
-            reason = self.check({})
-            if reason is not None:
-                raise TemplateProblem(Problem(draft.file, 0, 0, "", reason))
-            self._shared = self._compose(Mailbox.parse(ANYBODY), {})
+            try:
+                self._shared = self._compose(Mailbox.parse(ANYBODY), {})
+            except Unrenderable as error:  # for everybody, then
+                raise TemplateProblem(Problem(draft.file, 0, 0, "", error.reason)) from error
 
     def check(self, fields: Mapping[str, str]) -> Reason | None:
         """Why this row has no message, or None.
@@ -99,10 +99,8 @@ class Composer:
             return None
         values = self._values(fields, fields.get("email") or ANYBODY)
         try:
-            for template in self._slow_header:
-                if header.FORBIDDEN.search(template.render(values).strip()):
-                    return Reason(f"{template.where}: a line break or NUL in a header", missing=False)
-            self._header.to_mailbox(values)
+            if self._slow_header:
+                self._header.render(values, Mailbox.parse(ANYBODY))
             for template in self._slow_body:
                 template.render(values)
         except Unrenderable as error:

@@ -32,7 +32,7 @@ class Content:
     text_from_html: bool = True
 
 
-def read_content(template: Path, text: str = "auto") -> Content:
+def read_content(template: Path, text: str | Path = "auto") -> Content:
     """Read `content.template` and `content.text` (auto, none, or a path relative to the template's folder).
 
     Raise ConfigError where a file cannot be read, is not UTF-8, or is of a kind that is not built.

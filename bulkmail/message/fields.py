@@ -23,79 +23,97 @@ from bulkmail.smtp.address import AddressError, Mailbox
 _EMAIL = re.compile(r"\{\{-?\s*email\s*-?\}\}")
 
 
+class AddressLine:
+    """To or Reply-To as two templates, name and address. `recipient`: it is the recipient's own address."""
+
+    def __init__(self, name: str, display: Template | None, source: str, template: Template) -> None:
+        """`source` is the address as written, `template` the same compiled. Raise AddressError."""
+        self._name, self._display = name, display
+        self._template: Template | None = None
+        self.recipient = _EMAIL.fullmatch(source) is not None
+        self.constant: Mailbox | None = None
+        if template.names:
+            self._template = None if self.recipient else template
+        else:
+            self.constant = Mailbox.parse(source)
+
+    def mailbox(self, values: Mapping[str, object], recipient: Mailbox) -> Mailbox:
+        """Raise Unrenderable where a rendered address is none."""
+        if self._template is None:
+            return self.constant or recipient
+        try:
+            return Mailbox.parse(self._template.render(values))
+        except AddressError as error:
+            raise Unrenderable(Reason(f"{self._template.where}: {error}", missing=False)) from error
+
+    def render(self, values: Mapping[str, object], recipient: Mailbox) -> bytes:
+        display = "" if self._display is None else render_line(self._display, values)
+        return header.address(self._name, display, self.mailbox(values, recipient).wire)
+
+
+def render_line(template: Template, values: Mapping[str, object]) -> str:
+    """A header's text, on one line. Raise Unrenderable for a line break or NUL (I1)."""
+    text = template.render(values).strip()
+    if header.FORBIDDEN.search(text):
+        raise Unrenderable(Reason(f"{template.where}: a line break or NUL in a header", missing=False))
+    return text if text.isprintable() else header.CONTROLS.sub(" ", text)
+
+
 class HeaderFields:
-    """`templates`: the header's, all of them. `to_recipient`: To is the recipient's own address."""
+    """`templates`: the header's, all of them. `to_recipient`: an address in it is the recipient's own."""
 
     def __init__(self, draft: Draft, environments: Environments, date: datetime) -> None:
         """Raise TemplateProblem with everything that is wrong."""
         self._draft, self._environments = draft, environments
         self._problems: list[Problem] = []
         self.templates: list[Template] = []
-        author = self._author("from", draft.from_)
-        reply_to = self._author("reply_to", draft.reply_to) if draft.reply_to else None
-        self.to_recipient = False
-        self._to_constant: Mailbox | None = None
-        self._to_template: Template | None = None
-        self._to_name = self._read_to(draft.to.strip())
-        self._subject = self._template("subject", draft.subject)
+        author = self._author(draft.from_)
+        lines = [self._address_line("To", "to", draft.to)]
+        if draft.reply_to:
+            lines.append(self._address_line("Reply-To", "reply_to", draft.reply_to))
+        subject = self._template("subject", draft.subject)
         self._own = self._own_fields()
-        if self._problems or author is None:
+        if self._problems or author is None or subject is None:
             raise TemplateProblem(self._problems)
-        senders = [mailbox for mailbox in (author.mailbox, reply_to and reply_to.mailbox) if mailbox]
-        senders += [self._to_constant] if self._to_constant else []
-        self.smtputf8 = any(mailbox.smtputf8 for mailbox in senders)
+        self._subject = subject
+        self._addresses = [line for line in lines if line is not None]
+        self.to_recipient = any(line.recipient for line in self._addresses)
+        constants = [author.mailbox, *(line.constant for line in self._addresses if line.constant)]
+        self.smtputf8 = any(mailbox.smtputf8 for mailbox in constants)
         self._domain = author.mailbox.domain
-        fixed = [header.address("From", author.name, author.mailbox.wire)]
-        if reply_to is not None:
-            fixed.append(header.address("Reply-To", reply_to.name, reply_to.mailbox.wire))
-        fixed.append(f"Date: {format_datetime(date)}\r\n".encode("ascii"))
         given = {name.lower() for name, _ in self._own}
-        fixed += [field for name, field in _automatic(draft.kind) if name.lower() not in given]
-        self._fixed = b"".join(fixed) + b"MIME-Version: 1.0\r\n"
+        self._fixed = b"".join(
+            [
+                header.address("From", author.name, author.mailbox.wire),
+                f"Date: {format_datetime(date)}\r\n".encode("ascii"),
+                *(field for name, field in _automatic(draft.kind) if name.lower() not in given),
+                b"MIME-Version: 1.0\r\n",
+            ]
+        )
 
     def render(self, values: Mapping[str, object], recipient: Mailbox) -> bytes:
         """Every field but Message-ID and the body's own. Raise Unrenderable, also for a line break (I1)."""
-        to = recipient if self.to_recipient else self.to_mailbox(values)
-        name = "" if self._to_name is None else self._text(self._to_name, values)
-        fields = [
-            self._fixed,
-            header.address("To", name, to.wire),
-            header.unstructured("Subject", self._text(self._subject, values) if self._subject else ""),
-        ]
-        fields += [header.unstructured(name, self._text(template, values)) for name, template in self._own]
+        fields = [self._fixed]
+        fields += [line.render(values, recipient) for line in self._addresses]
+        fields.append(header.unstructured("Subject", render_line(self._subject, values)))
+        fields += [header.unstructured(name, render_line(template, values)) for name, template in self._own]
         return b"".join(fields)
-
-    def to_mailbox(self, values: Mapping[str, object]) -> Mailbox:
-        """The address in To where it is not simply the recipient's. Raise Unrenderable where it is none."""
-        if self._to_template is None:
-            return self._to_constant or Mailbox.parse(str(values["email"]))
-        try:
-            return Mailbox.parse(self._to_template.render(values))
-        except AddressError as error:
-            raise Unrenderable(Reason(f"to: {error}", missing=False)) from error
 
     def message_id(self, digest: bytes) -> bytes:
         """The Message-ID field (RFC 5322 section 3.6.4) for 15 octets that tell messages apart."""
         return b"Message-ID: <%s@%s>\r\n" % (base64.b32encode(digest).lower(), self._domain)
 
-    @staticmethod
-    def _text(template: Template, values: Mapping[str, object]) -> str:
-        text = template.render(values).strip()
-        if header.FORBIDDEN.search(text):
-            raise Unrenderable(Reason(f"{template.where}: a line break or NUL in a header", missing=False))
-        return text
-
     def _problem(self, where: str, text: str) -> None:
         self._problems.append(Problem(self._draft.file, 0, 0, where, text))
 
-    def _author(self, where: str, text: str) -> Author | None:
+    def _author(self, text: str) -> Author | None:
         if "{{" in text or "{%" in text:
-            self._problem(where, "is the same for everybody: no {{ … }} here")
+            self._problem("from", "is the same for everybody: no {{ … }} here")
             return None
         try:
             return Author.parse(text)
         except ValueError as error:
-            self._problem(where, str(error))
+            self._problem("from", str(error))
             return None
 
     def _template(self, where: str, source: str) -> Template | None:
@@ -114,23 +132,21 @@ class HeaderFields:
         self.templates.append(template)
         return template
 
-    def _read_to(self, source: str) -> Template | None:
-        """Split To into the template of its name, which is returned, and its address."""
-        match = NAME_ADDR.fullmatch(source)
-        name, address = (unquote(match["name"]), match["address"].strip()) if match else ("", source)
-        if _EMAIL.fullmatch(address):
-            self.to_recipient = True
-        elif "{{" in address or "{%" in address:
-            self._to_template = self._template("to", address)
-            if self._to_template is not None and self._to_template.plain:
-                # Whether it is an address is only known once it is rendered.
-                self._to_template.plain = False
-        else:
-            try:
-                self._to_constant = Mailbox.parse(address)
-            except AddressError as error:
-                self._problem("to", f"{error} (one address, such as {{{{ first_name }}}} <{{{{ email }}}}>)")
-        return self._template("to", name) if name else None
+    def _address_line(self, name: str, where: str, source: str) -> AddressLine | None:
+        match = NAME_ADDR.fullmatch(source.strip())
+        display, address = (unquote(match["name"]), match["address"]) if match else ("", source)
+        template = self._template(where, address)
+        if template is None:
+            return None
+        if template.names:
+            template.plain &= _EMAIL.fullmatch(address.strip()) is not None  # others may turn out to be none
+        try:
+            return AddressLine(
+                name, self._template(where, display) if display else None, address.strip(), template
+            )
+        except AddressError as error:
+            self._problem(where, f"{error} (one address, such as {{{{ name }}}} <{{{{ email }}}}>)")
+            return None
 
     def _own_fields(self) -> list[tuple[str, Template]]:
         """The sender's `headers`, which may add to the structure of a message but not change it."""

@@ -12,6 +12,8 @@ import binascii
 import re
 
 FORBIDDEN = re.compile(r"[\r\n\0]")  # FAULTS.md I1
+# What no terminal or mail reader should be told to do; a blank stands in for it
+CONTROLS = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
 LINE = 78  # RFC 5322 section 2.1.1: SHOULD
 LONGEST = 998  # and MUST
 WORD = 75  # an encoded word, delimiters included (RFC 2047 section 2)
@@ -73,10 +75,10 @@ def address(name: str, display: str, wire: bytes) -> bytes:
 def encoded_words(text: str, first: int = WORD) -> list[str]:
     """`text` as encoded words (RFC 2047), the first at most `first` octets long, no character cut in two.
 
-    Joined by white space they are read as `text`. Q or B, whichever is shorter.
+    Joined by white space they are read as `text`. Q where most of it stays legible, else B, which is shorter.
     """
     data = text.encode("utf-8")
-    quoted = 2 * len(data.translate(None, _Q_SAFE + b" ")) <= len(data) // 3
+    quoted = 5 * len(data.translate(None, _Q_SAFE + b" ")) <= 2 * len(data)
     head, room = ("=?utf-8?q?", 63) if quoted else ("=?utf-8?b?", 45)  # 45 octets are 60 in base64
     budget = max(12, (first - 12) if quoted else (first - 12) // 4 * 3)
     words: list[str] = []

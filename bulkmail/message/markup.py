@@ -161,7 +161,7 @@ class PlainText:
     @cached_property
     def _config(self) -> ParserConfig:
         from inscriptis.css_profiles import CSS_PROFILES  # type: ignore[import-untyped]
-        from inscriptis.model.config import ParserConfig  # type: ignore[import-untyped]
+        from inscriptis.model.config import ParserConfig
 
         return ParserConfig(css=CSS_PROFILES["strict"], display_links=True)
 
@@ -170,7 +170,7 @@ class PlainText:
 
         converted: str = get_text(html, self._config)
         lines = [line.rstrip(" ") for line in converted.split("\n")]
-        return tidy("\n".join(lines)).strip("\n") + "\n"
+        return tidy("\n".join(lines))
 
     def template(self, pieces: Pieces) -> str | None:
         """The text template of an HTML template, or None where it must be converted message by message."""
@@ -189,5 +189,5 @@ class PlainText:
 
 
 def tidy(text: str) -> str:
-    """A converted text without the runs of empty lines that conditions leave behind."""
-    return _RUNS.sub("\n\n", text)
+    """A converted text without the empty lines that conditions leave behind."""
+    return _RUNS.sub("\n\n", text).strip("\n") + "\n"

@@ -103,9 +103,8 @@ class Template:
         self.file, self.where, self._lenient = file, where, lenient
         try:
             tree = environment.parse(source)
-            self.names: frozenset[str] = (
-                frozenset(meta.find_undeclared_variables(tree)) - environment.globals.keys()
-            )
+            undeclared = frozenset(meta.find_undeclared_variables(tree))
+            self.names: frozenset[str] = undeclared - environment.globals.keys() - _set_first(tree)
             if any(True for _ in meta.find_referenced_templates(tree)):
                 self._refuse(0, "include, import and extends are not built: put the text into this file")
             self.plain = _is_plain(tree)
@@ -148,6 +147,21 @@ def _template_line(traceback: TracebackType | None) -> int:
             line = traceback.tb_lineno
         traceback = traceback.tb_next
     return line
+
+
+def _set_first(tree: nodes.Template) -> set[str]:
+    """Names that a `{% set %}` at the top gives before anything reads them; jinja lists them all the same."""
+    given: set[str] = set()
+    read: set[str] = set()
+    for node in tree.body:
+        stored: set[str] = set()
+        for name in (node, *node.find_all(nodes.Name)):
+            if isinstance(name, nodes.Name):
+                (stored if name.ctx == "store" else read).add(name.name)
+        if isinstance(node, (nodes.Assign, nodes.AssignBlock)):
+            given |= stored - read
+        read -= given
+    return given
 
 
 def _is_plain(tree: nodes.Template) -> bool:
