@@ -1,1 +1,17 @@
-"""An internet in a box on loopback: DNS and mail exchangers that behave and misbehave."""
+"""An internet in a box on loopback: DNS and mail exchangers that behave and misbehave.
+
+world = World.default()                      # or World(), and say what there is
+world.domain("a.test").refuse("bob").greylist("carol")
+async with serve(world) as sandbox:          # sandbox.dns, sandbox.smtp_port, sandbox.ca_pem_path
+    ...
+world.ledger.copies                          # what arrived
+"""
+
+from __future__ import annotations
+
+from .ledger import Ledger, Received, Session
+from .names import Domain, Host
+from .serve import Running, Sandbox, serve
+from .world import World
+
+__all__ = ["Domain", "Host", "Ledger", "Received", "Running", "Sandbox", "Session", "World", "serve"]

@@ -50,5 +50,5 @@ class Authority:
                 if asked != name:
                     tls.context = self.server(asked, kind)
 
-        context.sni_callback = by_name  # type: ignore[assignment]  # typeshed knows SSLObject only
+        context.sni_callback = by_name
         return context

@@ -97,6 +97,7 @@ class Said:
     reset: bool = False  # … and with a TCP reset
     accepted: bool = False  # at the end of data: the message is taken before the connection is closed
     delay_s: float = 0.0  # before the reply
+    acted: bool = False  # words of refusal, and acted on all the same
     stall: bool = False  # never answered; the connection stays open
     deaf: bool = False  # … and nothing more is read: the peer's window closes
     extra: bytes = b""  # behind the reply
@@ -153,14 +154,3 @@ class Manner:
         if self.users and (encrypted or self.auth_without_tls):
             keywords.append("AUTH " + " ".join(self.mechanisms))
         return (*keywords, *self.with_)
-
-    def limit(self, name: str) -> int | None:
-        """The value of RCPTMAX, MAILMAX or RCPTDOMAINMAX where LIMITS is announced (RFC 9422)."""
-        for keyword in self.with_:
-            words = keyword.upper().split()
-            if words[:1] == ["LIMITS"]:
-                for word in words[1:]:
-                    key, _, value = word.partition("=")
-                    if key == name and value.isdigit():
-                        return int(value)
-        return None

@@ -119,7 +119,7 @@ class Ledger:
             "peak_by_site": self.peak_by_site,
         }
 
-    # --- what happens -------------------------------------------------------------------------------------
+    # --- what happens -----------------------------------------------------------------------------------
 
     def connected(
         self, host: str, sites: Iterable[str], is_open: Callable[[], bool]
@@ -190,7 +190,7 @@ class Ledger:
             file.write("".join(f"{header}\r\n" for header in envelope).encode() + received.content)
         (maildir / "tmp" / name).rename(maildir / "new" / name)
 
-    # --- questions ------------------------------------------------------------------------------------------
+    # --- questions --------------------------------------------------------------------------------------
 
     def duplicates(self) -> dict[str, int]:
         """Recipients of whom more than one copy was accepted."""

@@ -187,7 +187,7 @@ class Domain(Speaker, Named):
             change(self._world.host(self.name).manner)
         return self
 
-    # --- recipients ---------------------------------------------------------------------------------------
+    # --- recipients -------------------------------------------------------------------------------------
 
     def recipient(self, local: str, said: Said) -> Self:
         """What RCPT says to a local part, or to a pattern of them (`*`, `?`); the first match counts."""

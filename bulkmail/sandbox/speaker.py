@@ -52,6 +52,10 @@ class Speaker:
         """Other words at a stage, verbatim. Behind a malformed reply the host says nothing more."""
         return self.say(stage, raw=line(raw), times=times, after=after, close=close)
 
+    def pretend(self, stage: object, raw: bytes, *, times: int | None = None, after: int = 0) -> Self:
+        """Words that refuse, from a host that acts as if it had agreed (X3)."""
+        return self.say(stage, raw=line(raw), times=times, after=after, acted=True)
+
     def silent(self, stage: object, *, times: int | None = None, after: int = 0) -> Self:
         """One reply too few: the command is acted on and not answered (G8)."""
         return self.say(stage, raw=b"", times=times, after=after)

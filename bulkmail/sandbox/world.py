@@ -81,7 +81,7 @@ class World:
 
         return read(source, keep=keep)
 
-    # --- building -------------------------------------------------------------------------------------
+    # --- building ---------------------------------------------------------------------------------------
 
     def domain(self, name: str) -> Domain:
         """The domain of this name, made to exist if it did not."""
@@ -183,7 +183,7 @@ class World:
         self._sites[host.name] = (len(self.domains), found)
         return found
 
-    # --- counting -----------------------------------------------------------------------------------------
+    # --- counting ---------------------------------------------------------------------------------------
 
     def holds(self, said: Said, *key: str) -> bool:
         """Whether a departure applies this time; only those that end or begin are counted."""

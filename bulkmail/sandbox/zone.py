@@ -47,8 +47,8 @@ def answer(world: World, name: str, kind: str, locate: Locate) -> Response | Non
     if not found:
         return _negative(name, "NOERROR", answers, zone.ttl)
     spoilt = _MALFORMED.get(kind, ())
-    for i in range(zone.malformed if spoilt else 0):
-        answers.append(Record(name, kind, zone.ttl, spoilt[i % len(spoilt)]))
+    count = zone.malformed if spoilt else 0
+    answers += [Record(name, kind, zone.ttl, spoilt[i % len(spoilt)]) for i in range(count)]
     return Response("NOERROR", (*answers, *found), truncated=zone.truncated)
 
 
