@@ -37,8 +37,8 @@ def typed(parse: Callable[[str], Any], **schema: Any) -> Any:
     return PlainValidator(validate), WithJsonSchema({"type": "string"} | schema)
 
 
-def choice(*allowed: str) -> Any:
-    """The annotations for one of a few words."""
+def one_of(*allowed: str) -> Callable[[str], str]:
+    """A parser for one of a few words, which knows near misses."""
 
     def parse(text: str) -> str:
         if text not in allowed:
@@ -49,15 +49,18 @@ def choice(*allowed: str) -> Any:
             )
         return str(text)
 
-    return typed(parse, enum=list(allowed))
+    return parse
+
+
+def choice(*allowed: str) -> Any:
+    """The annotations for one of a few words."""
+    return typed(one_of(*allowed), enum=list(allowed))
 
 
 def kind(text: str) -> str:
     if text == "marketing":
         raise ValueError("marketing (list, unsubscribe, postal address) is not built yet in this version")
-    if text not in ("announcement", "transactional"):
-        raise ValueError(f"{text!r} is none of announcement, transactional")
-    return str(text)
+    return one_of("announcement", "transactional")(text)
 
 
 def template(text: str) -> Path:

@@ -24,6 +24,7 @@ except ImportError:  # PyYAML built without libyaml: slower, otherwise the same
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
 MAX_NODES = 100_000  # aliases may repeat each other a billion times; no campaign file has this many values
+TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq", "null", "bool", "int", "float")}
 NULL = re.compile(r"^(~|null|Null|NULL|)$")
 
 
@@ -192,8 +193,9 @@ class Reader:
             if self.nodes <= MAX_NODES + 1:
                 self.problems.append(mark.problem(path, "nested too deeply, or in itself"))
             return Node(None, mark, key)
-        if not node.tag.startswith("tag:yaml.org,2002:"):
-            self.problems.append(mark.problem(path, f"tags are not used here: remove {node.tag}"))
+        if node.tag not in TAGS:
+            shown = node.tag.replace("tag:yaml.org,2002:", "!!")
+            self.problems.append(mark.problem(path, f"tags are not used here: remove {shown}"))
         self.open.append(node)
         try:
             if isinstance(node, yaml.MappingNode):
