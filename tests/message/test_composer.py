@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 
@@ -11,7 +10,7 @@ from drafts import DATE, as_lines, body, composer, draft, markdown, read
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bulkmail.message import Composer, Content, Source, TemplateProblem, Unrenderable, read_content
+from bulkmail.message import Composer
 from bulkmail.smtp.content import is_canonical
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=400)
@@ -130,129 +129,11 @@ def test_the_fields_are_those_that_a_template_really_reads(
     assert (c.fields, c.personal) == (fields, bool(fields))
 
 
-@pytest.mark.parametrize("value", ["Ann\nBcc: x@y.example", "Ann\r", "An\0n"])
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"to": "{{ name }} <{{ email }}>"},
-        {"subject": "{{ name }}, hello"},
-        {"subject": "{% if name %}Hi {{ name }}!{% endif %}"},
-        {"headers": {"X-Name": "{{ name }}x"}},
-        {"reply_to": "{{ name }} <x@y.example>"},
-    ],
-)
-def test_a_line_break_in_a_value_that_a_header_uses_leaves_the_row_out(
-    value: str, changes: dict[str, object]
-) -> None:
-    """I1."""
-    c = composer(**changes)
-    row = {"name": value + "."}
-    reason = c.check(row)
-    assert reason is not None
-    assert not reason.missing
-    with pytest.raises(Unrenderable):
-        c.render("a@b.example", row)
-
-
-def test_terminal_escapes_in_a_header_value_become_blanks() -> None:
-    c = composer(subject="Hi {{ name }}!")
-    assert read(c.render("a@b.example", {"name": "\x1b[2JAnn\x85\u2028"}))["subject"] == "Hi  [2JAnn  !"
-
-
-def test_a_line_break_in_a_value_that_only_the_body_uses_is_legal() -> None:
-    """I1, I2."""
-    c = composer(text="{{ address }}\n")
-    assert c.check({"address": "1 Main St\nSpringfield\r\n.\r\n"}) is None
-    data = c.render("a@b.example", {"address": "1 Main St\nSpringfield\r\n.\r\nx\ry"})
-    assert data.endswith(b"\r\n\r\n1 Main St\r\nSpringfield\r\n.\r\nx\r\ny\r\n")
-
-
 def test_lines_over_998_octets_are_encoded() -> None:
     """I4."""
     data = composer(text="x" * 5000 + "\n").render("a@b.example", {})
     assert max(map(len, data.split(b"\r\n"))) <= 76
     assert body(read(data)) == "x" * 5000 + "\n"
-
-
-@pytest.mark.parametrize(
-    "text", ["Hi {{ name }}", "{% if 1 %}{{ name }}{% endif %}", "{{ name | upper }}", "{{ name.x }}"]
-)
-def test_a_missing_field_is_found_before_anything_is_sent(text: str) -> None:
-    """I8."""
-    reason = composer(text=text).check({"other": "x"})
-    assert reason is not None
-    assert reason.missing
-    assert "name" in reason
-
-
-def test_an_expression_that_fails_for_one_row_is_that_rows_reason_with_the_line() -> None:
-    """I8."""
-    c = composer(text="Hello\n\n{{ 10 // (n | int) }}\n", text_file="hello.txt")
-    assert c.check({"n": "5"}) is None
-    reason = c.check({"n": "zero"})
-    assert reason is not None
-    assert reason.missing
-    assert reason.startswith("hello.txt:3: ")
-
-
-def test_missing_fields_may_be_empty() -> None:
-    """I8."""
-    c = composer(text="Dear {{ name }}, {% if vip %}VIP{% endif %}.\n", on_missing="empty")
-    assert c.check({}) is None
-    assert body(read(c.render("a@b.example", {}))) == "Dear , .\n"
-
-
-def test_a_default_stands_in_for_a_missing_field_and_for_an_empty_cell() -> None:
-    c = composer(subject="{{ first_name | default('Hello') }}, your week")
-    for row in ({}, {"first_name": ""}):
-        assert c.check(row) is None
-        assert read(c.render("a@b.example", row))["subject"] == "Hello, your week"
-
-
-def test_text_that_is_not_unicode_leaves_the_row_out() -> None:
-    reason = composer(text="{{ name }}").check({"name": "\ud800"})
-    assert reason is not None
-    assert not reason.missing
-
-
-def test_every_problem_of_a_draft_is_told_at_once_with_its_place() -> None:
-    with pytest.raises(TemplateProblem) as caught:
-        composer(
-            from_="nobody",
-            to="a@b.example, c@d.example",
-            subject="{{ x",
-            headers={"Bcc": "x@y.example", "X-A": "1", "x-a": "2"},
-            text="one\n{% if %}\n",
-            text_file="hello.txt",
-            data={"email": "x"},
-        )
-    assert [(p.file, p.line, p.where) for p in caught.value.problems] == [
-        ("campaign.yaml", 0, "from"),
-        ("campaign.yaml", 0, "to"),
-        ("campaign.yaml", 1, "subject"),
-        ("campaign.yaml", 0, "headers.Bcc"),
-        ("campaign.yaml", 0, "headers.x-a"),
-        ("hello.txt", 2, ""),
-        ("campaign.yaml", 0, "content.data"),
-    ]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"subject": "one\ntwo"},
-        {"subject": "{{ title }}", "data": {"title": "one\ntwo"}},
-        {"text": "{% include 'x' %}"},
-        {"text": None},
-        {"to": "news@acme.example", "text": "{{ 1 // 0 }}"},
-        {"to": "news@acme.example", "subject": "{{ issue.title }}", "data": {"issue": {"title": "one\ntwo"}}},
-        {"to": "news@acme.example", "text": "{{ range }}"},
-        {"to": "news@acme.example", "text": "{{ ''.__class__.__mro__ }}"},
-    ],
-)
-def test_a_draft_that_fails_for_everybody_is_refused_at_once(changes: dict[str, object]) -> None:
-    with pytest.raises(TemplateProblem):
-        composer(**changes)
 
 
 def test_the_digest_changes_with_anything_that_changes_the_message_but_not_with_the_date() -> None:
@@ -289,41 +170,9 @@ def test_the_address_in_to_may_be_another_field_but_must_be_an_address() -> None
     assert c.check({"name": "Ann", "other": "ann@work.example, bob@work.example"}) is not None
 
 
-def test_content_files_become_parts_by_their_kind(tmp_path) -> None:
-    sources = {"a.txt": "Text\n", "a.md": "*Words*\n", "a.html": "<p>Words</p>\n", "b.txt": "Given\n"}
-    for name, text in sources.items():
-        (tmp_path / name).write_text(text, encoding="utf-8-sig")
-
-    def parts(name: str, text: str = "auto") -> dict[str, str]:
-        c = Composer(replace(draft(), content=read_content(tmp_path / name, text)), date=DATE)
-        message = read(c.render("a@b.example", {}))
-        return {
-            p.get_content_type(): as_lines(p.get_content()) for p in message.walk() if not p.is_multipart()
-        }
-
-    assert parts("a.txt") == {"text/plain": "Text\n"}
-    assert parts("a.html") == {"text/plain": "Words\n", "text/html": "<p>Words</p>\n"}
-    assert parts("a.html", "none") == {"text/html": "<p>Words</p>\n"}
-    assert parts("a.html", "b.txt") == {"text/plain": "Given\n", "text/html": "<p>Words</p>\n"}
-    assert parts("a.md")["text/plain"] == "*Words*\n"
-    assert "<p><em>Words</em></p>" in parts("a.md")["text/html"]
-
-
-def test_content_that_cannot_be_read_is_told_with_its_line(tmp_path) -> None:
-    path = tmp_path / "a.html"
-    path.write_bytes(b"one\ntwo \xff\n")
-    with pytest.raises(Exception, match=r"a\.html:2: content\.template: not UTF-8"):
-        read_content(path)
-
-
 def test_a_body_that_contains_the_boundary_cannot_end_its_part() -> None:
     c = composer(html="<p>x</p>", text="{{ words }}\n")
     boundary = read(c.render("a@b.example", {"words": "x"})).get_boundary()
     assert boundary is not None
     hostile = f"--{boundary}\nContent-Type: text/html\n\n<b>other</b>\n--{boundary}--"
     assert body(read(c.render("a@b.example", {"words": hostile}))) == hostile + "\n"
-
-
-def test_html_without_text_is_one_part() -> None:
-    c = composer(text=None, content=Content(html=Source("<p>x</p>\n", "x.html"), text_from_html=False))
-    assert read(c.render("a@b.example", {})).get_content_type() == "text/html"
