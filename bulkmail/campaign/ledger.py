@@ -1,0 +1,111 @@
+"""Between delivery and the journal: how a campaign's recipients are loaded, rendered and recorded.
+
+Delivery speaks of dispositions, the journal of states; this is the one place where the first become the
+second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from bulkmail.campaign.accounting import AccountingLog
+from bulkmail.delivery.disposition import Fate
+from bulkmail.delivery.work import Opened, Recipient, Span, Verdict
+from bulkmail.journal import Intent, Journal, Record, Store, Suppressions
+from bulkmail.message import Composer
+from bulkmail.smtp import stuff
+
+STATE = {
+    Fate.DELIVERED: "delivered",
+    Fate.DEFERRED: "deferred",
+    Fate.BOUNCED: "bounced",
+    Fate.IN_DOUBT: "in_doubt",
+    Fate.SUPPRESSED: "suppressed",
+    Fate.SKIPPED: "cancelled",  # only where content was changed on a resume: the plan checks every row,
+}
+
+
+class CampaignLedger:
+    """The `Work` of a campaign. `resend_doubt`: who is in doubt is deferred at once instead of held."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        composer: Composer,
+        suppressions: Suppressions,
+        log: AccountingLog | None,
+        *,
+        resend_doubt: bool,
+    ) -> None:
+        self._journal = journal
+        self._composer = composer
+        self._suppressions = suppressions
+        self._log = log
+        self._resend_doubt = resend_doubt
+        self._withheld: set[str] = set()
+        self._shared: bytes | None = None
+
+    async def fetch(self, spans: Sequence[Span]) -> Sequence[Recipient]:
+        return await self._journal.read(self._load, spans)
+
+    def _load(self, store: Store, spans: Sequence[Span]) -> Sequence[Recipient]:
+        """In a thread. What was suppressed between the plan and now is noticed here, once per slice."""
+        people = store.fetch(spans)
+        self._withheld |= self._suppressions.contains_keys(one.address.lower() for one in people)
+        return people
+
+    def withheld(self, recipients: Sequence[Recipient]) -> Collection[int]:
+        self._withheld |= self._suppressions.changed_since()
+        if not self._withheld:
+            return ()
+        return {one.id for one in recipients if one.address.lower() in self._withheld}
+
+    def content(self, recipient: Recipient) -> bytes:
+        if self._shared is not None:
+            return self._shared
+        content = stuff(self._composer.render(recipient.address, recipient.fields))
+        if not self._composer.personal:
+            self._shared = content
+        return content
+
+    async def record(
+        self,
+        verdicts: Sequence[Verdict] = (),
+        *,
+        opened: Opened | None = None,
+        closed: int | None = None,
+        recipients: Sequence[Recipient] = (),
+    ) -> None:
+        await self._journal.commit(
+            records=[self._record(verdict) for verdict in verdicts],
+            intents=[_intent(opened)] if opened is not None else [],
+            closed=[closed] if closed is not None else [],
+        )
+        if self._log is not None and verdicts:
+            self._log.write(verdicts, recipients)
+
+    def _record(self, verdict: Verdict) -> Record:
+        disposition, where = verdict.disposition, verdict.where
+        due = verdict.due
+        if disposition.fate is Fate.IN_DOUBT and self._resend_doubt:
+            due = verdict.at
+        return Record(
+            first=verdict.first,
+            last=verdict.last,
+            state="expired" if verdict.expired else STATE[disposition.fate],
+            at=verdict.at,
+            code=disposition.code,
+            enhanced=disposition.status or None,
+            reply=disposition.text,
+            stage=disposition.stage.value,
+            host=where.host,
+            address=where.address,
+            source=where.source,
+            tls=where.tls,
+            due=due,
+            attempted=verdict.attempted,
+        )
+
+
+def _intent(opened: Opened) -> Intent:
+    return Intent(opened.key, opened.spans, opened.where.host, opened.where.address, opened.at)

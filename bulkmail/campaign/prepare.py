@@ -1,0 +1,260 @@
+"""From a campaign file to a plan on disk that may be delivered: the lock, the journal, what has changed.
+
+The first MAIL freezes list, content and route. From then on a resume compares and refuses, naming what
+changed, unless the operator accepts the change for those who remain; nobody settled is ever reopened. Before
+that, a changed list is simply planned again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bulkmail.campaign.compose import compose
+from bulkmail.campaign.config import Campaign
+from bulkmail.campaign.events import Tell, event
+from bulkmail.campaign.fingerprint import Fingerprint, list_changes, list_fingerprint
+from bulkmail.campaign.listing import ListSpec, Source, SqlSource
+from bulkmail.campaign.plan import make_plan
+from bulkmail.errors import CampaignChanged, ConfigError, Problem
+from bulkmail.journal import LEFT_OUT, CampaignLock, Store, Suppressions
+from bulkmail.message import Composer
+
+# What may change on a resume, by the word of --accept-changes, and how it is told.
+PARTS = {"recipients": "the list", "content": "the content", "delivery": "the way out (delivery.via)"}
+MOST_PROBLEMS = 50  # that are told at once
+REMOVABLE = ("", "-wal", "-shm")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A campaign whose plan is on disk and whose lock is ours."""
+
+    campaign: Campaign
+    store: Store
+    composer: Composer
+    suppressions: Suppressions
+    resumed: bool  # something may have been sent before
+
+    @property
+    def shareable(self) -> bool:
+        """Whether transactions may be shared where the plan says that the bytes are the same."""
+        return self.campaign.delivery.transaction == "auto" and (
+            not self.composer.personal or self.store.meta("content") == self.store.meta("planned content")
+        )
+
+    @property
+    def must_confirm(self) -> bool:
+        """A real send that nobody has agreed to yet."""
+        remaining = sendable(self.store.totals())
+        return (
+            is_real(self.campaign)
+            and self.store.meta("confirmed") is None
+            and remaining > self.campaign.safety.confirm_above
+        )
+
+    def freeze(self) -> None:
+        """From here on a changed list, content or route is refused."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self.store.set_meta("confirmed", now)
+        if self.store.meta("frozen") is None:
+            self.store.set_meta("frozen", now)
+
+
+def is_real(campaign: Campaign) -> bool:
+    """Mail may reach people."""
+    return campaign.delivery.via.kind != "sandbox"
+
+
+def sendable(totals: Mapping[str, int]) -> int:
+    return totals["pending"] + totals["deferred"]
+
+
+def journal_path(campaign: Campaign) -> Path:
+    """Rehearsals and real sends never share a journal."""
+    suffix = ".journal" if is_real(campaign) else ".sandbox.journal"
+    return campaign.state / (campaign.campaign + suffix)
+
+
+def state_is_missing(campaign: Campaign) -> bool:
+    """A first real send, or a lost volume: nobody can tell from here (FAULTS.md I13)."""
+    return is_real(campaign) and not campaign.state.exists()
+
+
+def parse_accept(text: str) -> frozenset[str]:
+    """The words of `--accept-changes`. Raises ConfigError for one that means nothing."""
+    words = frozenset(word.strip() for word in text.split(",") if word.strip())
+    if unknown := words - PARTS.keys():
+        told = ", ".join(sorted(unknown))
+        raise ConfigError(f"--accept-changes {told}: what may change is {', '.join(PARTS)}")
+    return words
+
+
+@contextmanager
+def prepared(campaign: Campaign, *, accept: frozenset[str] = frozenset(), tell: Tell) -> Iterator[Prepared]:
+    """Hold the campaign's lock and give its plan, made now if need be.
+
+    Raises ConfigError (bad list or template; CampaignChanged), CampaignLocked, StoreError.
+    """
+    with ExitStack() as stack:
+        path = journal_path(campaign)
+        stack.enter_context(CampaignLock(path))
+        suppressions = stack.enter_context(Suppressions.open(campaign.project_state / "project.db"))
+        store = _open(path)
+        if store is not None and store.meta("frozen") is None:
+            store.close()  # planned, and nothing sent: the list as it is now counts
+            store = None
+        resumed = store is not None
+        if store is None:
+            store, composer = _plan(campaign, path, suppressions, tell)
+        else:
+            composer = _resume(campaign, store, accept)
+        stack.enter_context(store)
+        if resumed:
+            store.recover(campaign.delivery.on_doubt, time.time())
+        totals = store.totals()
+        _check_size(campaign, totals)
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        tell(
+            {
+                "event": "planned",
+                "at": at,
+                "campaign": campaign.campaign,
+                "totals": totals,
+                "resumed": resumed,
+            }
+        )
+        yield Prepared(campaign, store, composer, suppressions, resumed)
+
+
+def _open(path: Path) -> Store | None:
+    """The journal of an earlier run; None where there is none, or only a plan that was never finished."""
+    if not path.exists():
+        return None
+    store = Store.open(path)
+    if store.planned:
+        return store
+    store.close()
+    return None
+
+
+def list_spec(campaign: Campaign, *, to_read: bool = True) -> ListSpec:
+    """What the campaign says of its recipients; `to_read` needs the secret of an SQL source. ConfigError."""
+    recipients = campaign.recipients
+    asked = recipients.source
+    source: Source = (
+        asked if isinstance(asked, str) else SqlSource(asked.sql, asked.dsn.reveal() if to_read else "")
+    )
+    return ListSpec(
+        source=[source],
+        base=campaign.file.parent.absolute(),
+        columns=recipients.columns,
+        where=recipients.where,
+        dedupe=recipients.dedupe,
+        exclude=recipients.exclude,
+        seeds=recipients.seeds,
+        limit=recipients.limit,
+        locate=campaign.problem,
+    )
+
+
+def _plan(
+    campaign: Campaign,
+    path: Path,
+    suppressions: Suppressions,
+    tell: Tell,
+) -> tuple[Store, Composer]:
+    date = datetime.now(UTC).replace(microsecond=0)
+    composer = compose(campaign, date=date)
+    spec = list_spec(campaign)
+    for suffix in REMOVABLE:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    identity = {
+        "campaign": campaign.campaign,
+        "via": str(campaign.delivery.via),
+        "content": composer.digest,
+        "planned content": composer.digest,
+        "date": date.isoformat(),
+        "list": list_fingerprint(spec).to_text(),
+    }
+    store = Store.create(path, identity)
+    try:
+        make_plan(
+            spec,
+            composer,
+            store,
+            suppressions,
+            folder=path.with_name(path.name + ".spill"),
+            on_missing=campaign.content.on_missing,
+            progress=lambda step, rows: tell(event("planning", campaign, step=step, rows=rows)),
+        )
+    except BaseException:
+        store.close()
+        raise
+    return store, composer
+
+
+def _resume(campaign: Campaign, store: Store, accept: frozenset[str]) -> Composer:
+    """Compare with what was frozen; refuse, or take over what the operator accepts."""
+    composer = compose(campaign, date=datetime.fromisoformat(store.meta("date") or ""))
+    now = {"content": composer.digest, "delivery": str(campaign.delivery.via)}
+    was = {"content": store.meta("content"), "delivery": store.meta("via")}
+    changed: dict[str, list[str]] = {part: [] for part in now if now[part] != was[part]}
+    if "delivery" in changed:
+        changed["delivery"] = [f"it was {was['delivery']}, now it is {now['delivery']}"]
+    spec = list_spec(campaign, to_read=False)
+    if about_list := list_changes(spec, Fingerprint.from_text(store.meta("list") or "")):
+        changed["recipients"] = about_list
+    if refused := sorted(changed.keys() - accept):
+        raise CampaignChanged([_changed(campaign, part, changed[part]) for part in refused])
+    if "content" in changed:
+        _check_remaining(campaign, store, composer)
+        store.set_meta("content", composer.digest)
+    if "delivery" in changed:
+        store.set_meta("via", now["delivery"])
+    if "recipients" in changed:
+        # the plan stays what it was: it is only said that the operator knows
+        store.set_meta("list", list_fingerprint(spec).to_text())
+    return composer
+
+
+def _check_remaining(campaign: Campaign, store: Store, composer: Composer) -> None:
+    """That changed content can be rendered for everybody who remains. Raises ConfigError with a few."""
+    problems: list[Problem] = []
+    after = None
+    while len(problems) < MOST_PROBLEMS and (page := store.open_intervals(after, 100)):
+        for interval, spans in page:
+            after = (interval.size, interval.id)
+            for first, last in spans:
+                for start in range(first, last + 1, 1000):
+                    problems += [
+                        campaign.problem("content", f"{one.address}: {reason}")
+                        for one in store.fetch([(start, min(last, start + 999))])
+                        if (reason := composer.check(one.fields)) is not None
+                    ]
+    if problems:
+        raise ConfigError(problems[:MOST_PROBLEMS])
+
+
+def _changed(campaign: Campaign, part: str, how: list[str]) -> Problem:
+    told = "".join(f"; {line}" for line in how[:5])
+    return campaign.problem(
+        "delivery.via" if part == "delivery" else part,
+        f"{PARTS[part]} changed since this campaign began to send{told}. Put it back, or go on with those "
+        f"who remain: --accept-changes {part}; a new send needs a new campaign name",
+    )
+
+
+def _check_size(campaign: Campaign, totals: Mapping[str, int]) -> None:
+    most = campaign.safety.max_recipients
+    planned = totals["source"] - sum(totals[state] for state in LEFT_OUT)
+    if most is not None and planned > most:
+        raise ConfigError(
+            campaign.problem(
+                "safety.max_recipients", f"the plan has {planned:,} recipients, more than {most:,}"
+            )
+        )

@@ -1,0 +1,90 @@
+"""What several verbs need: the campaign argument, the journal of a campaign, tables."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from bulkmail.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bulkmail.campaign.config import Campaign
+    from bulkmail.journal import Store
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def campaign_file(function: F) -> F:
+    """The FILE argument: a campaign file that exists."""
+    return click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))(function)
+
+
+def via_option(function: F) -> F:
+    """`--via`: whose journal is meant, of the rehearsal or of the real send."""
+    return click.option(
+        "--via",
+        metavar="WAY",
+        help="Instead of delivery.via; sandbox rehearses, with a journal of its own.",
+    )(function)
+
+
+def load(file: Path, via: str | None, *, secrets: bool = False) -> Campaign:
+    """The campaign, with its warnings told. Raises ConfigError."""
+    from bulkmail.campaign import config
+    from bulkmail.cli import say
+
+    campaign = config.load(file, environ=os.environ, via=via, secrets=secrets)
+    for problem in campaign.warnings:
+        say(f"warning: {problem}")
+    return campaign
+
+
+def open_journal(campaign: Campaign, *, read_only: bool = True) -> Store:
+    """The journal of a campaign that was run before. ConfigError says so where it was not."""
+    from bulkmail.campaign.prepare import journal_path
+    from bulkmail.journal import Store
+
+    path = journal_path(campaign)
+    if not path.exists():
+        raise ConfigError(
+            f"{campaign.campaign} has not been run via {campaign.delivery.via} yet: there is no {path}"
+        )
+    return Store.open(path, read_only=read_only)
+
+
+def print_json(value: object) -> None:
+    """One JSON document, a line, on standard output."""
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def print_table(
+    rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), right: Sequence[int] = ()
+) -> None:
+    """A plain table on standard output; the columns in `right` are aligned to the right."""
+    everything = [header, *rows] if header else list(rows)
+    widths = [max(len(row[i]) for row in everything) for i in range(len(everything[0]))] if everything else []
+    for row in everything:
+        cells = [
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        click.echo("  ".join(cells).rstrip())
+
+
+def printable(text: str) -> str:
+    """Text from files and servers, safe to show on a terminal (FAULTS.md G6)."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def states(totals: Mapping[str, int], *, empty: bool = False) -> list[tuple[str, str]]:
+    """The states as rows (name, count), those without anybody left out unless `empty`."""
+    return [
+        (name.replace("_", " "), f"{count:,}")
+        for name, count in totals.items()
+        if name != "source" and (count or empty)
+    ]

@@ -1,0 +1,150 @@
+"""`bulkmail run`: plan if needed, ask before a real send, deliver, say what became of everybody."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bulkmail.cli.common import campaign_file, load, printable, via_option
+from bulkmail.errors import BulkmailError, ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from bulkmail.campaign.prepare import Prepared
+    from bulkmail.campaign.runner import Outcome, Until
+    from bulkmail.cli.screen import Screen
+
+SAMPLES = 3
+STOPPED = 5  # exit code: some are pending or deferred, run again
+
+
+@click.command("run")
+@campaign_file
+@via_option
+@click.option(
+    "--until",
+    default="settled",
+    show_default=True,
+    metavar="settled|first-pass|DURATION",
+    help="When to stop although some are deferred.",
+)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Hand out at most N recipients this time.")
+@click.option("--yes", is_flag=True, help="Do not ask before a real send.")
+@click.option("--new", "new_state", is_flag=True, help="Nothing was sent before: make the state directory.")
+@click.option(
+    "--accept-changes",
+    default="",
+    metavar="WHAT",
+    help="Go on with those who remain though recipients, content, delivery (a comma between) have changed.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One event a line on standard output.")
+def command(
+    file: Path,
+    via: str | None,
+    until: str,
+    limit: int | None,
+    yes: bool,
+    new_state: bool,
+    accept_changes: str,
+    as_json: bool,
+) -> int:
+    """Send the campaign in FILE, or go on with it after any interruption.
+
+    Nobody who is settled is ever sent to again: running a finished campaign does nothing. The first Ctrl-C
+    finishes open messages, a second one stops at once.
+    """
+    from bulkmail.campaign import prepare
+    from bulkmail.cli.screen import Screen
+
+    campaign = load(file, via, secrets=True)
+    stop = parse_until(until)
+    accept = prepare.parse_accept(accept_changes)
+    if prepare.state_is_missing(campaign) and not new_state:
+        _ask(
+            f"There is no state directory {campaign.state}. Either nothing was sent from here yet, or it was "
+            "lost, and then everybody would be sent to again. Begin anew?",
+            "say that this is right with --new",
+        )
+    screen = Screen(as_json=as_json)
+    with screen, prepare.prepared(campaign, accept=accept, tell=screen.tell) as ready:
+        if ready.must_confirm and not yes:
+            _show(ready)
+            _ask("Send?", "a real send needs --yes")
+        ready.freeze()
+        outcome = _deliver(ready, screen, stop, limit)
+    if outcome is None:
+        return STOPPED
+    screen.finish(campaign.campaign, outcome)
+    return outcome.exit
+
+
+def _deliver(ready: Prepared, screen: Screen, until: Until, limit: int | None) -> Outcome | None:
+    """The run; None where it was broken off, and then why has been said."""
+    import trio
+
+    from bulkmail.campaign import runner
+
+    try:
+        return trio.run(partial(runner.run, ready, tell=screen.tell, until=until, limit=limit))
+    except BaseExceptionGroup as group:
+        stopped, others = group.split(BulkmailError)
+        if stopped is None or others is not None:
+            raise
+        error = _first(stopped)
+    except BulkmailError as alone:
+        error = alone
+    screen.say(f"bulkmail: {error}")
+    kept = "what is recorded holds" if isinstance(error, StoreError) else "nobody was lost"
+    screen.say(f"The run stopped; {kept}. Run the same command again once that is mended.")
+    return None
+
+
+def _first(group: BaseExceptionGroup[BulkmailError]) -> BulkmailError:
+    for error in group.exceptions:
+        return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    raise AssertionError("an exception group is never empty")
+
+
+def parse_until(text: str) -> Until:
+    """`settled`, `first-pass` or a duration. Raises click.BadParameter."""
+    from bulkmail.campaign.runner import Until
+    from bulkmail.campaign.units import parse_duration
+
+    if text == "settled":
+        return Until()
+    if text == "first-pass":
+        return Until(first_pass=True)
+    try:
+        return Until(seconds=parse_duration(text))
+    except ValueError as error:
+        raise click.BadParameter(f"write settled, first-pass or a duration ({error})") from None
+
+
+def _show(ready: Prepared) -> None:
+    """What is about to be sent, to whom, and what it looks like."""
+    from bulkmail.campaign.prepare import sendable
+
+    campaign = ready.campaign
+    totals = ready.store.totals()
+    click.echo(f"{campaign.campaign}: a real send via {campaign.delivery.via}", err=True)
+    click.echo(f"  recipients  {sendable(totals):,} of {totals['source']:,} rows", err=True)
+    click.echo(f"  from        {campaign.from_}", err=True)
+    click.echo(f"  subject     {campaign.subject}", err=True)
+    for one in ready.store.fetch([(1, SAMPLES)]):
+        headers = email.message_from_bytes(
+            ready.composer.render(one.address, one.fields), policy=email.policy.default
+        )
+        sample = f"to {one.address}: To: {headers['To']}, Subject: {headers['Subject']}"
+        click.echo(f"  sample      {printable(sample)}", err=True)
+
+
+def _ask(question: str, otherwise: str) -> None:
+    """Go on if the answer is yes. Raises ConfigError where nobody can be asked."""
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{question} There is no terminal to ask at: {otherwise}.")
+    click.confirm(question, abort=True, err=True)

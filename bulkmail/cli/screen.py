@@ -1,0 +1,124 @@
+"""What `run` shows: JSON lines, a live line on a terminal, or plain lines where there is none."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from bulkmail.cli.common import print_table, states
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from bulkmail.campaign.runner import Outcome
+
+PLAIN_EVERY_S = 10.0  # a log file wants to know that it goes on, not every second of it
+DONE = ("delivered", "bounced", "expired", "cancelled", "in_doubt")
+TOLD = ("delivered", "bounced", "deferred", "expired", "in_doubt")
+
+Event = Mapping[str, object]
+
+
+class Screen:
+    """Takes the events of a run (`tell`) and shows them, progress on stderr, data on stdout."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._live: Progress | None = None
+        self._task: TaskID | None = None
+        self._last_plain = time.monotonic()
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = self._task = None
+
+    def _bar(self, title: str, total: float | None) -> Progress | None:
+        """The live line, begun on the first use; None where it would only fill a log."""
+        if self._live is None and not self._as_json and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+            self._live = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=24),
+                TextColumn("{task.fields[note]}", markup=False),
+                TimeElapsedColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._task = self._live.add_task(title, total=total, note="")
+            self._live.start()
+        return self._live
+
+    def tell(self, event: Event) -> None:
+        """Show one event."""
+        name = event["event"]
+        if self._as_json:
+            if name != "planning":
+                click.echo(json.dumps(event, ensure_ascii=False))
+        elif name == "planning":
+            if (live := self._bar("reading the list", None)) is not None and self._task is not None:
+                live.update(self._task, note=f"{event['rows']:,} rows {event['step']}")
+        elif name == "planned":
+            self._stop()
+        elif name in ("started", "progress"):
+            self._progress(cast("Mapping[str, int]", event["totals"]), event)
+        elif name == "stopping":
+            self.say(f"{event['signal']}: no new message begins, open ones are finished; again stops at once")
+
+    def say(self, text: str) -> None:
+        """A line for people, above the live one."""
+        if self._live is not None:
+            self._live.console.print(text, markup=False, highlight=False)
+        else:
+            click.echo(text, err=True)
+
+    def _progress(self, totals: Mapping[str, int], event: Event) -> None:
+        done = sum(totals[state] for state in DONE)
+        whole = done + totals["pending"] + totals["deferred"]
+        note = f"{done:,}/{whole:,}"
+        note += "".join(f", {totals[state]:,} {state}" for state in TOLD if totals[state])
+        due = event.get("next_due")
+        if not totals["pending"] and isinstance(due, float) and (wait_s := due - time.time()) > 1:
+            note += f", next attempt in {wait_s:.0f} s"
+        if (live := self._bar(str(event["campaign"]), whole)) is not None and self._task is not None:
+            live.update(self._task, completed=done, total=whole, note=note)
+        elif time.monotonic() - self._last_plain >= PLAIN_EVERY_S:
+            self._last_plain = time.monotonic()
+            click.echo(f"{event['campaign']}: {note}", err=True)
+
+    def finish(self, campaign: str, outcome: Outcome) -> None:
+        """The final table, on standard output; under `--json` the event `finished` has said it all."""
+        if self._as_json:
+            return
+        totals = outcome.totals
+        click.echo(f"{campaign}: {totals['source']:,} rows in the list")
+        print_table([(f"  {name}", count) for name, count in states(totals)], right=(1,))
+        rate = totals["delivered"] / outcome.seconds if outcome.seconds else 0.0
+        click.echo(
+            f"{outcome.transactions:,} transactions over {outcome.connections:,} connections "
+            f"in {outcome.seconds:.1f} s ({rate:,.0f} delivered a second)"
+        )
+        if outcome.exit == 5:
+            click.echo("Some are still to be delivered: run the same command again to go on.", err=True)
+        elif totals["in_doubt"]:
+            click.echo(
+                "Some are in doubt: the connection broke after their message was sent and before it was "
+                "answered. See `bulkmail export --state in_doubt`, then `bulkmail resolve`.",
+                err=True,
+            )
