@@ -15,12 +15,16 @@ from typing import NoReturn
 
 import jinja2
 from jinja2 import meta, nodes, sandbox
+from markupsafe import escape
 
 from bulkmail.errors import BulkmailError, ConfigError, Problem
 
 # Filters that give text for every text: a template of these alone cannot fail for a row that has its fields.
 TOTAL_FILTERS = frozenset({"default", "d", "upper", "lower", "title", "capitalize", "e", "escape"})
 DEFAULTING = frozenset({"default", "d"})
+
+
+Segment = str | tuple[str, str]  # text as it stands, or a field and what stands in for it where it is empty
 
 
 class TemplateProblem(ConfigError):
@@ -95,7 +99,7 @@ class Environments:
 class Template:
     """A compiled source. `names`: what it reads from outside; `required`: what it cannot do without."""
 
-    __slots__ = ("_compiled", "_lenient", "file", "names", "plain", "required", "where")
+    __slots__ = ("_compiled", "_html", "_lenient", "_segments", "file", "names", "plain", "required", "where")
 
     def __init__(
         self, environment: jinja2.Environment, source: str, *, file: str, where: str, lenient: bool
@@ -109,6 +113,8 @@ class Template:
                 self._refuse(0, "include, import and extends are not built: put the text into this file")
             self.plain = _is_plain(tree)
             self.required = _required(tree) if self.plain else frozenset()
+            self._html = bool(environment.autoescape)
+            self._segments = _segments(tree, self.names) if self.plain else None
             self._compiled = environment.from_string(tree)
         except jinja2.TemplateSyntaxError as error:
             self._refuse(error.lineno, error.message or "not a template")
@@ -118,10 +124,29 @@ class Template:
 
     def render(self, values: Mapping[str, object]) -> str:
         """Raise Unrenderable where an expression fails for these values, whatever it does with them."""
+        if self._segments is not None:
+            text = self._join(self._segments, values)
+            if text is not None:
+                return text
         try:
             return self._compiled.render(values)
         except Exception as error:
             raise Unrenderable(self._explain(error)) from error
+
+    def _join(self, segments: tuple[Segment, ...], values: Mapping[str, object]) -> str | None:
+        """What jinja would give, for a tenth of the time; None where a value is not there or is no text."""
+        texts = []
+        for segment in segments:
+            if isinstance(segment, str):
+                texts.append(segment)
+                continue
+            name, default = segment
+            value = values.get(name)
+            if type(value) is not str:
+                return None
+            value = value or default
+            texts.append(str(escape(value)) if self._html else value)
+        return "".join(texts)
 
     def lacks(self, names: frozenset[str] | set[str]) -> Reason | None:
         """The quick answer of a plain template: a value that it cannot do without has no name here."""
@@ -183,6 +208,27 @@ def _is_total(node: nodes.Node | None) -> bool:
         and all(isinstance(argument, nodes.Const) for argument in node.args)
         and _is_total(node.node)
     )
+
+
+def _segments(tree: nodes.Template, names: frozenset[str]) -> tuple[Segment, ...] | None:
+    """A plain template as text and fields, where it has nothing but those and their defaults."""
+    segments: list[Segment] = []
+    for output in tree.body:
+        for node in output.iter_child_nodes():
+            default = ""
+            name: nodes.Node | None = node
+            if isinstance(node, nodes.Filter) and node.name in DEFAULTING:
+                name, value = node.node, (node.args[0].as_const() if node.args else "")
+                if not isinstance(value, str):
+                    return None
+                default = value
+            if isinstance(name, nodes.TemplateData):
+                segments.append(name.data)
+            elif isinstance(name, nodes.Name) and name.name in names:
+                segments.append((name.name, default))
+            else:
+                return None
+    return tuple(segments)
 
 
 def _required(tree: nodes.Template) -> frozenset[str]:

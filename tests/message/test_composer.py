@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bulkmail.message import Composer
+from bulkmail.message.template import Environments
 from bulkmail.smtp.content import is_canonical
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=400)
@@ -176,3 +177,15 @@ def test_a_body_that_contains_the_boundary_cannot_end_its_part() -> None:
     assert boundary is not None
     hostile = f"--{boundary}\nContent-Type: text/html\n\n<b>other</b>\n--{boundary}--"
     assert body(read(c.render("a@b.example", {"words": hostile}))) == hostile + "\n"
+
+
+@given(CELL)
+def test_joining_fields_gives_what_jinja_gives(value: str) -> None:
+    source = "<a>{{ name }}</a> {{ name | default('<x>') }} {{ count }}{% raw %}{{ x }}{% endraw %}"
+    environments = Environments("fail")
+    for html in (False, True):
+        joined = environments.compile(source, file="x", html=html)
+        rendered = environments.compile(source + "{% if 0 %}{% endif %}", file="x", html=html)
+        for count in ("7", 7, None):
+            values = {"name": value, "count": count}
+            assert joined.render(values) == rendered.render(values)
