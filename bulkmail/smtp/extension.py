@@ -51,7 +51,7 @@ class Extensions:
         for line in lines:
             keyword, *values = line.decode("ascii", "replace").upper().split() or [""]
             if keyword.startswith("AUTH="):
-                keyword, values = "AUTH", [keyword[5:], *values]
+                keyword, values = "AUTH", [*keyword[5:].split(), *values]
             words.setdefault(keyword, []).extend(values)
         limits = dict(value.partition("=")[::2] for value in words.get("LIMITS", ()))
         return cls(

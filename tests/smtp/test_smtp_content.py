@@ -80,11 +80,27 @@ def test_content_without_its_last_line_end_is_not_stuffed() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"a\r\n", b"a", b".", b".\n", b".\r\n.\r\n", b"a\r\n.\r\nRSET\r\n.\r\n", b"a\n.\nRSET\r\n.\r\n", b"a\r.\rRSET\r\n.\r\n", b"a\n.\r\nRSET\r\n.\r\n", b"a\r\n.\nRSET\r\n.\r\n", b"a\r\n.\rRSET\r\n.\r\n", b".\nRSET\r\n.\r\n", b"a\n.\r\n", b"a\r\n.\r\n."],
+    [
+        b"",
+        b"a\r\n",
+        b"a",
+        b".",
+        b".\n",
+        b".\r\n.\r\n",
+        b"a\r\n.\r\nRSET\r\n.\r\n",
+        b"a\n.\nRSET\r\n.\r\n",
+        b"a\r.\rRSET\r\n.\r\n",
+        b"a\n.\r\nRSET\r\n.\r\n",
+        b"a\r\n.\nRSET\r\n.\r\n",
+        b"a\r\n.\rRSET\r\n.\r\n",
+        b".\nRSET\r\n.\r\n",
+        b"a\n.\r\n",
+        b"a\r\n.\r\n.",
+    ],
 )
 def test_no_end_of_data_can_be_constructed_with_a_lone_dot_inside(data: bytes) -> None:
     """I2: CVE-2023-51764."""
-    with pytest.raises(ValueError, match="lone dot|not dot-stuffed"):
+    with pytest.raises(ValueError, match=r"lone dot|not dot-stuffed"):
         EndOfData(data)
 
 
