@@ -53,6 +53,7 @@ class Outcome:
     """How a run ended. `interrupted`: by a second Ctrl-C, at once."""
 
     totals: Mapping[str, int]
+    delivered: int  # in this run
     transactions: int
     connections: int
     seconds: float
@@ -111,8 +112,8 @@ class _Run:
     async def run(self) -> Outcome:
         campaign = self.campaign
         journal = Journal(self.prepared.store)
-        totals = await journal.read(Store.totals)
-        self._event("started", totals=totals, via=str(campaign.delivery.via))
+        before = await journal.read(Store.totals)
+        self._event("started", totals=before, via=str(campaign.delivery.via))
         log = AccountingLog(campaign.log, campaign.campaign) if campaign.log is not None else None
         try:
             async with road(campaign) as made:
@@ -127,6 +128,7 @@ class _Run:
         totals = await journal.read(Store.totals)
         outcome = Outcome(
             totals,
+            totals["delivered"] - before["delivered"],
             plant.tally.transactions,
             plant.tally.connections,
             trio.current_time() - self.started,

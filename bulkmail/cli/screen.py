@@ -109,7 +109,7 @@ class Screen:
         totals = outcome.totals
         click.echo(f"{campaign}: {totals['source']:,} rows in the list")
         print_table([(f"  {name}", count) for name, count in states(totals)], right=(1,))
-        rate = totals["delivered"] / outcome.seconds if outcome.seconds else 0.0
+        rate = outcome.delivered / outcome.seconds if outcome.seconds else 0.0
         click.echo(
             f"{outcome.transactions:,} transactions over {outcome.connections:,} connections "
             f"in {outcome.seconds:.1f} s ({rate:,.0f} delivered a second)"

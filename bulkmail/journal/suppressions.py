@@ -85,6 +85,15 @@ class Suppressions:
         """Open the project's store, made where there is none (0600, in a 0700 directory)."""
         return cls(path, files.open_or_make(path, KIND))
 
+    @classmethod
+    def look(cls, path: Path) -> Suppressions:
+        """Open it for reading only; where there is none, as an empty one, and none is made."""
+        if path.exists():
+            return cls(path, files.connect(path, KIND, read_only=True))
+        nothing = apsw.Connection(":memory:")
+        nothing.execute(SCHEMA)
+        return cls(path, nothing)
+
     def close(self) -> None:
         with self._lock:
             self._db.close()
@@ -128,19 +137,21 @@ class Suppressions:
     def remove(self, addresses: Iterable[str | Mailbox]) -> int:
         """Mail these again. How many were suppressed. Raises AddressError where one is none."""
         keys = [(suppression_key(address),) for address in addresses]
-        with self._using() as db, db:
+        with self._using() as db:
             before = db.total_changes()
-            db.executemany("DELETE FROM suppression WHERE address = ?", keys)
+            with db:
+                db.executemany("DELETE FROM suppression WHERE address = ?", keys)
             return db.total_changes() - before
 
     def _insert(self, keys: Collection[str], reason: str, now: float | None) -> int:
         added = time.time() if now is None else now
-        with self._using() as db, db:
+        with self._using() as db:
             before = db.total_changes()
-            db.executemany(
-                "INSERT INTO suppression (address, reason, added) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                [(key, reason, added) for key in keys],
-            )
+            with db:
+                db.executemany(
+                    "INSERT OR IGNORE INTO suppression (address, reason, added) VALUES (?, ?, ?)",
+                    [(key, reason, added) for key in keys],
+                )
             self._version = -1  # data_version does not tell of what this very connection commits
             return db.total_changes() - before
 

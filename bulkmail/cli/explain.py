@@ -1,0 +1,84 @@
+"""`bulkmail explain`: everything that happened to one person, with the replies."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bulkmail.cli.common import campaign_file, load, open_journal, print_json, printable, via_option
+
+if TYPE_CHECKING:
+    from bulkmail.journal import AttemptRow, History, LeftOut
+
+NOT_IN_THE_LIST = 3
+
+
+@click.command("explain")
+@campaign_file
+@click.argument("address")
+@via_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def command(file: Path, address: str, via: str | None, as_json: bool) -> int:
+    """Show every attempt to deliver to ADDRESS, or why it was left out. Exit code 3: not in the list."""
+    from bulkmail.journal import Suppressions
+
+    campaign = load(file, via)
+    with open_journal(campaign) as store:
+        found = store.history(address)
+    with Suppressions.look(campaign.project_state / "project.db") as suppressions:
+        suppression = suppressions.check(address)
+    if as_json:
+        print_json(
+            {
+                "address": address,
+                "found": [asdict(one) for one in found],
+                "suppressed": asdict(suppression) if suppression is not None else None,
+            }
+        )
+        return 0 if found else NOT_IN_THE_LIST
+    for one in found:
+        _show(one)
+    if suppression is not None:
+        click.echo(f"suppressed since {_utc(suppression.added)}: {printable(suppression.reason)}")
+    if not found:
+        click.echo(f"{printable(address)} is not in the list of {campaign.campaign}", err=True)
+        return NOT_IN_THE_LIST
+    return 0
+
+
+def _show(one: History | LeftOut) -> None:
+    from bulkmail.journal import LeftOut
+
+    if isinstance(one, LeftOut):
+        click.echo(printable(f"{one.address}: left out as {one.state}, {one.file}:{one.row}: {one.reason}"))
+        return
+    click.echo(f"{printable(one.address)}: {one.state.replace('_', ' ')}")
+    if one.due is not None:
+        click.echo(f"  next attempt due {_utc(one.due)}")
+    if one.in_flight:
+        click.echo("  the end of its message is on its way at this moment")
+    if not one.attempts:
+        click.echo("  nothing was tried yet")
+    for attempt in one.attempts:
+        _show_attempt(attempt)
+
+
+def _show_attempt(attempt: AttemptRow) -> None:
+    click.echo(f"  {_utc(attempt.at)}  {attempt.state.replace('_', ' ')} at {attempt.stage or 'no stage'}")
+    if attempt.host:
+        source = f" from {attempt.source}" if attempt.source else ""
+        click.echo(f"    {attempt.host} [{attempt.address}]{source}, {attempt.tls or 'clear text'}")
+    if attempt.reply:
+        click.echo(f"    {printable(attempt.reply)}")
+    if not attempt.attempted:
+        click.echo("    decided together with others of the same site or domain, without a try of its own")
+    if attempt.due is not None:
+        click.echo(f"    to be tried again at {_utc(attempt.due)}")
+
+
+def _utc(epoch: float) -> str:
+    return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="seconds")

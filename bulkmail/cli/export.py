@@ -1,0 +1,61 @@
+"""`bulkmail export`: the recipients in a state as CSV, ready to be a list again."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import click
+
+from bulkmail.cli.common import campaign_file, load, open_journal, via_option
+
+STATES = (
+    *("delivered", "bounced", "expired", "cancelled", "pending", "deferred", "in_doubt"),
+    *("invalid", "duplicate", "filtered", "excluded", "suppressed", "skipped"),
+)
+
+
+@click.command("export")
+@campaign_file
+@click.option("--state", type=click.Choice(STATES), required=True, help="Whose rows.")
+@via_option
+def command(file: Path, state: str, via: str | None) -> None:
+    """Print the recipients of FILE that are in a state, with all their columns and the last reply.
+
+    Rows that were left out are printed with their file, row and reason instead.
+    """
+    campaign = load(file, via)
+    with open_journal(campaign) as store:
+        rows = iter(store.export(state))
+        columns: list[str] | None = None
+        for row in rows:
+            cells = _cells(row)
+            if columns is None or cells.keys() - set(columns):
+                if columns is not None and cells.keys() != set(columns):
+                    # rows of several files may have other columns: then they are a table of their own
+                    click.echo()
+                columns = list(cells)
+                click.echo(_line(columns), nl=False)
+            click.echo(_line([cells.get(column, "") for column in columns]), nl=False)
+
+
+def _cells(row: object) -> dict[str, str]:
+    from bulkmail.journal import Exported, LeftOut
+
+    if isinstance(row, LeftOut):
+        return {
+            "email": row.address,
+            "state": row.state,
+            "file": row.file,
+            "row": str(row.row),
+            "reason": row.reason,
+        }
+    assert isinstance(row, Exported)
+    return {"email": row.address, **{k: v for k, v in row.fields.items() if k != "email"}, "reply": row.reply}
+
+
+def _line(cells: list[str]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(cells)
+    return out.getvalue()

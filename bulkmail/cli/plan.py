@@ -1,0 +1,85 @@
+"""`bulkmail plan`: what a run would do; nothing is frozen, nothing is sent."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bulkmail.cli.common import campaign_file, load, print_json, print_table, printable, states
+
+if TYPE_CHECKING:
+    from bulkmail.campaign.config import Campaign
+    from bulkmail.campaign.plan_summary import PlanSummary
+
+
+@click.command("plan")
+@campaign_file
+@click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Domains to list.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def command(file: Path, top: int, as_json: bool) -> None:
+    """Say how many recipients FILE has, who is left out and why, and how many transactions that makes."""
+    from bulkmail.campaign.compose import compose
+    from bulkmail.campaign.config import missing_files
+    from bulkmail.campaign.plan_summary import plan_summary
+    from bulkmail.campaign.prepare import list_spec
+    from bulkmail.errors import ConfigError
+    from bulkmail.journal import Suppressions
+
+    campaign = load(file, None)
+    if problems := missing_files(campaign):
+        raise ConfigError(problems)
+    composer = compose(campaign, date=datetime.now(UTC))
+    with Suppressions.look(campaign.project_state / "project.db") as suppressions:
+        summary = plan_summary(
+            list_spec(campaign),
+            composer,
+            suppressions,
+            recipients_per_transaction=campaign.shaping.default.recipients_per_transaction,
+            on_missing=campaign.content.on_missing,
+            individual=campaign.delivery.transaction == "individual",
+            top=top,
+        )
+    seconds = least_seconds(campaign, summary)
+    if as_json:
+        print_json({"campaign": campaign.campaign, **asdict(summary), "least_seconds": round(seconds, 1)})
+        return
+    _show(campaign, summary, composer.personal, sorted(composer.fields), seconds)
+
+
+def least_seconds(campaign: Campaign, summary: PlanSummary) -> float:
+    """A lower bound for the duration: the biggest domain under the message rate of its site."""
+    biggest = max((domain.transactions for domain in summary.top), default=0)
+    return biggest / campaign.shaping.default.message_rate.per_second
+
+
+def _show(
+    campaign: Campaign, summary: PlanSummary, personal: bool, fields: list[str], seconds: float
+) -> None:
+    source = summary.totals["source"]
+    click.echo(f"{campaign.campaign}: {source:,} rows, {summary.recipients:,} recipients")
+    click.echo(
+        f"  of {summary.domains:,} domains, {summary.seeds:,} of them seeds, via {campaign.delivery.via}"
+    )
+    print_table([(f"  {name}", count) for name, count in states(summary.totals)], right=(1,))
+    for reason in summary.reasons:
+        first = f"{reason.first.file}:{reason.first.row}" if reason.first.file else "seeds"
+        told = (
+            f"  {reason.state} {reason.rows:,}: {reason.reason or reason.first.reason}; the first is {first}"
+        )
+        click.echo(printable(told))
+    click.echo(f"{summary.transactions:,} transactions")
+    if personal:
+        click.echo(f"  everybody gets a message of their own: it uses {', '.join(fields)}")
+        click.echo(f"  the same bytes for everybody would take {summary.transactions_if_same:,}")
+    click.echo(f"at least {seconds:,.0f} s under shaping.default.message_rate (the biggest domain)")
+    if summary.top:
+        click.echo()
+        print_table(
+            [(one.domain, f"{one.recipients:,}", f"{one.transactions:,}") for one in summary.top],
+            header=("domain", "recipients", "transactions"),
+            right=(1, 2),
+        )

@@ -1,0 +1,65 @@
+"""`bulkmail status`: where a campaign stands, read from its journal beside a run or after it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from bulkmail.cli.common import (
+    campaign_file,
+    load,
+    open_journal,
+    print_json,
+    print_table,
+    printable,
+    states,
+    via_option,
+)
+
+FAILURES = 10
+
+
+@click.command("status")
+@campaign_file
+@via_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def command(file: Path, via: str | None, as_json: bool) -> None:
+    """Show how many recipients of FILE are in which state, and why the others were not delivered to."""
+    from bulkmail.journal import CampaignLock
+
+    campaign = load(file, via)
+    with open_journal(campaign) as store:
+        totals = store.totals()
+        failures = store.failures(FAILURES)
+        holder = CampaignLock.holder(store.path)
+        due = store.next_due(0.0)
+    next_due = datetime.fromtimestamp(due, UTC).isoformat(timespec="seconds") if due is not None else None
+    if as_json:
+        print_json(
+            {
+                "campaign": campaign.campaign,
+                "via": str(campaign.delivery.via),
+                "running": holder,
+                "next_due": next_due,
+                "totals": totals,
+                "failures": [failure._asdict() for failure in failures],
+            }
+        )
+        return
+    click.echo(f"{campaign.campaign} via {campaign.delivery.via}: {totals['source']:,} rows")
+    click.echo(f"running: {holder}" if holder else "not running")
+    print_table([(f"  {name}", count) for name, count in states(totals)], right=(1,))
+    if next_due is not None:
+        click.echo(f"next attempt due {next_due}")
+    if failures:
+        click.echo()
+        print_table(
+            [
+                (failure.state.replace("_", " "), f"{failure.recipients:,}", printable(failure.reply)[:100])
+                for failure in failures
+            ],
+            header=("state", "recipients", "reason"),
+            right=(1,),
+        )
