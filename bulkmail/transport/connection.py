@@ -61,7 +61,7 @@ class Connection:
         self.opened_at = trio.current_time()
         self._limits = time_limits or TimeLimits()
         self._transport: Transport = transport(stream)
-        self._stream: Transport | trio.SSLStream[trio.abc.Stream] = self._transport
+        self._stream: Transport = self._transport  # or TLS above it
         self._protocol = ClientProtocol()
         self._course = Course((), self._limits, self.opened_at)
         self._watchdog = trio.CancelScope()
@@ -85,9 +85,7 @@ class Connection:
     @property
     def quiet(self) -> bool:
         """Nothing came while nobody asked: no 421, no end of file, no reply too many (G8, G9)."""
-        if isinstance(self._stream, trio.SSLStream) and self._stream.pending():
-            return False
-        return self._transport.quiet()
+        return self._stream.quiet()
 
     @property
     def interrupted(self) -> Flight:
@@ -131,8 +129,8 @@ class Connection:
         try:
             if not implicit:
                 self._protocol.start_tls()
-            self._stream = await handshake(self._transport, context, self.host, self._limits.tls)
-            self.tls = describe(self._stream, context, self.host)
+            self._stream = stream = await handshake(self._transport, context, self.host, self._limits.tls)
+            self.tls = describe(stream, context, self.host)
             self._busy = False
         except (RemoteProtocolError, TlsRefused) as refused:
             self._fail(refused)
@@ -175,6 +173,9 @@ class Connection:
         parts: list[bytes] = []
         pipelining = self._protocol.extensions.pipelining and not self.lockstep
         for command in self._course.permitted(pipelining=pipelining):
+            if self._protocol.closing and not isinstance(command, smtp.Quit):
+                # A 421 that answered nothing: the host may say it at any time (RFC 5321 section 3.8).
+                raise ConnectionLost("the host is closing the connection")
             parts.append(self._protocol.send(command))
             self._course.queued(command, len(parts[-1]))
         return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -18,33 +18,27 @@ import trio
 from bulkmail.errors import TlsRefused
 from bulkmail.transport.approach import TlsInfo
 from bulkmail.transport.stream import Transport
+from bulkmail.transport.tls_stream import TlsStream
 
 
-async def handshake(
-    transport: Transport, context: ssl.SSLContext, host: str, limit_s: float
-) -> trio.SSLStream[trio.abc.Stream]:
+async def handshake(transport: Transport, context: ssl.SSLContext, host: str, limit_s: float) -> TlsStream:
     """TLS over `transport`. Raises TlsRefused with the reason."""
-    stream: trio.SSLStream[trio.abc.Stream] = trio.SSLStream(
-        transport,
-        context,
-        server_hostname=host,
-        https_compatible=True,  # SMTP ends with QUIT, not with close_notify: do not wait for theirs
-    )
+    stream = TlsStream(transport, context, host)
     with trio.move_on_after(limit_s):
         try:
-            await stream.do_handshake()
+            await stream.handshake()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise TlsRefused(f"the TLS handshake failed: {_reason(error)}") from None
         return stream
     raise TlsRefused(f"the TLS handshake was not finished within {limit_s:g} s")
 
 
-def describe(stream: trio.SSLStream[trio.abc.Stream], context: ssl.SSLContext, host: str) -> TlsInfo:
+def describe(stream: TlsStream, context: ssl.SSLContext, host: str) -> TlsInfo:
     """What the session is, after the handshake."""
-    cipher = stream.cipher()
+    cipher = stream.session.cipher()
     verified = context.verify_mode is ssl.CERT_REQUIRED and context.check_hostname
-    note = "" if verified else doubts(stream.getpeercert(binary_form=True), host, datetime.now(UTC))
-    return TlsInfo(stream.version() or "", cipher[0] if cipher else "", verified, note)
+    note = "" if verified else doubts(stream.session.getpeercert(binary_form=True), host, datetime.now(UTC))
+    return TlsInfo(stream.session.version() or "", cipher[0] if cipher else "", verified, note)
 
 
 def doubts(certificate: bytes | None, host: str, now: datetime) -> str:
