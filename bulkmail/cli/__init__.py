@@ -126,12 +126,16 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def exit_code(args: Sequence[str] | None = None) -> int:
     """The exit code of a command line. Every error has become a message on standard error."""
+    out = sys.stdout
     try:
         code = cli.main(
             args=list(args) if args is not None else None, prog_name="bulkmail", standalone_mode=False
         )
         sys.stdout.flush()
-    except SystemExit as error:  # completion scripts end this way
+    except SystemExit as error:  # completion ends this way, and click's answer to a closed pipe
+        if sys.stdout is not out:  # which click swaps for one that no longer fails
+            sys.stdout = out
+            return _told(BrokenPipeError())
         return error.code if isinstance(error.code, int) else 0
     except BaseException as error:
         return _told(error)
