@@ -183,8 +183,9 @@ class Domain(Speaker, Named):
     def no_mx(self) -> Self:
         """No MX; the domain itself has the address (D3)."""
         self.mx, self._explicit = [], True
+        host = self._world.host(self.name)
         for change in self._told:
-            change(self._world.host(self.name).manner)
+            change(host.manner)
         return self
 
     # --- recipients -------------------------------------------------------------------------------------

@@ -88,12 +88,15 @@ class Sandbox:
             ca_path = _place(stack, directory) / "ca.pem"
             ca_path.write_bytes(authority.pem)
             udp, tcp = bind(LOCALHOST, dns_port)
+            stack.enter_context(udp)
+            stack.enter_context(tcp)
+            shared = _bound(LOCALHOST, port)
             async with trio.open_nursery() as nursery:
                 sandbox = Sandbox(world, nursery, authority, one_address=one_address)
                 stack.push(sandbox._stack)
                 dns = DnsServer(udp, tcp, sandbox.answer, world.ledger)
                 nursery.start_soon(dns.serve)
-                sandbox.port = sandbox._listen(Host(SHARED), LOCALHOST, port, shared=True)
+                sandbox.port = sandbox._attend(shared, Host(SHARED), shared=True)
                 dns_address = (LOCALHOST, udp.getsockname()[1])
                 try:
                     yield Running(dns_address, sandbox.port, authority.pem, ca_path, world, sandbox)
@@ -130,9 +133,9 @@ class Sandbox:
             address = self._fresh()
             try:
                 if kind == "black hole":
-                    self._swallow(socket.AF_INET, address)
+                    self._swallow(address)
                 else:
-                    self._listen(host, address, self.port, shared=False)
+                    self._attend(_bound(address, self.port), host, shared=False)
             except OSError as problem:
                 if problem.errno == errno.EADDRINUSE:
                     continue
@@ -156,9 +159,9 @@ class Sandbox:
             self._ipv6 = kind
             try:
                 if kind == "accept":
-                    self._listen(Host(SHARED), "::1", self.port, shared=True)
+                    self._attend(_bound("::1", self.port), Host(SHARED), shared=True)
                 elif kind == "black hole":
-                    self._swallow(socket.AF_INET6, "::1")
+                    self._swallow("::1")
             except OSError:  # no IPv6 on this system: then it is refused, which is all that can be had
                 pass
         return ["::1"]
@@ -172,42 +175,26 @@ class Sandbox:
 
     # --- listening ----------------------------------------------------------------------------------------
 
-    def _listen(self, host: Host, address: str, port: int, *, shared: bool) -> int:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        listener = self._socket(family)
-        try:
-            listener.bind((address, port))
-            listener.listen(_BACKLOG)
-        except OSError:
-            listener.close()
-            raise
+    def _attend(self, listener: socket.socket, host: Host, *, shared: bool) -> int:
+        """Accept on a bound socket from now on; its port."""
+        self._stack.callback(listener.close)
+        listener.listen(_BACKLOG)
         listener.setblocking(False)
-        listening = trio.socket.from_stdlib_socket(listener)
-        self._stack.callback(listening.close)
         self._listeners += 1
-        self._nursery.start_soon(self._accept, listening, host, shared)
+        self._nursery.start_soon(self._accept, trio.socket.from_stdlib_socket(listener), host, shared)
         return int(listener.getsockname()[1])
 
-    def _swallow(self, family: socket.AddressFamily, address: str) -> None:
+    def _swallow(self, address: str) -> None:
         """A listener whose backlog is full for good: further SYNs are dropped without an answer (T2)."""
-        listener = self._socket(family)
+        listener = _bound(address, self.port)
         self._stack.callback(listener.close)
-        listener.bind((address, self.port))
         listener.listen(0)
         for _ in range(4):
-            filler = socket.socket(family, socket.SOCK_STREAM)
+            filler = socket.socket(listener.family, socket.SOCK_STREAM)
             self._stack.callback(filler.close)
             filler.setblocking(False)
             filler.connect_ex((address, self.port))
         self._listeners += 1
-
-    @staticmethod
-    def _socket(family: socket.AddressFamily) -> socket.socket:
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        return listener
 
     async def _accept(self, listener: trio.socket.SocketType, host: Host, shared: bool) -> None:
         while True:
@@ -218,6 +205,21 @@ class Sandbox:
                 continue
             conversation = Conversation(self._world, host, Wire(connection), self._authority, shared=shared)
             self._nursery.start_soon(conversation.run)
+
+
+def _bound(address: str, port: int) -> socket.socket:
+    """A TCP socket bound to address and port. Raises OSError."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((address, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _place(stack: ExitStack, directory: Path | None) -> Path:

@@ -78,8 +78,8 @@ class Conversation:
             if event is not None:
                 await self._answer(event)
                 continue
-            if protocol.state in (State.CLOSED, State.CONNECTED):
-                raise _Over
+            if protocol.state is State.CLOSED:
+                await self._end()
             if not self._holds_back():
                 await self._flush()
             data = await wire.receive()
@@ -108,6 +108,9 @@ class Conversation:
         usual = reply if isinstance(reply, Reply) else Reply.of(421)
         code = said.code
         words = usual.encode() if said.raw is None else said.raw
+        if code is not None and code // 100 == 3:  # no greeting can be that: nobody knows what follows (G3)
+            self._out += words
+            await self._mute()
         self._protocol.greet(usual if code is None else Reply.of(code))
         await self._act(said, usual, words)
 
@@ -163,8 +166,6 @@ class Conversation:
         if said.raw is not None:
             words = said.raw
             real = real if code is None or said.acted else Reply.of(code)
-        if said.stall:
-            words = b""
         self._protocol.reply(real)
         await self._act(said, real, words)
 
@@ -175,9 +176,9 @@ class Conversation:
             await trio.sleep(said.delay_s)
         if said.endless:
             await self._say_endlessly(said)
-        self._out += words + said.extra
         if said.stall:
             await self._mute()
+        self._out += words + said.extra
         if said.close or words.startswith(b"421") or (real.code == 421 and said.raw is None):
             await self._end(reset=said.reset)
         if said.raw and said.code is None:
