@@ -1,7 +1,8 @@
 """OpenSMTPD from Debian, in a chroot: its spool, its control socket and its helpers have fixed paths.
 
-The chroot holds the daemon, the few libraries it is linked to, a shell (deliveries go through one) and an
-account file of its own, so that the machine needs neither its users nor its folders.
+The chroot is the tree that install.sh unpacked (the daemon, the libraries it is linked to, and a shell that
+deliveries go through) with an account file of its own, so that the machine needs neither its users nor its
+folders, nor the same libraries.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,8 +19,8 @@ from foreign_server import (
     Delivered,
     ForeignServer,
     LogEntry,
+    NotInstalled,
     certify,
-    library_path,
     make_maildir,
     running,
     split_trace,
@@ -110,39 +110,25 @@ async def opensmtpd(
 
 
 def _make_root(root: Path, tree: Path) -> None:
-    programs = [tree / "usr/sbin/smtpd", *sorted((tree / "usr/libexec/opensmtpd").glob("mail.*"))]
-    for program in programs:
-        _install(program, root / program.relative_to(tree))
-    _install(Path("/bin/sh").resolve(), root / "bin/sh")
-    for library in _libraries([*programs, Path("/bin/sh")]):
-        _install(library.resolve(), root / library.relative_to("/"))
+    shutil.copytree(tree, root, symlinks=True)
     for name, text in {"passwd": PASSWD, "group": GROUP, "hosts": "127.0.0.1 localhost\n"}.items():
-        path = root / "etc" / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-    for place in ("tmp", "dev", "var/run", "var/spool/smtpd", "var/lib/opensmtpd/empty"):
-        (root / place).mkdir(parents=True)
+        (root / "etc" / name).write_text(text)
+    for place in ("tmp", "dev", "run", "var/spool/smtpd", "var/lib/opensmtpd/empty"):
+        (root / place).mkdir(parents=True, exist_ok=True)
+    (root / "var/run").symlink_to("/run")
+    # Whom it would trust as a client; it wants the file although it never is one.
+    authorities = root / "etc/ssl/certs/ca-certificates.crt"
+    authorities.parent.mkdir(parents=True, exist_ok=True)
+    authorities.write_bytes(trustme.CA().cert_pem.bytes())
     (root / "tmp").chmod(0o1777)
     (root / "var/spool/smtpd").chmod(0o711)
-    os.mknod(root / "dev/null", 0o20666, os.makedev(1, 3))
+    try:
+        os.mknod(root / "dev/null", 0o20666, os.makedev(1, 3))
+    except PermissionError as error:
+        raise NotInstalled(
+            "opensmtpd needs a chroot with /dev/null, and no device may be made here"
+        ) from error
     (root / "dev/null").chmod(0o666)
-
-
-def _install(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(source, target)
-
-
-def _libraries(programs: Iterable[Path]) -> set[Path]:
-    """All shared objects that `programs` are linked to, the loader included."""
-    listing = subprocess.run(
-        ["ldd", *map(str, programs)],
-        env={"PATH": os.defpath, "LD_LIBRARY_PATH": library_path()},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    return {Path(path) for path in re.findall(r"(?:=> |^\s+)(/\S+) \(", listing, re.MULTILINE)}
 
 
 def _listed(words: Iterable[str]) -> str:
