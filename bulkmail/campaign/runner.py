@@ -10,30 +10,27 @@ from __future__ import annotations
 import resource
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import trio
 
-from bulkmail import sandbox
 from bulkmail.campaign.accounting import AccountingLog
-from bulkmail.campaign.config import Campaign, default_ehlo
+from bulkmail.campaign.courier import deliver_one
 from bulkmail.campaign.events import Tell, event
 from bulkmail.campaign.feed import Feed
 from bulkmail.campaign.ledger import CampaignLedger
 from bulkmail.campaign.prepare import Prepared
+from bulkmail.campaign.report import report
+from bulkmail.campaign.road import Road, road
 from bulkmail.delivery.dispatch import Dispatcher
-from bulkmail.delivery.plant import Plant, Routing
+from bulkmail.delivery.disposition import Fate
+from bulkmail.delivery.plant import Plant
 from bulkmail.delivery.retry import Retry
 from bulkmail.delivery.shaping import Limits
-from bulkmail.dns.resolver import Resolver, system_nameservers
-from bulkmail.dns.routes import NoRoute, Route, Routes
 from bulkmail.journal import Journal, Store
-from bulkmail.transport.approach import Approach, Credentials, TimeLimits, TlsPolicy, make_contexts
-from bulkmail.transport.dead import DeadAddresses
-from bulkmail.transport.dial import Dialer
-from bulkmail.transport.pool import Pool
+from bulkmail.message import Author
 
 DRAIN_S = 60.0  # after the first Ctrl-C or SIGTERM, open transactions have this long to end
 PROGRESS_S = 1.0
@@ -71,28 +68,6 @@ class Outcome:
         return 0
 
 
-class RelayRouting:
-    """Every domain is routed to the relay: the only site there is."""
-
-    def __init__(self, routes: Routes, host: str) -> None:
-        self._routes = routes
-        self._host = host
-
-    async def route(self, domain: str) -> Route | NoRoute:
-        found = await self._routes.relay(self._host)
-        if isinstance(found, NoRoute):  # the relay's trouble is no recipient's: never a bounce
-            return NoRoute(domain, False, found.enhanced, f"the relay {self._host}: {found.reason}")
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Road:
-    """How recipients are reached: routes, and the pool of connections."""
-
-    routing: Routing
-    pool: Pool
-
-
 async def run(prepared: Prepared, *, tell: Tell, until: Until = Until(), limit: int | None = None) -> Outcome:
     """Deliver until settled, `until`, or a signal. Raises StoreError, CredentialsRefused."""
     return await _Run(prepared, tell, until, limit).run()
@@ -119,6 +94,8 @@ class _Run:
             async with road(campaign) as made:
                 plant = self._plant(made, journal, log)
                 await self._deliver(plant, journal)
+                if not self.cut_short:
+                    await self._report_back(made, journal)
         finally:
             if log is not None:
                 log.close()
@@ -190,6 +167,35 @@ class _Run:
             self.cut_short = False
             watchers.cancel_scope.cancel()
 
+    async def _report_back(self, made: Road, journal: Journal) -> None:
+        """Tell the sender who could not be delivered to, once, when nobody is left to be tried."""
+        campaign, store = self.campaign, self.prepared.store
+        totals = await journal.read(Store.totals)
+        if campaign.report_to is None or totals["pending"] or totals["deferred"]:
+            return
+        if await journal.read(Store.meta, "reported"):
+            return
+        message = report(
+            campaign,
+            store,
+            self.prepared.composer,
+            own_name=made.ehlo,
+            now=datetime.now(UTC).replace(microsecond=0),
+        )
+        if message is None:
+            return
+
+        async def about_to_end() -> None:
+            # like any intent: whoever crashes now does not send it twice
+            await journal.call(Store.set_meta, "reported", "in doubt")
+
+        to = Author.parse(campaign.report_to).mailbox
+        done = await deliver_one(made.routing, made.pool, to, message, about_to_end)
+        if done.fate is not Fate.IN_DOUBT:
+            settled = done.fate in (Fate.DELIVERED, Fate.BOUNCED)
+            await journal.call(Store.set_meta, "reported", done.fate.value if settled else "")
+        self._event("reported", to=str(to), disposition=done.fate.value, reply=done.text)
+
     async def _watch_signals(self, dispatcher: Dispatcher, everything: trio.CancelScope) -> None:
         """The first one drains, the second one, or the drain's deadline, stops at once (P1, P2)."""
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
@@ -227,58 +233,3 @@ def session_slots() -> int:
     """Sessions that may be open at once in this process."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(1, min(SESSIONS, soft // 2))
-
-
-@asynccontextmanager
-async def road(campaign: Campaign) -> AsyncIterator[Road]:
-    """The resolver, routes and pool for a campaign; with `via: sandbox`, an internet of its own as well."""
-    delivery = campaign.delivery
-    async with AsyncExitStack() as stack:
-        nameservers = delivery.resolvers or system_nameservers()
-        port, allow_private, cafile = delivery.port, delivery.allow_private, None
-        if delivery.via.kind == "sandbox":
-            world = sandbox.World.default()
-            mail = campaign.state / f"{campaign.campaign}.sandbox.mail"
-            running = await stack.enter_async_context(sandbox.serve(world, directory=mail))
-            nameservers, port, allow_private = (running.dns,), running.smtp_port, True
-            cafile = str(running.ca_pem_path)
-        resolver = Resolver(nameservers)
-        stack.push_async_callback(resolver.aclose)
-        ehlo = delivery.ehlo or default_ehlo() or "[127.0.0.1]"
-        routes = Routes(resolver, allow_private=allow_private, own_names={ehlo})
-        routing: Routing = routes
-        via = delivery.via
-        if via.kind == "relay":
-            port = via.port
-            routing = RelayRouting(routes, via.host)
-        verifying, lax = make_contexts(cafile)
-        credentials = None
-        if via.user:
-            password = delivery.password.reveal() if delivery.password is not None else ""
-            credentials = Credentials(via.user, password)
-        limits = delivery.time_limits
-        approach = Approach(
-            port=port,
-            ehlo=ehlo,
-            tls=TlsPolicy(delivery.tls),
-            implicit_tls=via.implicit_tls,
-            credentials=credentials,
-            insecure_auth=delivery.insecure_auth,
-            time_limits=TimeLimits(**limits.model_dump()),
-            verifying=verifying,
-            lax=lax,
-        )
-        shaping = campaign.shaping.default
-        pool = Pool(
-            Dialer(approach, dead=DeadAddresses()),
-            per_host=shaping.connections,
-            messages=shaping.messages_per_connection,
-        )
-        expiring = await stack.enter_async_context(trio.open_nursery())
-        expiring.start_soon(pool.expire)
-        try:
-            yield Road(routing, pool)
-        finally:
-            expiring.cancel_scope.cancel()
-            with trio.CancelScope(deadline=trio.current_time() + 10, shield=True):
-                await pool.aclose()

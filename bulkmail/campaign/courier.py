@@ -1,0 +1,67 @@
+"""Takes one message of our own to one mailbox: the report to the sender.
+
+By the road of the campaign, with the null reverse-path, so that nothing can come back for it (RFC 5321
+section 4.5.5). It is tried a few times at once; where that is not enough the next `run` tries again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import tenacity
+import trio
+
+from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.plant import Routing
+from bulkmail.delivery.transaction import commands, transact, unsendable
+from bulkmail.delivery.unreached import no_connection, no_route
+from bulkmail.dns.routes import NoRoute
+from bulkmail.smtp import Mailbox, canonical, stuff
+from bulkmail.transport.dial import Unreachable
+from bulkmail.transport.pool import Pool
+
+TRIES = 3
+PAUSE_S = 5.0
+
+
+async def deliver_one(
+    routing: Routing,
+    pool: Pool,
+    to: Mailbox,
+    message: bytes,
+    about_to_end: Callable[[], Awaitable[None]],
+) -> Disposition:
+    """What became of it. `about_to_end` is awaited before the first octet of the content, each time."""
+    retrying = tenacity.AsyncRetrying(
+        stop=tenacity.stop_after_attempt(TRIES),
+        wait=tenacity.wait_fixed(PAUSE_S),
+        retry=tenacity.retry_if_result(lambda disposition: disposition.fate is Fate.DEFERRED),
+        retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+        sleep=trio.sleep,
+    )
+    content = stuff(canonical(message))
+    disposition: Disposition = await retrying(_attempt, routing, pool, to, content, about_to_end)
+    return disposition
+
+
+async def _attempt(
+    routing: Routing, pool: Pool, to: Mailbox, content: bytes, about_to_end: Callable[[], Awaitable[None]]
+) -> Disposition:
+    route = await routing.route(to.domain.decode())
+    if isinstance(route, NoRoute):
+        return no_route(route)
+    try:
+        connection = await pool.acquire(route)
+    except Unreachable as unreachable:
+        return no_connection(unreachable)
+    try:
+        refused = unsendable(None, to, len(content), connection.extensions)
+        if refused is not None:
+            return refused
+        envelope = commands(None, [to], len(content), connection.extensions)
+        done = await transact(connection, envelope, content, lambda _: about_to_end())
+    finally:
+        await pool.release(connection)
+    fate = done.fates[0]
+    # alone in its transaction there is nothing to be "too many" of
+    return fate if fate.fate is not Fate.AGAIN else Disposition(Fate.DEFERRED, Scope.RECIPIENT, fate.stage)

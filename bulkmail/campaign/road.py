@@ -1,0 +1,100 @@
+"""The road that a campaign's mail takes: resolver, routes and the pool of connections, built for one run.
+
+With `via: sandbox` the internet at its other end is built as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import trio
+
+from bulkmail import sandbox
+from bulkmail.campaign.config import Campaign, default_ehlo
+from bulkmail.delivery.plant import Routing
+from bulkmail.dns.resolver import Resolver, system_nameservers
+from bulkmail.dns.routes import NoRoute, Route, Routes
+from bulkmail.transport.approach import Approach, Credentials, TimeLimits, TlsPolicy, make_contexts
+from bulkmail.transport.dead import DeadAddresses
+from bulkmail.transport.dial import Dialer
+from bulkmail.transport.pool import Pool
+
+
+class RelayRouting:
+    """Every domain is routed to the relay: the only site there is."""
+
+    def __init__(self, routes: Routes, host: str) -> None:
+        self._routes = routes
+        self._host = host
+
+    async def route(self, domain: str) -> Route | NoRoute:
+        found = await self._routes.relay(self._host)
+        if isinstance(found, NoRoute):  # the relay's trouble is no recipient's: never a bounce
+            return NoRoute(domain, False, found.enhanced, f"the relay {self._host}: {found.reason}")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Road:
+    """How recipients are reached: routes, and the pool of connections."""
+
+    routing: Routing
+    pool: Pool
+    ehlo: str
+
+
+@asynccontextmanager
+async def road(campaign: Campaign) -> AsyncIterator[Road]:
+    """The resolver, routes and pool for a campaign; with `via: sandbox`, an internet of its own as well."""
+    delivery = campaign.delivery
+    async with AsyncExitStack() as stack:
+        nameservers = delivery.resolvers or system_nameservers()
+        port, allow_private, cafile = delivery.port, delivery.allow_private, None
+        if delivery.via.kind == "sandbox":
+            world = sandbox.World.default()
+            mail = campaign.state / f"{campaign.campaign}.sandbox.mail"
+            running = await stack.enter_async_context(sandbox.serve(world, directory=mail))
+            nameservers, port, allow_private = (running.dns,), running.smtp_port, True
+            cafile = str(running.ca_pem_path)
+        resolver = Resolver(nameservers)
+        stack.push_async_callback(resolver.aclose)
+        ehlo = delivery.ehlo or default_ehlo() or "[127.0.0.1]"
+        routes = Routes(resolver, allow_private=allow_private, own_names={ehlo})
+        routing: Routing = routes
+        via = delivery.via
+        if via.kind == "relay":
+            port = via.port
+            routing = RelayRouting(routes, via.host)
+        verifying, lax = make_contexts(cafile)
+        credentials = None
+        if via.user:
+            password = delivery.password.reveal() if delivery.password is not None else ""
+            credentials = Credentials(via.user, password)
+        limits = delivery.time_limits
+        approach = Approach(
+            port=port,
+            ehlo=ehlo,
+            tls=TlsPolicy(delivery.tls),
+            implicit_tls=via.implicit_tls,
+            credentials=credentials,
+            insecure_auth=delivery.insecure_auth,
+            time_limits=TimeLimits(**limits.model_dump()),
+            verifying=verifying,
+            lax=lax,
+        )
+        shaping = campaign.shaping.default
+        pool = Pool(
+            Dialer(approach, dead=DeadAddresses()),
+            per_host=shaping.connections,
+            messages=shaping.messages_per_connection,
+        )
+        expiring = await stack.enter_async_context(trio.open_nursery())
+        expiring.start_soon(pool.expire)
+        try:
+            yield Road(routing, pool, ehlo)
+        finally:
+            expiring.cancel_scope.cancel()
+            with trio.CancelScope(deadline=trio.current_time() + 10, shield=True):
+                await pool.aclose()
