@@ -101,7 +101,7 @@ class Admission:
         candidates = []
         for number, address in enumerate(self._spec.seeds, 1):
             fields = {EMAIL: address}
-            if self._problem(fields, b"") is not None:
+            if self._composer.check(fields) is not None:
                 fields = {name: f"[{name}]" for name in self._used} | fields
             admitted = self._admit((number, fields), SEED, file)
             if isinstance(admitted, str):
@@ -130,13 +130,16 @@ class Admission:
             mailbox = Mailbox.parse(text)
         except AddressError as error:
             return str(error)
-        if text[0] in _BLANKS or text[-1] in _BLANKS:
+        address = str(mailbox)
+        if len(text) != len(address):
             fields[EMAIL] = text.strip(_BLANKS)
         key = self._key(fields) if self.keyed else b""
         problem = self._problem(fields, key)
         self._order += 1
-        encoded = self._encode(fields)
-        return Candidate(kind, self._order, file, line, str(mailbox), mailbox.domain, key, encoded, problem)
+        # _make: twice as fast as a call
+        return Candidate._make(
+            (kind, self._order, file, line, address, mailbox.domain, key, self._encode(fields), problem)
+        )
 
     def _key(self, fields: dict[str, str]) -> bytes:
         """Equal for equal messages, and for no others: 128 bits stand between two people's data.
@@ -153,7 +156,7 @@ class Admission:
         reason = self._composer.check(fields)
         # str(): a Reason is one with a flag, which marshal cannot spill
         problem = None if reason is None else ("skipped" if reason.missing else "invalid", str(reason))
-        if known is not None and (key or not self.keyed):
+        if known is not None:
             if len(known) >= _REMEMBERED:
                 known.clear()
             known[key] = problem

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bulkmail.campaign.listing import ListSpec, SqlSource
-from bulkmail.campaign.sources import expand
+from bulkmail.campaign.sources import STDIN, expand
 from bulkmail.errors import ConfigError, Problem, StoreError
 
 
@@ -61,8 +61,12 @@ def list_fingerprint(spec: ListSpec) -> Fingerprint:
 
 
 def list_changes(spec: ListSpec, before: Fingerprint) -> list[str]:
-    """What is different about the list since `before`, for people; empty if nothing is. Raises ConfigError."""
-    return changes(before, _list_files(spec), _list_settings(spec))
+    """What is different about the list since `before`, for people; empty if nothing is."""
+    try:
+        files = _list_files(spec)
+    except ConfigError as error:
+        return [str(error)]  # a list that is gone is no longer what it was
+    return changes(before, files, _list_settings(spec))
 
 
 def changes(before: Fingerprint, files: Mapping[str, Path], settings: Mapping[str, object]) -> list[str]:
@@ -118,11 +122,13 @@ def _list_files(spec: ListSpec) -> dict[str, Path]:
 def _list_settings(spec: ListSpec) -> dict[str, object]:
     # A DSN is a secret, and may change its password; the query is what says who is meant.
     queries = [source.sql for source in spec.source if isinstance(source, SqlSource)]
+    streams = [source for source in spec.source if source == STDIN]
     return {
         "recipients.columns": dict(spec.columns),
         "recipients.dedupe": spec.dedupe,
         "recipients.limit": spec.limit,
         "recipients.seeds": list(spec.seeds),
+        "recipients.source": streams,
         "recipients.source.sql": queries,
         "recipients.where": spec.where,
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from itertools import chain, groupby
 from operator import attrgetter, itemgetter
 from pathlib import Path
@@ -35,7 +36,8 @@ _PROBLEMS = 50  # rows named when the plan fails: enough to see the pattern
 _FIRST = itemgetter(0)
 _DOMAIN = attrgetter("domain")
 _KEY = attrgetter("key")
-_SORTED = attrgetter("domain", "key", "order")
+_PLANNED = attrgetter("address", "fields")
+_DOMAIN_AND_KEY = attrgetter("domain", "key")
 
 
 class Sink(Protocol):
@@ -47,7 +49,7 @@ class Sink(Protocol):
 
 
 class Suppressed(Protocol):
-    def contains_many(self, addresses: Sequence[str], /) -> Collection[str]: ...
+    def contains_keys(self, keys: Iterable[str], /) -> Collection[str]: ...
 
 
 class Placing:
@@ -84,20 +86,24 @@ class Placing:
         self._folder = folder
         self._budget = budget
         self._moved = moved
-        self._spills = 0
+        self._spills = ExitStack()
         self._failed = 0
         self._problems: list[tuple[int, Problem]] = []
 
     def spill(self, key: Callable[[Candidate], int] = by_domain, level: int = 0) -> Spill:
-        self._spills += 1
-        return Spill(self._folder / f"{self._spills}", key, level=level, budget=self._budget)
+        spill = Spill(self._folder, key, level=level, budget=self._budget)
+        self._spills.callback(spill.close)
+        return spill
+
+    def close(self) -> None:
+        self._spills.close()
 
     def place(self, part: Part, level: int = 0) -> None:
         """Write the intervals of a part that holds whole domains."""
-        if self._budget.fits(part):
+        if self._budget.holds(part.rows, part.octets):
             self._write(self._settle(part.read()))
             return
-        blocks = part.blocks()
+        blocks = part.blocks
         sample = next(blocks)
         # A domain too large for memory is taken out at once, instead of being copied at each level.
         huge = self._huge(sample, part)
@@ -109,8 +115,8 @@ class Placing:
             elif huge is None:
                 rest.extend(block)
             else:
-                own.extend(candidate for candidate in block if candidate.domain == huge)
-                rest.extend(candidate for candidate in block if candidate.domain != huge)
+                own.extend([candidate for candidate in block if candidate.domain == huge])
+                rest.extend([candidate for candidate in block if candidate.domain != huge])
         self._place_domain(own)
         for smaller in rest.parts():
             self.place(smaller, level + 1)
@@ -132,7 +138,7 @@ class Placing:
     def _huge(self, sample: Sequence[Candidate], part: Part) -> bytes | None:
         domain, rows = Counter(candidate.domain for candidate in sample).most_common(1)[0]
         share = rows / len(sample)
-        fits = self._budget.fits(Part(int(part.rows * share), int(part.octets * share)))
+        fits = self._budget.holds(int(part.rows * share), int(part.octets * share))
         return None if fits else domain
 
     def _place_domain(self, by_hash: Spill) -> None:
@@ -150,23 +156,23 @@ class Placing:
 
     def _settled(self, by_hash: Spill, level: int = 0) -> Iterator[list[Candidate]]:
         for part in by_hash.parts():
-            if self._budget.fits(part):
+            if self._budget.holds(part.rows, part.octets):
                 yield self._settle(part.read())
             elif level + 1 < LEVELS:
                 smaller = self.spill(by_address, level + 1)
-                for block in part.blocks():
+                for block in part.blocks:
                     smaller.extend(block)
                 yield from self._settled(smaller, level + 1)
             else:  # one address, over and over: what was seen of it is small, and exclusions came first
                 excluded: dict[str, int] = {}
                 earlier: dict[str, Candidate] = {}
-                for block in part.blocks():
+                for block in part.blocks:
                     yield self._settle(block, excluded, earlier)
 
     def _pieces(self, part: Part) -> Iterator[list[Candidate]]:
         """A part in portions that fit; thousands who share a key then share a few intervals."""
         piece: list[Candidate] = []
-        for block in part.blocks():
+        for block in part.blocks:
             piece += block
             if len(piece) >= self._budget.rows:
                 yield piece
@@ -188,16 +194,17 @@ class Placing:
         if any(candidate.kind == EXCLUSION for candidate in candidates):
             for candidate in candidates:
                 if candidate.kind == EXCLUSION:
-                    excluded.setdefault(candidate.address, candidate.file)
+                    excluded.setdefault(candidate.address.lower(), candidate.file)
             rows = [candidate for candidate in candidates if candidate.kind != EXCLUSION]
         if self._dedupe:
             rows = self._first_of_each(rows, {} if earlier is None else earlier)
-        suppressed = self._suppressions.contains_many([row.address for row in rows]) if rows else ()
+        # Suppressions and exclusions know no case: a capital must not reach who asked to be left alone.
+        suppressed = self._suppressions.contains_keys([row.address.lower() for row in rows]) if rows else ()
         kept: list[Candidate] = []
         for row in rows:
-            if excluded and row.kind == ROW and row.address in excluded:
-                self._leave_out("excluded", row, f"in {self._files[excluded[row.address]]}")
-            elif suppressed and row.address in suppressed:
+            if excluded and row.kind == ROW and row.address.lower() in excluded:
+                self._leave_out("excluded", row, f"in {self._files[excluded[row.address.lower()]]}")
+            elif suppressed and row.address.lower() in suppressed:
                 self._leave_out("suppressed", row, "on the suppression list")
             elif row.problem is None:
                 kept.append(row)
@@ -240,7 +247,8 @@ class Placing:
     def _write(self, kept: list[Candidate]) -> None:
         if self._failed:
             return  # nothing will come of this plan; what remains is to find the other problems
-        kept.sort(key=_SORTED)
+        # The sort is stable and parts are in source order, so equals stay in it.
+        kept.sort(key=_DOMAIN_AND_KEY if self._keyed else _DOMAIN)
         if self._seeds:
             self._write_domains([row for row in kept if row.kind == SEED], seeds=True)
             kept = [row for row in kept if row.kind == ROW]
@@ -264,4 +272,4 @@ class Placing:
 
 
 def _planned(rows: Iterable[Candidate]) -> Iterator[Planned]:
-    return (Planned(row.address, row.fields) for row in rows)
+    return map(Planned._make, map(_PLANNED, rows))

@@ -11,7 +11,7 @@ All of it is plain code without `await`; the caller runs it in a thread. It stop
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -20,7 +20,7 @@ from bulkmail.campaign.admission import Admission, Composer
 from bulkmail.campaign.listing import EMAIL, ListSpec
 from bulkmail.campaign.placing import Placing, Sink, Suppressed
 from bulkmail.campaign.sources import expand, read_list
-from bulkmail.campaign.spill import Budget, spill_folder
+from bulkmail.campaign.spill import Budget, Spill, spill_folder
 
 Progress = Callable[[str, int], None]  # ("read" | "placed", how many so far); called about every thousand
 
@@ -77,46 +77,56 @@ def write_plan(
     """As `make_plan`, into any sink."""
     files: list[str] = []
     tell = _Teller(progress)
-    admission = Admission(spec, composer, files)
-    try:
-        with spill_folder(folder):
-            placing = Placing(
-                sink,
-                suppressions,
-                files=files,
-                dedupe=spec.dedupe == "address",
-                personal=composer.personal,
-                keyed=admission.keyed,
-                seeds=bool(spec.seeds),
-                skip=on_missing == "skip",
-                folder=folder,
-                budget=budget or Budget(),
-                moved=tell.placed,
-            )
+    with spill_folder(folder), closing(Admission(spec, composer, files)) as admission:
+        placing = Placing(
+            sink,
+            suppressions,
+            files=files,
+            dedupe=spec.dedupe == "address",
+            personal=composer.personal,
+            keyed=admission.keyed,
+            seeds=bool(spec.seeds),
+            skip=on_missing == "skip",
+            folder=folder,
+            budget=budget or Budget(),
+            moved=tell.placed,
+        )
+        with closing(placing):
             candidates = placing.spill()
             candidates.extend(admission.seeds())  # first: of a seed who is in the list, the seed is kept
-            excluding = _exclusion_spec(spec)
-            for batch in read_list(excluding, expand(spec, spec.exclude, "exclude"), folder, stdin):
+            excluded = expand(spec, spec.exclude, "exclude")
+            for batch in read_list(_exclusion_spec(spec), excluded, folder, stdin):
                 candidates.extend(admission.exclusions(batch))
-            source = len(spec.seeds)
-            room = spec.limit
-            for batch in read_list(spec, expand(spec, spec.source), folder, stdin):
-                admitted, left_out = admission.rows(batch, room)
-                candidates.extend(admitted)
-                for row in left_out:
-                    sink.left_out(row)
-                source += len(admitted) + len(left_out)
-                tell.read(source)
-                if room is not None:
-                    room -= len(admitted)
-                    if room <= 0:
-                        break
-            sink.count("source", source)
+            sink.count("source", _read(spec, admission, candidates, sink, folder, stdin, tell))
             for part in candidates.parts():
                 placing.place(part)
             placing.finish()
-    finally:
-        admission.close()
+
+
+def _read(
+    spec: ListSpec,
+    admission: Admission,
+    candidates: Spill,
+    sink: Sink,
+    folder: Path,
+    stdin: BinaryIO | None,
+    tell: _Teller,
+) -> int:
+    """Spill the candidates of the list, and say who is none. How many rows there were, with the seeds."""
+    source = len(spec.seeds)
+    room = spec.limit
+    for batch in read_list(spec, expand(spec, spec.source), folder, stdin):
+        admitted, left_out = admission.rows(batch, room)
+        candidates.extend(admitted)
+        for row in left_out:
+            sink.left_out(row)
+        source += len(admitted) + len(left_out)
+        tell.read(source)
+        if room is not None:
+            room -= len(admitted)
+            if room <= 0:
+                break
+    return source
 
 
 def _exclusion_spec(spec: ListSpec) -> ListSpec:

@@ -113,7 +113,8 @@ class _Tally:
 
     def interval(self, domain: str, shared: bool, seeds: bool, rows: Iterable[Planned]) -> None:
         size = 0
-        for size, row in enumerate(rows, 1):
+        for row in rows:
+            size += 1
             if len(self._samples) < _SAMPLES and not seeds:
                 self._samples.append(row)
         self._counts["pending"] += size

@@ -1,10 +1,10 @@
 """A list that does not fit into memory, in pieces that do: partitions on disk, by a hash.
 
-Candidates are appended to one of 64 files by a hash of their domain, in big blocks, so that afterwards each
-file holds all of its domains, in source order, and can be handled alone. Whoever gets a partition that is
+Candidates go to one of 128 parts by a hash of their domain, in big blocks, so that afterwards each part
+holds all of its domains, in source order, and can be handled alone. Whoever gets a part that is
 still too large spills it again by further bits of the hash, or by another key. A list that fits is never
-written at all. Blocks are `marshal`: by far the fastest, and safe here because the folder is private, and
-only the process that wrote a block reads it.
+written at all. Blocks are `marshal`: by far the fastest, and safe here because only the process that wrote
+a block can read it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from __future__ import annotations
 import marshal
 import os
 import shutil
+import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from bulkmail.errors import StoreError
 
@@ -38,7 +40,7 @@ class Candidate(NamedTuple):
     problem: tuple[str, str] | None  # (state, reason): why its message cannot be rendered
 
 
-_FAN_OUT_BITS = 6
+_FAN_OUT_BITS = 7
 _FAN_OUT = 1 << _FAN_OUT_BITS
 LEVELS = 32 // _FAN_OUT_BITS  # how often a 32-bit hash can be split by further bits
 _OVERHEAD = 400  # octets that a candidate takes beside its fields: a tuple of nine, most of them objects
@@ -48,37 +50,25 @@ _OVERHEAD = 400  # octets that a candidate takes beside its fields: a tuple of n
 class Budget:
     """What may be in memory at once, by estimate. The defaults are what keeps a million rows below 150 MB."""
 
-    buffered: int = 6 << 20  # octets waiting to be written, in all partitions together
-    rows: int = 25_000  # in one partition
-    octets: int = 12 << 20  # in one partition
+    buffered: int = 3 << 20  # octets waiting to be written, in all partitions together
+    rows: int = 16_000  # in one partition
+    octets: int = 8 << 20  # in one partition
 
-    def fits(self, part: Part) -> bool:
-        return part.rows <= self.rows and part.octets <= self.octets
+    def holds(self, rows: int, octets: int) -> bool:
+        return rows <= self.rows and octets <= self.octets
 
 
 @dataclass(slots=True)
 class Part:
-    """Candidates that belong together, in the order in which they came; read once."""
+    """Candidates that belong together, in the order in which they came; `blocks` may be read once."""
 
-    rows: int = 0
-    octets: int = 0  # estimated, in memory
-    path: Path | None = None
-    held: list[Candidate] = field(default_factory=list)
-
-    def blocks(self) -> Iterator[list[Candidate]]:
-        """Everything in it, in blocks of bounded size; the file is removed behind the last one."""
-        if self.path is not None:
-            with _told(), self.path.open("rb") as file:
-                while size := file.read(8):
-                    yield [Candidate._make(c) for c in marshal.loads(file.read(int.from_bytes(size)))]
-            self.path.unlink()
-        if self.held:
-            held, self.held = self.held, []
-            yield held
+    rows: int
+    octets: int  # estimated, in memory
+    blocks: Iterator[list[Candidate]]  # of bounded size
 
     def read(self) -> list[Candidate]:
         """Everything in it at once: only for a part that fits."""
-        return [candidate for block in self.blocks() for candidate in block]
+        return [candidate for block in self.blocks for candidate in block]
 
 
 def by_domain(candidate: Candidate) -> int:
@@ -86,7 +76,7 @@ def by_domain(candidate: Candidate) -> int:
 
 
 def by_address(candidate: Candidate) -> int:
-    return zlib.crc32(candidate.address.encode())
+    return zlib.crc32(candidate.address.lower().encode())  # as exclusions are compared
 
 
 def by_key(candidate: Candidate) -> int:
@@ -94,7 +84,11 @@ def by_key(candidate: Candidate) -> int:
 
 
 class Spill:
-    """Takes candidates, gives them back in parts. Raises StoreError when the disk refuses."""
+    """Takes candidates, gives them back in parts. To be closed. Raises StoreError when the disk refuses.
+
+    All parts are in one file without a name, which is gone with the process; of a part, only the places of
+    its blocks are in memory.
+    """
 
     def __init__(
         self, folder: Path, key: Callable[[Candidate], int] = by_domain, *, level: int = 0, budget: Budget
@@ -103,56 +97,81 @@ class Spill:
         self._key = key
         self._shift = level % LEVELS * _FAN_OUT_BITS
         self._budget = budget
-        self._parts = [Part() for _ in range(_FAN_OUT)]
+        self._held: list[list[Candidate]] = [[] for _ in range(_FAN_OUT)]
         self._buffered = 0
-        self._spilled = False
+        self._file: BinaryIO | None = None
+        self._places = [array("Q") for _ in range(_FAN_OUT)]  # offset and length, one block after the other
+        self._rows = [0] * _FAN_OUT
 
-    def extend(self, candidates: Iterable[Candidate]) -> None:
-        key, shift, parts = self._key, self._shift, self._parts
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def extend(self, candidates: Sequence[Candidate]) -> None:
+        """Take a block: the unit in which memory is looked after."""
+        key, shift, mask, held = self._key, self._shift, _FAN_OUT - 1, self._held
         for candidate in candidates:
-            part = parts[(key(candidate) >> shift) & (_FAN_OUT - 1)]
-            part.held.append(candidate)
-            size = _OVERHEAD + len(candidate.fields)
-            part.octets += size
-            self._buffered += size
-            if self._buffered >= self._budget.buffered:
-                self._write()
+            held[key(candidate) >> shift & mask].append(candidate)
+        self._buffered += _octets(candidates)
+        if self._buffered >= self._budget.buffered:
+            self._write()
 
     def parts(self) -> Iterator[Part]:
-        """All parts that hold something, in the same order for the same candidates.
+        """All parts that hold something, in the same order for the same candidates; closes itself.
 
-        What never had to be written is one part, because a thousand small ones would only cost time.
+        What never had to be written is one part, because a hundred small ones would only cost time.
         """
-        parts, self._parts = self._parts, []
-        if not self._spilled:
-            held = [candidate for part in parts for candidate in part.held]
+        if self._file is None:
+            held = [candidate for part in self._held for candidate in part]
+            self._held = []
             if held:
-                yield Part(len(held), sum(part.octets for part in parts), None, held)
+                yield Part(len(held), _octets(held), iter([held]))
             return
-        for part in parts:
-            part.rows += len(part.held)
-            if part.rows:
-                yield part
+        self._write()  # what waits in memory would wait there while the other parts are read
+        with self._file:
+            for rows, places in zip(self._rows, self._places, strict=True):
+                if rows:
+                    octets = sum(places[1::2]) + _OVERHEAD * rows
+                    yield Part(rows, octets, self._blocks(self._file, places))
+
+    def _blocks(self, file: BinaryIO, places: array[int]) -> Iterator[list[Candidate]]:
+        for offset, length in zip(places[0::2], places[1::2], strict=True):
+            with _told():
+                block = os.pread(file.fileno(), length, offset)
+            yield _unpacked(block)
 
     def _write(self) -> None:
         with _told():
-            if not self._spilled:
-                self._folder.mkdir(mode=0o700)
-                self._spilled = True
-            for number, part in enumerate(self._parts):
-                if part.held:
-                    part.path = self._folder / f"{number:02}"
-                    _append(part.path, marshal.dumps([tuple(candidate) for candidate in part.held]))
-                    part.rows += len(part.held)
-                    part.held = []
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  # closed by close()
+            for number, held in enumerate(self._held):
+                if held:
+                    block = _packed(held)
+                    self._places[number].extend((self._file.tell(), len(block)))
+                    self._file.write(block)
+                    self._rows[number] += len(held)
+                    held.clear()
+            self._file.flush()
         self._buffered = 0
 
 
-def _append(path: Path, block: bytes) -> None:
-    descriptor = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
-    with os.fdopen(descriptor, "ab") as file:
-        file.write(len(block).to_bytes(8))
-        file.write(block)
+def _octets(candidates: Sequence[Candidate]) -> int:
+    return _OVERHEAD * len(candidates) + sum(len(candidate.fields) for candidate in candidates)
+
+
+def _packed(candidates: Sequence[Candidate]) -> bytes:
+    """By column, and texts joined, for marshal is slow with many small objects. No text of ours holds a NUL:
+    an address may not, and in JSON it is escaped. Version 2 of marshal does not look for equal objects."""
+    kinds, orders, files, lines, addresses, domains, keys, fields, problems = zip(*candidates, strict=True)
+    texts = "\0".join(addresses), b"\0".join(domains), "\0".join(fields)
+    return marshal.dumps((kinds, orders, files, lines, keys, problems, *texts), 2)
+
+
+def _unpacked(block: bytes) -> list[Candidate]:
+    kinds, orders, files, lines, keys, problems, addresses, domains, fields = marshal.loads(block)
+    texts = addresses.split("\0"), domains.split(b"\0"), fields.split("\0")
+    columns = zip(kinds, orders, files, lines, texts[0], texts[1], keys, texts[2], problems, strict=True)
+    return list(map(Candidate._make, columns))
 
 
 @contextmanager
