@@ -76,12 +76,13 @@ class Journal:
     async def _lead(self) -> None:
         """Write all that has gathered. Cancelled before the disk has it, the group goes back in the queue."""
         group: list[_Waiting] = []
-        started = False
+        reached = "queue"
 
         def write() -> None:
-            nonlocal started
-            started = True
+            nonlocal reached
+            reached = "store"
             self.store.commit_all([waiting.batch for waiting in group])
+            reached = "disk"
 
         self._writing = True
         try:
@@ -89,25 +90,28 @@ class Journal:
             await trio.lowlevel.checkpoint()
             group, self._queue = self._queue, []
             await self._run_sync(write)
-            self.commits += 1
         except BaseException as error:
-            if not started and isinstance(error, trio.Cancelled):
+            if reached == "queue" and isinstance(error, trio.Cancelled):
                 self._queue = group + self._queue
                 group = []
-                raise
-            failure = error if isinstance(error, StoreError) else StoreError(f"the commit failed: {error!r}")
-            self._failure = failure
-            group, self._queue = group + self._queue, []
-            for waiting in group:
-                waiting.failure = failure
+            elif reached != "disk":
+                self._fail(error, group)
+                group, self._queue = group + self._queue, []
             if not isinstance(error, Exception):
                 raise
         finally:
             self._writing = False
+            self.commits += reached == "disk"
             for waiting in group:
                 waiting.done = True
                 waiting.woken.set()
             self._pass_on()
+
+    def _fail(self, error: BaseException, group: Sequence[_Waiting]) -> None:
+        failure = error if isinstance(error, StoreError) else StoreError(f"the commit failed: {error!r}")
+        self._failure = failure
+        for waiting in (*group, *self._queue):
+            waiting.failure = failure
 
     def _pass_on(self) -> None:
         """Whoever waits longest leads next."""
