@@ -159,6 +159,7 @@ class Connection:
 
     async def _converse(self) -> None:
         course = self._course
+        self._watch()  # the greeting is awaited without anything having been written
         while True:
             octets = self._next_group()
             if len(octets) > BLOCK:

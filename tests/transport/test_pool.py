@@ -1,0 +1,306 @@
+"""Idle connections, slots per host, and that nothing unclean is ever handed on, whenever it was cancelled."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+import trio
+from smtp_peer import (
+    CONTENT,
+    SENDER,
+    Net,
+    Peer,
+    approach,
+    listening,
+    rcpt,
+    route,
+    willing,
+)
+
+from bulkmail.smtp.command import Data, EndOfData, Noop, Rset
+from bulkmail.transport.dead import DeadAddresses
+from bulkmail.transport.dial import Dialer, Unreachable
+from bulkmail.transport.pool import Pool
+
+MX = route(("mx.a.test", ["192.0.2.1"]))
+TRANSACTION = [SENDER, rcpt("ann"), Data(), EndOfData(CONTENT)]
+
+
+@pytest.fixture
+async def net(nursery: trio.Nursery) -> Net:
+    net = Net(nursery)
+    net.at("192.0.2.1", willing)
+    return net
+
+
+def make_pool(net: Net, per_host: int = 2, **limits: float) -> Pool:
+    dialer = Dialer(approach(), dead=DeadAddresses(), connect=net.connect)
+    return Pool(dialer, per_host=per_host, **limits)  # type: ignore[arg-type]
+
+
+async def test_an_idle_connection_is_used_again(net, autojump_clock):
+    pool = make_pool(net)
+    first = await pool.acquire(MX)
+    await first.exchange(TRANSACTION)
+    await pool.release(first)
+    second = await pool.acquire(MX)
+    assert (second is first, second.reused, net.dialled) == (True, True, ["192.0.2.1"])
+    await pool.release(second)
+    await pool.aclose()
+    assert (pool.idle, pool.open_at("mx.a.test")) == (0, 0)
+
+
+@pytest.mark.parametrize(("per_host", "messages"), [(1, 2), (1, 100), (3, 2), (3, 100)])
+async def test_never_more_connections_to_a_host_than_allowed_and_everybody_is_served_in_turn(
+    per_host, messages, net, autojump_clock
+):
+    pool = make_pool(net, per_host=per_host, messages=messages)
+    order: list[int] = []
+
+    async def session(n: int) -> None:
+        connection = await pool.acquire(MX)
+        order.append(n)
+        await trio.sleep(1 + n / 100)  # so that no two are ready at once
+        await connection.exchange(TRANSACTION)
+        await pool.release(connection)
+
+    async with trio.open_nursery() as sessions:
+        for n in range(20):
+            sessions.start_soon(session, n)
+            await trio.testing.wait_all_tasks_blocked()
+    await pool.aclose()
+    assert (order, net.peak["192.0.2.1"]) == (list(range(20)), per_host)
+
+
+async def test_a_connection_in_mid_transaction_is_closed_and_not_kept(net, autojump_clock):
+    pool = make_pool(net)
+    connection = await pool.acquire(MX)
+    await connection.exchange([SENDER, rcpt("ann")])
+    await pool.release(connection)
+    assert (pool.idle, pool.open_at("mx.a.test")) == (0, 0)
+
+
+async def test_a_connection_that_carried_its_messages_is_quit(net, autojump_clock):
+    """X10."""
+    pool = make_pool(net, messages=2)
+    connection = await pool.acquire(MX)
+    for _ in range(2):
+        await connection.exchange(TRANSACTION)
+    await pool.release(connection)
+    await trio.testing.wait_all_tasks_blocked()
+    assert (pool.idle, pool.open_at("mx.a.test"), net.open["192.0.2.1"]) == (0, 0, 0)
+
+
+async def test_an_idle_connection_is_closed_when_its_time_is_over(net, autojump_clock, nursery):
+    pool = make_pool(net, idle_s=30)
+    nursery.start_soon(pool.expire)
+    first = await pool.acquire(MX)
+    second = await pool.acquire(MX)
+    await pool.release(first)
+    await trio.sleep(20)
+    await pool.release(second)
+    await trio.sleep(11)
+    assert (pool.idle, net.open["192.0.2.1"], first.usable, second.usable) == (1, 1, False, True)
+    await trio.sleep(20)
+    assert (pool.idle, net.open["192.0.2.1"]) == (0, 0)
+    nursery.cancel_scope.cancel()
+
+
+async def test_more_idle_ones_than_allowed_push_out_the_longest_idle(net, autojump_clock):
+    net.at("192.0.2.2", willing)
+    pool = make_pool(net, max_idle=1)
+    first = await pool.acquire(MX)
+    second = await pool.acquire(route(("mx.b.test", ["192.0.2.2"])))
+    await pool.release(first)
+    await pool.release(second)
+    assert (pool.idle, first.usable, second.usable, pool.open_at("mx.a.test")) == (1, False, True, 0)
+
+
+async def test_the_worse_mx_is_used_only_while_the_better_one_does_not_answer(net, autojump_clock):
+    net.at("192.0.2.2", willing)
+    both = route(("mx1.a.test", ["192.0.2.1"]), ("mx2.a.test", ["192.0.2.2"]))
+    pool = make_pool(net, per_host=1)
+    net.at("192.0.2.1", OSError(errno.ECONNREFUSED, "Connection refused"))
+    fallback = await pool.acquire(both)
+    await pool.release(fallback)
+    again = await pool.acquire(both)
+    assert (again is fallback, pool.open_at("mx1.a.test"), pool.open_at("mx2.a.test")) == (True, 0, 1)
+    await pool.release(again)
+    net.at("192.0.2.1", willing)
+    await trio.sleep(60)
+    assert (await pool.acquire(both)).host == "mx1.a.test"
+
+
+async def test_equal_hosts_share_the_connections(net, autojump_clock):
+    net.at("192.0.2.2", willing)
+    equal = route(("mx1.a.test", ["192.0.2.1"], 10), ("mx2.a.test", ["192.0.2.2"], 10))
+    pool = make_pool(net, per_host=2)
+    hosts = [(await pool.acquire(equal)).host for _ in range(4)]
+    assert sorted(hosts) == ["mx1.a.test"] * 2 + ["mx2.a.test"] * 2
+
+
+async def test_a_host_that_refused_us_is_not_asked_again_because_another_has_no_room(net, autojump_clock):
+    async def busy(peer: Peer) -> None:
+        await peer.say("421 4.3.2 busy")
+
+    net.at("192.0.2.1", busy)
+    net.at("192.0.2.2", willing)
+    both = route(("mx1.a.test", ["192.0.2.1"]), ("mx2.a.test", ["192.0.2.2"]))
+    pool = make_pool(net, per_host=1)
+    await pool.acquire(both)
+    with pytest.raises(Unreachable) as caught:
+        await pool.acquire(both)
+    assert [attempt.host for attempt in caught.value.attempts] == ["mx1.a.test", "mx2.a.test"]
+    assert (net.dialled, pool.open_at("mx1.a.test")) == (["192.0.2.1", "192.0.2.2", "192.0.2.1"], 0)
+
+
+async def test_a_failing_dial_gives_its_slot_to_who_waits(net, autojump_clock):
+    net.at("192.0.2.1", OSError(errno.ECONNREFUSED, "Connection refused"))
+    pool = make_pool(net, per_host=1)
+    failures = 0
+
+    async def fail() -> None:
+        nonlocal failures
+        with pytest.raises(Unreachable):
+            await pool.acquire(MX)
+        failures += 1
+
+    async with trio.open_nursery() as sessions:
+        for _ in range(5):
+            sessions.start_soon(fail)
+    assert (failures, pool.open_at("mx.a.test")) == (5, 0)
+
+
+async def test_idle_connections_that_the_peer_closed_are_dropped_and_a_fresh_one_is_opened():
+    """G9."""
+    sessions = 0
+    close = trio.Event()
+
+    async def host(peer: Peer) -> None:
+        nonlocal sessions
+        sessions += 1
+        await peer.hello()
+        if sessions == 1:
+            await close.wait()
+            await peer.say("421 4.4.2 idle for too long")
+            return
+        await peer.hear("NOOP")
+        await peer.say("250 ok")
+        await peer.eof()
+
+    async with listening(host) as port:
+        pool = Pool(Dialer(approach(port), dead=DeadAddresses()), per_host=1)
+        here = route(("mx.a.test", ["127.0.0.1"]))
+        first = await pool.acquire(here)
+        await pool.release(first)
+        close.set()
+        await trio.lowlevel.wait_readable(first._transport._socket.fileno())  # type: ignore[attr-defined]
+        second = await pool.acquire(here)
+        flight = await second.exchange([Noop()])
+        assert (sessions, second.reused, [r.code for r in flight.replies]) == (2, False, [250])
+        assert pool.open_at("mx.a.test") == 1
+        second.abandon()
+        await pool.release(second)
+
+
+async def slow(peer: Peer) -> None:
+    """Takes a second for everything: whoever is cancelled at n and a half is in the middle of step n."""
+    await trio.sleep(1)
+    await peer.say("220 mx.a.test")
+    while True:
+        line = await peer.hear()
+        await trio.sleep(1)
+        if line.startswith("EHLO"):
+            await peer.say("250-mx.a.test", "250 PIPELINING")
+        elif line == "DATA":
+            await peer.say("354 go")
+            await peer.hear_content()
+            await trio.sleep(1)
+            await peer.say("250 taken")
+        else:
+            await peer.say("250 ok")
+
+
+@pytest.mark.parametrize("step", range(9))
+async def test_wherever_a_session_is_cancelled_the_pool_is_clean(step, net, autojump_clock):
+    """connect, greeting, EHLO, MAIL, RCPT, DATA, end of data, RSET, QUIT."""
+
+    async def connect(address: str, port: int) -> trio.abc.Stream:
+        await trio.sleep(1)
+        return await net.connect(address, port)
+
+    net.at("192.0.2.1", slow)
+    pool = Pool(Dialer(approach(), dead=DeadAddresses(), connect=connect), per_host=1, messages=1)
+    finished = False
+    with trio.move_on_after(step + 0.5):
+        connection = await pool.acquire(MX)
+        try:
+            await connection.exchange([*TRANSACTION, Rset()])
+        finally:
+            await pool.release(connection)
+        finished = True
+    await trio.sleep(3)  # until the host has noticed
+    assert (finished, pool.idle, pool.open_at("mx.a.test"), net.open.get("192.0.2.1", 0)) == (False, 0, 0, 0)
+    net.at("192.0.2.1", willing)
+    again = await pool.acquire(MX)
+    flight = await again.exchange(TRANSACTION)
+    assert [reply.code for reply in flight.replies] == [250, 250, 354, 250]
+
+
+async def test_who_is_cancelled_while_waiting_leaves_his_place_to_the_next(net, autojump_clock):
+    pool = make_pool(net, per_host=1)
+    held = await pool.acquire(MX)
+    served: list[str] = []
+
+    async def wait(name: str, patience: float) -> None:
+        with trio.move_on_after(patience):
+            connection = await pool.acquire(MX)
+            served.append(name)
+            await pool.release(connection)
+
+    async with trio.open_nursery() as sessions:
+        sessions.start_soon(wait, "impatient", 1)
+        await trio.testing.wait_all_tasks_blocked()
+        sessions.start_soon(wait, "patient", 100)
+        await trio.sleep(2)
+        await pool.release(held)
+    assert (served, pool.idle, pool.open_at("mx.a.test")) == (["patient"], 1, 1)
+
+
+@pytest.mark.parametrize("clean", [True, False])
+async def test_what_is_handed_to_somebody_who_is_just_being_cancelled_is_not_lost(clean, net, autojump_clock):
+    pool = make_pool(net, per_host=1)
+    held = await pool.acquire(MX)
+    if not clean:
+        held.abandon()
+
+    async def session() -> None:
+        connection = await pool.acquire(MX)
+        try:
+            await trio.sleep_forever()
+        finally:
+            await pool.release(connection)
+
+    async with trio.open_nursery() as sessions:
+        sessions.start_soon(session)
+        await trio.testing.wait_all_tasks_blocked()
+        await pool.release(held)  # handed over, and in the same breath:
+        sessions.cancel_scope.cancel()
+    assert (pool.idle, pool.open_at("mx.a.test")) == ((1, 1) if clean else (0, 0))
+
+
+async def test_a_closed_pool_wakes_who_waits_and_keeps_nothing(net, autojump_clock):
+    pool = make_pool(net, per_host=1)
+    held = await pool.acquire(MX)
+    async with trio.open_nursery() as sessions:
+
+        async def wait() -> None:
+            with pytest.raises(trio.ClosedResourceError):
+                await pool.acquire(MX)
+
+        sessions.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        await pool.aclose()
+    await pool.release(held)
+    assert (pool.idle, pool.open_at("mx.a.test"), held.usable) == (0, 0, False)
