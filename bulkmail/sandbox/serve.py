@@ -73,11 +73,13 @@ class Sandbox:
         dns_port: int = 0,
         directory: Path | None = None,
         one_address: bool = False,
+        max_listeners: int | None = None,
     ) -> AsyncGenerator[Running, None]:
         """Serve `world` on loopback while the block runs.
 
         Port 0: one that is free. `directory` takes the CA (`ca.pem`) and what the ledger keeps.
-        `one_address`: do as on systems where only 127.0.0.1 can be bound. Raises OSError where a port is
+        `one_address`: do as on systems where only 127.0.0.1 can be bound. `max_listeners`: hosts beyond it
+        share 127.0.0.1 (default: a quarter of the descriptors). Raises OSError where a port is
         taken, ValueError where the ledger needs a directory.
         """
         failure: Exception | None = None
@@ -93,6 +95,8 @@ class Sandbox:
             shared = _bound(LOCALHOST, port)
             async with trio.open_nursery() as nursery:
                 sandbox = Sandbox(world, nursery, authority, one_address=one_address)
+                if max_listeners is not None:
+                    sandbox._most = max_listeners
                 stack.push(sandbox._stack)
                 dns = DnsServer(udp, tcp, sandbox.answer, world.ledger)
                 nursery.start_soon(dns.serve)

@@ -336,6 +336,19 @@ async def test_with_one_address_the_recipient_says_which_host_is_meant() -> None
     assert [received.host for received in world.ledger.messages] == ["mx.a.test", "mx.b.test"]
 
 
+async def test_hosts_beyond_the_listeners_allowed_share_one_address() -> None:
+    world = World()
+    for name in ("a.test", "b.test", "c.test"):
+        world.domain(name)
+    async with serve(world, max_listeners=2) as running:
+        addresses = [running.address(f"mx.{name}") for name in ("a.test", "b.test", "c.test", "a.test")]
+        assert addresses[1:3] == ["127.0.0.1", "127.0.0.1"]
+        assert addresses[0] == addresses[3]
+        async with connect(running, "mx.c.test") as client:
+            assert await client.deliver("ann@c.test") == [250, 250, 354, 250]
+    assert world.ledger.messages[0].host == "mx.c.test"
+
+
 async def test_what_fails_within_the_block_reaches_its_caller_as_it_is() -> None:
     with pytest.raises(KeyError):
         async with serve(World()):
