@@ -74,8 +74,7 @@ def _fill(path: Path, kind: Kind, fill: Callable[[apsw.Connection], object]) -> 
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
         db.pragma("journal_mode", "WAL")
-        db.transaction_mode = "IMMEDIATE"
-        with db:
+        with transaction(db):
             db.execute(kind.schema)
             db.pragma("application_id", kind.application_id)
             db.pragma("user_version", kind.version)
@@ -94,7 +93,6 @@ def connect(path: Path, kind: Kind, *, read_only: bool = False) -> apsw.Connecti
             mode = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
             db = apsw.Connection(str(path), flags=mode)
             db.set_busy_timeout(BUSY_MS)
-            db.transaction_mode = "IMMEDIATE"
             if db.pragma("application_id") != kind.application_id:
                 raise StoreError(f"{path}: is not a {kind.name} of bulkmail. {kind.advice}")
             version = db.pragma("user_version")
@@ -130,6 +128,23 @@ def told(path: Path, kind: Kind) -> Iterator[None]:
         raise StoreError(f"{path}: cannot be opened: {error}. Look at its owner and mode.") from error
     except apsw.Error as error:
         raise StoreError(f"{path}: {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def transaction(db: apsw.Connection) -> Iterator[None]:
+    """All of it is written, and synced, or none.
+
+    Not apsw's own: where SQLite has rolled back already (disk full, I/O error) that one tries to do it again,
+    and its complaint hides the reason.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
 
 
 def rows(db: apsw.Connection, query: str, bindings: Sequence[apsw.SQLiteValue] = ()) -> list[Any]:

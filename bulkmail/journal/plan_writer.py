@@ -15,6 +15,7 @@ from itertools import islice
 import apsw
 
 from bulkmail.errors import StoreError
+from bulkmail.journal.files import transaction
 from bulkmail.journal.records import LEFT_OUT, STATES, Interval, LeftOut, Planned
 
 ROWS_PER_TRANSACTION = 100_000
@@ -84,7 +85,7 @@ class PlanWriter:
         """Wipe what an interrupted plan left, and open the first transaction."""
         # NORMAL: a commit is not synced, a checkpoint is. After a power loss the file is an older one, whole.
         self._db.pragma("synchronous", "NORMAL")
-        with self._db:
+        with transaction(self._db):
             self._db.execute(
                 """DROP INDEX IF EXISTS interval_open; DROP INDEX IF EXISTS interval_domain;
                 DELETE FROM recipient; DELETE FROM interval; DELETE FROM left_out;
@@ -103,7 +104,7 @@ class PlanWriter:
         self._db.execute("CREATE INDEX interval_domain ON interval (domain)")
         self._db.execute("COMMIT")
         self._db.pragma("synchronous", "FULL")
-        with self._db:
+        with transaction(self._db):
             if self._next > 1:
                 self._db.execute("INSERT INTO pending VALUES (1, ?)", (self._next - 1,))
             self._db.executemany(

@@ -276,7 +276,7 @@ class Store:
             if self._failed is not None:
                 raise StoreError(f"{self.path}: an earlier commit failed ({self._failed}); run again")
             try:
-                with files.told(self.path, KIND), self._db:
+                with files.told(self.path, KIND), files.transaction(self._db):
                     yield self._db
             except BaseException as error:
                 self._texts.clear()

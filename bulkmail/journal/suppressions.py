@@ -20,7 +20,7 @@ from types import TracebackType
 import apsw
 
 from bulkmail.journal import files
-from bulkmail.journal.files import rows
+from bulkmail.journal.files import rows, transaction
 from bulkmail.smtp.address import AddressError, Mailbox
 
 BATCH = 5_000  # addresses in one statement or transaction: an import never holds others up for long
@@ -139,7 +139,7 @@ class Suppressions:
         keys = [(suppression_key(address),) for address in addresses]
         with self._using() as db:
             before = db.total_changes()
-            with db:
+            with transaction(db):
                 db.executemany("DELETE FROM suppression WHERE address = ?", keys)
             return db.total_changes() - before
 
@@ -147,7 +147,7 @@ class Suppressions:
         added = time.time() if now is None else now
         with self._using() as db:
             before = db.total_changes()
-            with db:
+            with transaction(db):
                 db.executemany(
                     "INSERT OR IGNORE INTO suppression (address, reason, added) VALUES (?, ?, ?)",
                     [(key, reason, added) for key in keys],
