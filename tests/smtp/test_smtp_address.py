@@ -129,6 +129,13 @@ def test_a_mailbox_survives_pickling_and_copying() -> None:
     assert pickle.loads(pickle.dumps(mailbox)) == copy.deepcopy(mailbox) == mailbox
 
 
+def test_no_pickle_makes_an_invalid_mailbox() -> None:
+    """I1."""
+    forged = pickle.dumps(Mailbox.parse("ann@a.test")).replace(b"ann", b"a\r\n")
+    with pytest.raises(AddressError):
+        pickle.loads(forged)
+
+
 def test_the_same_mailbox_written_differently_is_equal() -> None:
     """I5."""
     forms = [

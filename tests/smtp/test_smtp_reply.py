@@ -130,6 +130,11 @@ def test_a_reply_of_long_lines_is_bounded_in_octets() -> None:
         ReplyReader().feed(line * (MAX_REPLY // len(line) + 1))
 
 
+def test_a_last_line_that_was_a_reply_before_still_ends_its_own_reply() -> None:
+    found = ReplyReader().feed(b"250 a\r\n250-x\r\n250 a\r\n250 a\r\n")
+    assert [reply.lines for reply in found] == [(b"a",), (b"x", b"a"), (b"a",)]
+
+
 def test_a_reader_says_whether_a_reply_is_unfinished() -> None:
     reader, seen = ReplyReader(), []
     for piece in (b"250-a\r\n", b"25", b"0 b\r", b"\n"):
