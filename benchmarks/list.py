@@ -1,9 +1,9 @@
 """How fast a list is planned, and how much memory that takes: `python benchmarks/list.py`.
 
-For each size, a CSV with a realistic mix of domains is written, and a fresh process reads it, plans it into a
-real journal (the one `run` uses), counts what is in the journal, and reports its peak memory. The process also
-imports what a run imports, so the figure is that of a whole run up to the first connection. Every size is
-planned `--repeats` times; the median is reported, with the spread.
+For each size, a CSV with a realistic mix of domains is written, and a fresh process reads it, plans it into
+a real journal (the one `run` uses), counts what is in the journal, and reports its peak memory. The process
+also imports what a run imports, so the figure is that of a whole run up to the first connection. Every size
+is planned `--repeats` times; the median is reported, with the spread.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from bulkmail.campaign.listing import (
 )
 from bulkmail.errors import ConfigError, Problem
 
-_SEPARATORS = ",;\t|"
+_SEPARATORS = "\t;|,"  # of equally many the first: a comma may well stand in a column's name
 _QUOTED = re.compile(r'"[^"]*"?')
 _EXCEL = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's own hint, on a line before the header
 _HEADER_LINES = 50  # a header cell may hold newlines; a quote that is never closed must not read the file
