@@ -91,7 +91,7 @@ def test_a_plan_is_the_same_however_little_memory_there_is(
 
 def _message(text: str, person: Planned) -> str:
     fields = json.loads(person.fields)
-    return text.replace("{{ email }}", person.address).replace("{{ name }}", fields["name"])
+    return text.replace("{{ email }}", person.address).replace("{{ name }}", fields.get("name", ""))
 
 
 CANDIDATES = st.builds(
