@@ -391,6 +391,25 @@ async def test_a_cancelled_exchange_makes_the_connection_unusable_and_tells_how_
         assert connection.interrupted.replies == ()
 
 
+async def test_content_that_was_not_taken_before_the_cancellation_is_not_handed_over(autojump_clock):
+    """P2: with fewer octets handed over a recipient is pending, not in doubt."""
+
+    async def host(peer: Peer) -> None:
+        await peer.hello("PIPELINING")
+        await peer.hear("MAIL")
+        await peer.hear("RCPT")
+        await peer.hear("DATA")
+        await peer.say("250 ok", "250 ok", "354 go")
+        await trio.sleep_forever()  # without reading on: a lock-step stream has no buffer
+
+    async with conversation(host, pair=trio.testing.lockstep_stream_pair) as connection:
+        await introduced(connection)
+        await connection.exchange([SENDER, rcpt("ann"), Data()])
+        with trio.move_on_after(1):
+            await connection.exchange([EndOfData(CONTENT), Rset()])
+        assert (connection.interrupted.handed_over, connection.interrupted.sent) == (False, 0)
+
+
 async def test_a_command_that_may_not_be_sent_is_our_bug_and_closes_the_connection(autojump_clock):
     async def host(peer: Peer) -> None:
         await peer.hello()

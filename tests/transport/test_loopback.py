@@ -74,7 +74,11 @@ async def test_what_a_host_said_is_read_although_writing_fails_at_once():
         assert isinstance(stream, TcpStream)
         stream._socket.shutdown(socket.SHUT_WR)  # every write is now EPIPE, as after their RST
         flight = await connection.exchange([SENDER])
-        assert [reply.code for reply in flight.replies] == [421]
+        assert ([reply.code for reply in flight.replies], flight.sent, flight.handed_over) == (
+            [421],
+            0,
+            False,
+        )
 
 
 async def test_octets_that_the_kernel_did_not_take_are_not_handed_over():

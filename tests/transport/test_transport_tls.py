@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 import trustme
-from smtp_peer import CONTENT, SENDER, Peer, approach, listening, rcpt, route
+from smtp_peer import CONTENT, SENDER, Peer, approach, introduced, listening, rcpt, route
 
 from bulkmail.smtp.command import Data, EndOfData
 from bulkmail.transport.approach import Approach, Credentials, TimeLimits, TlsPolicy, make_contexts
+from bulkmail.transport.connection import Connection
 from bulkmail.transport.dial import DeadAddresses, Dialer, Unreachable
 from bulkmail.transport.stage import Stage
+from bulkmail.transport.stream import Metered
 
 OPPORTUNISTIC, REQUIRED, VERIFIED = TlsPolicy.OPPORTUNISTIC, TlsPolicy.REQUIRED, TlsPolicy.VERIFIED
 MX = route(("mx.a.test", ["127.0.0.1"]))
@@ -295,6 +298,49 @@ async def test_a_reply_too_many_inside_tls_is_noticed_while_idle(authority):
         await said.wait()
         assert not connection.quiet
         connection.abandon()
+
+
+class Clogged(Metered):
+    """Takes a thousand octets of a write once `clogged`, and then no more."""
+
+    clogged = False
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        if not self.clogged:
+            return await super().send_all(data)
+        self.handed += 1000
+        await trio.sleep_forever()
+
+
+async def test_records_that_were_not_taken_whole_do_not_count_as_handed_over(authority):
+    """P2: some of what was encrypted together left us, the last octet did not."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    clogged = Clogged(ours)
+
+    async def host(peer: Peer) -> None:
+        await peer.start_tls(authority.server("mx.a.test"))
+        await peer.hello("PIPELINING")
+        await peer.hear("MAIL")
+        await peer.say("250 ok", "250 ok", "354 go")
+        await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(host, Peer(theirs))
+        connection = Connection(clogged, host="mx.a.test")
+        await connection.start_tls(authority.contexts[0], implicit=True)
+        await introduced(connection)
+        await connection.exchange([SENDER, rcpt("ann"), Data()])
+        clogged.clogged = True
+        with trio.CancelScope() as scope:
+            nursery.start_soon(_cancel_when_blocked, scope)
+            await connection.exchange([EndOfData(CONTENT)])
+        assert (connection.interrupted.handed_over, connection.interrupted.sent) == (False, 0)
+        nursery.cancel_scope.cancel()
+
+
+async def _cancel_when_blocked(scope: trio.CancelScope) -> None:
+    await trio.testing.wait_all_tasks_blocked()
+    scope.cancel()
 
 
 async def _collect(records: list[bytes], data: bytes) -> None:
