@@ -306,10 +306,10 @@ class Clogged(Metered):
     clogged = False
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        if not self.clogged:
-            return await super().send_all(data)
-        self.handed += 1000
-        await trio.sleep_forever()
+        if self.clogged:
+            self.handed += 1000
+            await trio.sleep_forever()
+        await super().send_all(data)
 
 
 async def test_records_that_were_not_taken_whole_do_not_count_as_handed_over(authority):
