@@ -102,6 +102,34 @@ class Outcomes:
                 self._place(run, take_open(self._db, first, last))
                 self._db.execute(_CLOSE_INTERVALS, (first, last, first))
 
+    def recover(self, due: float | None) -> int:
+        """Who is in an open intent comes into doubt, or is deferred until `due`; nobody is taken any more."""
+        count = 0
+        intents = rows(self._db, "SELECT first, last, host, address, at FROM intent ORDER BY first")
+        for begin, end, host, address, at in intents:
+            # Whoever was recorded without the intent being closed is beyond doubt.
+            for piece in find_open(self._db, begin, end):
+                doubt = Record(
+                    piece.first, piece.last, "in_doubt", at,
+                    reply="interrupted before the reply to the end of data",
+                    stage="END_OF_DATA", host=host, address=address, due=due,
+                )  # fmt: skip
+                self.record([doubt])
+                count += piece.last - piece.first + 1
+        self._db.execute("DELETE FROM intent")
+        self._db.execute("UPDATE deferral SET taken = 0 WHERE taken = 1")
+        return count
+
+    def cancel(self, most: int, now: float, reason: str) -> int:
+        """Cancel about `most` ranges of the pending and deferred; returns how many recipients that were."""
+        count = 0
+        for table in ("pending", "deferral"):
+            query = f"SELECT first, last FROM {table} ORDER BY first LIMIT ?"
+            for first, last in rows(self._db, query, (most,)):
+                self.record([Record(first, last, "cancelled", now, reply=reason, attempted=False)])
+                count += last - first + 1
+        return count
+
     def resolve(self, most: int, verdict: Callable[[Piece], Record]) -> int:
         """Give each of the first `most` ranges in doubt its record; returns how many recipients that were."""
         pieces = take_doubt(self._db, most)

@@ -36,12 +36,11 @@ def touching(table: str) -> str:
     )
 
 
-_PENDING = f"SELECT first, last FROM pending WHERE {touching('pending')} ORDER BY first"
-_DEFERRAL = (
+PENDING = f"SELECT first, last FROM pending WHERE {touching('pending')} ORDER BY first"
+DEFERRAL = (
     f"SELECT first, last, attempts, since, due, reply, taken FROM deferral WHERE {touching('deferral')} "
     "ORDER BY first"
 )
-_DOUBT = f"SELECT first, last, attempts, since, reply FROM doubt WHERE {touching('doubt')} ORDER BY first"
 
 
 def take_open(db: apsw.Connection, first: int, last: int) -> list[Piece]:
@@ -61,18 +60,18 @@ def find_open(db: apsw.Connection, first: int, last: int) -> list[Piece]:
     """The pending and deferred within `first`..`last`, in order, left where they are."""
     pieces = [
         Piece(max(first, begin), min(last, end), "pending")
-        for begin, end in db.execute(_PENDING, (first, last, first))
+        for begin, end in db.execute(PENDING, (first, last, first))
     ]
     pieces += [
         Piece(max(first, begin), min(last, end), "deferred", attempts, since)
-        for begin, end, attempts, since, *_ in db.execute(_DEFERRAL, (first, last, first))
+        for begin, end, attempts, since, *_ in db.execute(DEFERRAL, (first, last, first))
     ]
     pieces.sort(key=lambda piece: piece.first)
     return pieces
 
 
 def _take_pending(db: apsw.Connection, first: int, last: int) -> Iterator[Piece]:
-    for begin, end in rows(db, _PENDING, (first, last, first)):
+    for begin, end in rows(db, PENDING, (first, last, first)):
         if begin < first:
             db.execute("UPDATE pending SET last = ? WHERE first = ?", (first - 1, begin))
         else:
@@ -83,7 +82,7 @@ def _take_pending(db: apsw.Connection, first: int, last: int) -> Iterator[Piece]
 
 
 def _take_deferred(db: apsw.Connection, first: int, last: int) -> Iterator[Piece]:
-    for begin, end, attempts, since, *rest in rows(db, _DEFERRAL, (first, last, first)):
+    for begin, end, attempts, since, *rest in rows(db, DEFERRAL, (first, last, first)):
         due, reply, taken = rest
         if begin < first:
             db.execute("UPDATE deferral SET last = ? WHERE first = ?", (first - 1, begin))
@@ -99,7 +98,7 @@ def _take_deferred(db: apsw.Connection, first: int, last: int) -> Iterator[Piece
 
 def give_back(db: apsw.Connection, first: int, last: int, due: float) -> None:
     """Whoever is deferred within the range is due at `due` and no longer taken; nothing else changes."""
-    for begin, end, attempts, since, _, reply, _ in rows(db, _DEFERRAL, (first, last, first)):
+    for begin, end, attempts, since, _, reply, _ in rows(db, DEFERRAL, (first, last, first)):
         begin, end = max(first, begin), min(last, end)
         list(_take_deferred(db, begin, end))
         db.execute(

@@ -18,10 +18,9 @@ import apsw
 
 from bulkmail.errors import StoreError
 from bulkmail.journal import files, history, queries
-from bulkmail.journal.files import rows
 from bulkmail.journal.outcomes import Outcomes, Texts
 from bulkmail.journal.plan_writer import PlanWriter
-from bulkmail.journal.ranges import Piece, find_open
+from bulkmail.journal.ranges import Piece
 from bulkmail.journal.records import (
     Due,
     Exported,
@@ -189,24 +188,8 @@ class Store:
         doubt. Nobody is taken any more. Returns how many recipients that were.
         """
         due = now if _resend(on_doubt, "hold") else None
-        count = 0
         with self._recording() as outcomes:
-            db = self._db
-            interrupted = rows(db, "SELECT first, last, host, address, at FROM intent ORDER BY first")
-            for first, last, host, address, at in interrupted:
-                for piece in find_open(db, first, last):
-                    outcomes.record(
-                        [
-                            Record(
-                                piece.first, piece.last, "in_doubt", at, stage="END_OF_DATA", host=host,
-                                address=address, due=due, reply="interrupted before the reply to end of data",
-                            )
-                        ]
-                    )  # fmt: skip
-                    count += piece.last - piece.first + 1
-            db.execute("DELETE FROM intent")
-            db.execute("UPDATE deferral SET taken = 0 WHERE taken = 1")
-        return count
+            return outcomes.recover(due)
 
     def doubt_count(self) -> int:
         return self.totals()["in_doubt"]
@@ -227,16 +210,7 @@ class Store:
     def cancel_open(self, now: float, reason: str = "cancelled by the operator") -> int:
         """Everybody pending or deferred is cancelled; who is in doubt stays so. Returns how many."""
 
-        def part(outcomes: Outcomes) -> int:
-            count = 0
-            for table in ("pending", "deferral"):
-                query = f"SELECT first, last FROM {table} ORDER BY first LIMIT ?"
-                for first, last in rows(self._db, query, (RANGES_PER_TRANSACTION,)):
-                    outcomes.record([Record(first, last, "cancelled", now, reply=reason, attempted=False)])
-                    count += last - first + 1
-            return count
-
-        return self._in_parts(part)
+        return self._in_parts(lambda outcomes: outcomes.cancel(RANGES_PER_TRANSACTION, now, reason))
 
     # --- what is told ---------------------------------------------------------------------------------
 

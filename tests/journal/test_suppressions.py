@@ -1,0 +1,140 @@
+"""Who must not be mailed: found in any spelling, shared by processes, noticed while a campaign runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bulkmail.errors import StoreError
+from bulkmail.journal import Suppression, Suppressions, suppression_key
+from bulkmail.smtp.address import AddressError, Mailbox
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "project" / "project.db"
+
+
+@pytest.fixture
+def store(place: Path) -> Iterator[Suppressions]:
+    with Suppressions.open(place) as store:
+        yield store
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["ann@bücher.test", "ANN@BÜCHER.TEST", " ann@xn--bcher-kva.test ", '"ann"@xn--bcher-kva.test'],
+)
+def test_an_address_is_found_in_every_spelling(store: Suppressions, spelling: str) -> None:
+    """I5."""
+    store.add(["Ann@Bücher.test"], "asked to stop", now=5.0)
+    assert store.check(spelling) == Suppression("ann@xn--bcher-kva.test", "asked to stop", 5.0)
+
+
+def test_the_first_reason_is_kept(store: Suppressions) -> None:
+    assert store.add(["ann@a.test", "bob@a.test"], "complained", now=5.0) == 2
+    assert store.add(["ANN@a.test", "cy@a.test"], "bounced", now=6.0) == 1
+    assert [(one.address, one.reason) for one in store] == [
+        ("ann@a.test", "complained"),
+        ("bob@a.test", "complained"),
+        ("cy@a.test", "bounced"),
+    ]
+
+
+def test_what_is_no_address_suppresses_nobody(store: Suppressions) -> None:
+    with pytest.raises(AddressError):
+        store.add(["ann@a.test", "no address"], "asked to stop")
+    assert len(store) == 0
+
+
+def test_who_is_removed_can_be_mailed_again(store: Suppressions) -> None:
+    store.add(["ann@a.test", "bob@a.test"], "asked to stop")
+    assert (store.remove(["Ann@a.test", "cy@a.test"]), store.check("ann@a.test"), len(store)) == (1, None, 1)
+
+
+def test_an_import_of_any_size_tells_what_it_could_not_use(store: Suppressions) -> None:
+    store.add(["user7@a.test"], "asked to stop")
+    rows = (f"user{n}@a.test" if n % 1000 else f"row {n}" for n in range(1, 12_001))
+    done = store.import_(rows, "imported")
+    assert (done.added, done.known, done.invalid) == (11_987, 1, 12)
+    assert [(row, text) for row, text, _ in done.complaints[:2]] == [(1000, "row 1000"), (2000, "row 2000")]
+
+
+def test_many_are_checked_at_once_and_come_back_as_they_were_given(store: Suppressions) -> None:
+    store.import_((f"user{n}@a.test" for n in range(0, 12_000, 2)), "imported")
+    asked = [f"User{n}@A.test" for n in range(12_000)] + ["no address"]
+    assert store.contains_many(asked) == {f"User{n}@A.test" for n in range(0, 12_000, 2)}
+
+
+def test_the_key_of_a_mailbox_is_that_of_its_text() -> None:
+    assert suppression_key(Mailbox.parse("Ann@A.test")) == suppression_key(" ann@a.TEST") == "ann@a.test"
+
+
+ADD = """
+import sys
+from pathlib import Path
+from bulkmail.journal import Suppressions
+with Suppressions.open(Path(sys.argv[1])) as store:
+    store.add(sys.argv[2:], "asked to stop")
+"""
+
+
+def add_from_another_process(place: Path, *addresses: str) -> None:
+    subprocess.run([sys.executable, "-c", ADD, str(place), *addresses], check=True)
+
+
+def test_what_another_process_adds_is_told_once(store: Suppressions, place: Path) -> None:
+    """H3."""
+    store.add(["before@a.test"], "asked to stop")
+    with Suppressions.open(place) as running:
+        assert running.changed_since() == set()
+        add_from_another_process(place, "Ann@a.test", "bob@a.test")
+        assert running.changed_since() == {"ann@a.test", "bob@a.test"}
+        assert running.changed_since() == set()
+
+
+def test_what_this_process_adds_is_told_too(store: Suppressions) -> None:
+    assert store.changed_since() == set()
+    store.add(["ann@a.test"], "asked to stop")
+    assert (store.changed_since(), store.changed_since()) == ({"ann@a.test"}, set())
+
+
+def test_one_who_was_removed_and_added_again_is_told_again(store: Suppressions, place: Path) -> None:
+    add_from_another_process(place, "ann@a.test")
+    store.changed_since()
+    store.remove(["ann@a.test"])
+    add_from_another_process(place, "ann@a.test")
+    assert store.changed_since() == {"ann@a.test"}
+
+
+def test_looking_for_changes_reads_no_table_where_there_are_none(store: Suppressions, place: Path) -> None:
+    add_from_another_process(place, "ann@a.test")
+    store.changed_since()
+    seen: list[str] = []
+    store._db.set_exec_trace(lambda _, statement, __: seen.append(statement) or True)
+    store.changed_since()
+    store._db.set_exec_trace(None)
+    assert seen == ["PRAGMA data_version"]
+
+
+def test_processes_that_make_the_store_at_once_make_one(place: Path) -> None:
+    command = [sys.executable, "-c", ADD, str(place)]
+    processes = [subprocess.Popen([*command, f"user{n}@a.test"]) for n in range(6)]
+    assert [process.wait() for process in processes] == [0] * 6
+    with Suppressions.open(place) as store:
+        assert len(store) == 6
+
+
+def test_the_store_is_private_and_says_what_to_do_when_it_is_damaged(
+    store: Suppressions, place: Path
+) -> None:
+    """J6."""
+    assert (oct(place.stat().st_mode & 0o777), oct(place.parent.stat().st_mode & 0o777)) == ("0o600", "0o700")
+    store.close()
+    place.write_bytes(b"garbage" * 1000)
+    with pytest.raises(StoreError, match="import the suppressions again before anything is sent"):
+        Suppressions.open(place)
