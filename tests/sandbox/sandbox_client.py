@@ -3,8 +3,9 @@ under test."""
 
 from __future__ import annotations
 
+import smtplib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import trio
@@ -77,3 +78,15 @@ async def connect(running: Running, host: str, *, raw: bool = False) -> AsyncIte
             yield client
         finally:
             await trio.aclose_forcefully(client.stream)
+
+
+async def with_smtplib(running: Running, host: str, work: Callable[[smtplib.SMTP], object]) -> None:
+    """`work` in a thread, with a connection of the standard library that asks for `host` by SNI."""
+    address = running.address(host)
+
+    def session() -> None:
+        with smtplib.SMTP(address, running.smtp_port, "out.test", timeout=30) as client:
+            client._host = host  # type: ignore[attr-defined]
+            work(client)
+
+    await trio.to_thread.run_sync(session)
