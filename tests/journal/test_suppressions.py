@@ -121,6 +121,17 @@ def test_looking_for_changes_reads_no_table_where_there_are_none(store: Suppress
     assert seen == ["PRAGMA data_version"]
 
 
+def test_looking_makes_nothing_and_changes_nothing(place: Path) -> None:
+    with Suppressions.look(place) as nobody:
+        assert nobody.check("ann@a.test") is None
+    assert not place.parent.exists()
+    add_from_another_process(place, "ann@a.test")
+    with Suppressions.look(place) as looking:
+        assert looking.contains_many(["Ann@a.test", "bob@a.test"]) == {"Ann@a.test"}
+        with pytest.raises(StoreError):
+            looking.remove(["ann@a.test"])
+
+
 def test_processes_that_make_the_store_at_once_make_one(place: Path) -> None:
     command = [sys.executable, "-c", ADD, str(place)]
     processes = [subprocess.Popen([*command, f"user{n}@a.test"]) for n in range(6)]
