@@ -85,15 +85,17 @@ class Feed:
         due: list[Due] = await self._journal.call(Store.due, self._now(), PAGE)
         for one in due:
             shared = one.shared and self._shareable
-            self._ready.append(Parcel(one.domain, one.ids, shared=shared, attempts=one.attempts, since=None))
+            self._ready.append(Parcel(one.domain, one.ids, shared=shared, attempts=one.attempts))
         return bool(due)
 
     async def _wait_due(self) -> bool:
         """Sleep until a deferral may be due; False when none is left and none can come any more."""
         finished = self._dispatcher.next_finished()
+        # Looked at before the journal: a parcel that is finished meanwhile may have left deferrals behind.
+        idle = not self._dispatcher.open_parcels
         now = self._now()
         due = None if self._first_pass else await self._journal.read(Store.next_due, now)
-        if due is None and not self._dispatcher.open_parcels:
+        if due is None and idle:
             return False
         wait_s = LOOK_AGAIN_S if due is None else min(LOOK_AGAIN_S, max(0.0, due - now))
         with trio.move_on_after(wait_s):

@@ -18,7 +18,8 @@ import trio
 from bulkmail.delivery.disposition import Disposition, Scope
 from bulkmail.delivery.plant import Plant
 from bulkmail.delivery.shaping import Bucket
-from bulkmail.delivery.work import Parcel, Recipient, Span, Verdict, Where
+from bulkmail.delivery.unreached import settle_untried
+from bulkmail.delivery.work import Parcel, Recipient, Span, Where
 
 STRIKES = 3  # conversations in a row that ended badly before the site as a whole is left alone
 SLICE = 50  # personal recipients a session takes at a time: few enough to share, many enough for one fetch
@@ -188,17 +189,6 @@ class Destination:
         if self.held_by is not None or self.stopping:
             return
         self.held_by = disposition
-        verdicts: list[Verdict] = []
-        emptied: list[tuple[Parcel, int]] = []
-        for parcel in self._parcels:
-            count = parcel.waiting
-            emptied.append((parcel, count))
-            verdicts.extend(
-                self.plant.verdict(span, disposition, where, parcel.attempts, parcel.since, attempted=False)
-                for span in parcel.take(count)
-            )
-        self._parcels.clear()
-        if verdicts:
-            await self.plant.work.record(verdicts)
-        for parcel, count in emptied:
-            self.settled(parcel, count)
+        held, self._parcels = self._parcels, deque()
+        for parcel in held:
+            self.settled(parcel, await settle_untried(parcel, disposition, where, self.plant))

@@ -12,16 +12,14 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from bulkmail.delivery.destination import Destination
-from bulkmail.delivery.disposition import Fate
 from bulkmail.delivery.plant import Plant
 from bulkmail.delivery.session import session
-from bulkmail.delivery.unreached import NOWHERE, no_route
+from bulkmail.delivery.unreached import NOWHERE, no_route, settle_untried
 from bulkmail.delivery.work import Parcel
 from bulkmail.dns.routes import NoRoute
 
 ROUTERS = 64  # DNS look-ups side by side
 OPEN_PARCELS = 1_000  # domains whose recipients may be out at once
-UNROUTABLE_SLICE = 1_000  # recipients of a domain that takes no mail, settled in one commit
 
 Source = Callable[[], Awaitable[Parcel | None]]
 
@@ -66,7 +64,8 @@ class Dispatcher:
         async for parcel in parcels:
             route = await self.plant.routes.route(parcel.domain)
             if isinstance(route, NoRoute):
-                await self._settle_unroutable(parcel, route)
+                await settle_untried(parcel, no_route(route), NOWHERE, self.plant)
+                self._finished()
                 continue
             destination = self.destinations.get(route.site)
             if destination is None or destination.held_by is not None:
@@ -75,24 +74,6 @@ class Dispatcher:
                 self.destinations[route.site] = destination
                 destinations.start_soon(destination.run)
             destination.add(parcel, self._finished)
-
-    async def _settle_unroutable(self, parcel: Parcel, route: NoRoute) -> None:
-        disposition = no_route(route)
-        plant = self.plant
-        while parcel.waiting:
-            if disposition.fate is Fate.BOUNCED:  # everybody gets a line in the accounting
-                spans = parcel.take(UNROUTABLE_SLICE)
-                people = await plant.work.fetch(spans)
-            else:
-                spans, people = parcel.take(parcel.waiting), ()
-            verdicts = [
-                plant.verdict(
-                    span, disposition, NOWHERE, parcel.attempts, parcel.since, attempted=bool(people)
-                )
-                for span in spans
-            ]
-            await plant.work.record(verdicts, recipients=people)
-        self._finished()
 
     def _finished(self) -> None:
         self.open_parcels -= 1

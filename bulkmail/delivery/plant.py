@@ -6,8 +6,8 @@ Built once by the runner and handed down; nothing in `delivery` is looked up any
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import trio
@@ -15,7 +15,7 @@ import trio
 from bulkmail.delivery.disposition import Disposition, Fate
 from bulkmail.delivery.retry import Retry, jittered, next_attempt
 from bulkmail.delivery.shaping import Limits
-from bulkmail.delivery.work import Span, Verdict, Where, Work
+from bulkmail.delivery.work import Recipient, Span, Verdict, Where, Work
 from bulkmail.dns.routes import NoRoute, Route
 from bulkmail.smtp import Mailbox
 from bulkmail.transport.pool import Pool
@@ -25,6 +25,9 @@ class Routing(Protocol):
     """How a domain is routed: by its MX, or to the relay whatever it is."""
 
     async def route(self, domain: str) -> Route | NoRoute: ...
+
+
+Fated = tuple[Recipient, Disposition]
 
 
 @dataclass(slots=True)
@@ -76,3 +79,25 @@ class Plant:
             else:
                 due = now + jittered(wait_s, self.rng)
         return Verdict(span[0], span[1], disposition, now, where, due, expired, attempted)
+
+    def verdicts(self, fates: Iterable[Fated], where: Where, *, attempted: bool = True) -> list[Verdict]:
+        """The verdicts over `fates`, which are in id order: neighbours with the same fate are one."""
+        verdicts: list[Verdict] = []
+        same: dict[tuple[int, int, float | None], Verdict] = {}
+        for one, disposition in fates:
+            alike = (id(disposition), one.attempts, one.since)
+            verdict = same.get(alike)
+            if verdict is None:
+                verdict = same[alike] = self.verdict(
+                    (one.id, one.id), disposition, where, one.attempts, one.since, attempted=attempted
+                )
+            last = verdicts[-1] if verdicts else None
+            if last is not None and last.last == one.id - 1 and _alike(last, verdict):
+                verdicts[-1] = replace(last, last=one.id)
+            else:
+                verdicts.append(replace(verdict, first=one.id, last=one.id))
+        return verdicts
+
+
+def _alike(one: Verdict, other: Verdict) -> bool:
+    return one.disposition is other.disposition and one.due == other.due and one.expired == other.expired

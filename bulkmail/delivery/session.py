@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 
 import trio
 
 from bulkmail.delivery.destination import Destination
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.plant import Fated
 from bulkmail.delivery.transaction import commands, transact, unsendable
 from bulkmail.delivery.unreached import NOWHERE, no_connection, no_route, where_of
-from bulkmail.delivery.work import Opened, Parcel, Recipient, Verdict, Where, spans_of
+from bulkmail.delivery.work import Opened, Parcel, Recipient, Where, spans_of
 from bulkmail.dns.routes import NoRoute
 from bulkmail.errors import LocalResourceError
 from bulkmail.smtp import Mailbox
@@ -27,8 +27,6 @@ from bulkmail.transport.dial import Unreachable
 from bulkmail.transport.stage import Stage
 
 SHORTAGE_PAUSE_S = 1.0  # before a session asks again for what this machine had run out of
-
-Fated = tuple[Recipient, Disposition]
 
 _keys = itertools.count(1)  # of intents: unique within the process, which holds the campaign's lock
 
@@ -57,6 +55,7 @@ class _Session:
         self.destination = destination
         self.plant = destination.plant
         self.connection: Connection | None = None
+        self.begun = 0  # transactions on it
 
     async def leave(self) -> None:
         """Give the connection back. Cancelled or not, it is either pooled idle or closed."""
@@ -107,7 +106,8 @@ class _Session:
         if wait.cancelled_caught:
             return None
         connection = self.connection
-        if not connection.messages:
+        self.begun = 0
+        if not connection.reused:
             self.plant.tally.connections += 1
         self.destination.proven()
         return connection
@@ -189,7 +189,8 @@ class _Session:
             spans = spans_of(sendable[position].id for position in positions)
             await self.plant.work.record(opened=Opened(key, spans, where, self.plant.now()))
 
-        reused = connection.messages > 0
+        reused = connection.reused or self.begun > 0
+        self.begun += 1
         done = await transact(connection, commands(sender, paths, size, extensions), content, intend)
         self.plant.tally.transactions += 1
         if done.unheard and reused:
@@ -223,21 +224,8 @@ class _Session:
         attempted: bool = True,
     ) -> None:
         """Put the verdicts on disk, neighbours with the same fate as one, and tell the parcel."""
-        verdicts: list[Verdict] = []
-        same: dict[tuple[int, int, float | None], Verdict] = {}
         ordered = sorted(fates, key=lambda pair: pair[0].id)
-        for one, disposition in ordered:
-            alike = (id(disposition), one.attempts, one.since)
-            verdict = same.get(alike)
-            if verdict is None:
-                verdict = same[alike] = self.plant.verdict(
-                    (one.id, one.id), disposition, where, one.attempts, one.since, attempted=attempted
-                )
-            last = verdicts[-1] if verdicts else None
-            if last is not None and last.last == one.id - 1 and _alike(last, verdict):
-                verdicts[-1] = _over(last, last.first, one.id)
-            else:
-                verdicts.append(_over(verdict, one.id, one.id))
+        verdicts = self.plant.verdicts(ordered, where, attempted=attempted)
         if verdicts or closed is not None:
             people = [one for one, _ in ordered]
             await self.plant.work.record(verdicts, closed=closed, recipients=people)
@@ -245,11 +233,3 @@ class _Session:
 
 
 SUPPRESSED = Disposition(Fate.SUPPRESSED, Scope.RECIPIENT, Stage.MAIL, note="suppressed since the plan")
-
-
-def _alike(one: Verdict, other: Verdict) -> bool:
-    return one.disposition is other.disposition and one.due == other.due and one.expired == other.expired
-
-
-def _over(verdict: Verdict, first: int, last: int) -> Verdict:
-    return replace(verdict, first=first, last=last)

@@ -1,9 +1,12 @@
-"""Dispositions of those who were never spoken to: no route, no connection; and where attempts took place."""
+"""Those who were never spoken to: no route, no connection, a site that is left alone; and where attempts
+took place.
+"""
 
 from __future__ import annotations
 
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
-from bulkmail.delivery.work import Where
+from bulkmail.delivery.plant import Plant
+from bulkmail.delivery.work import Parcel, Where
 from bulkmail.dns.routes import NoRoute
 from bulkmail.errors import CredentialsRefused
 from bulkmail.transport.connection import Connection
@@ -11,6 +14,7 @@ from bulkmail.transport.dial import Unreachable
 from bulkmail.transport.stage import Stage
 
 NOWHERE = Where()
+SLICE = 1_000  # recipients of a parcel that are settled in one commit, where each has to be looked at
 
 
 def where_of(connection: Connection) -> Where:
@@ -41,3 +45,25 @@ def no_connection(unreachable: Unreachable) -> Disposition:
     note = f"{at}: {last.error}" if last.error else at
     enhanced = "" if last.reply is not None else "4.4.1"
     return Disposition(Fate.DEFERRED, Scope.SITE, last.stage, last.reply, note, enhanced)
+
+
+async def settle_untried(parcel: Parcel, disposition: Disposition, where: Where, plant: Plant) -> int:
+    """Give everybody who waits in `parcel` the same disposition, on disk; returns how many they were.
+
+    Who bounces is looked at one by one, for his line in the accounting, and so is who was tried before, for
+    his own age decides whether he expires. All others cost no more than their span.
+    """
+    count = 0
+    bounced = disposition.fate is Fate.BOUNCED
+    while parcel.waiting:
+        most = SLICE if bounced or parcel.attempts else parcel.waiting
+        spans = parcel.take(most)
+        count += sum(last - first + 1 for first, last in spans)
+        if bounced or parcel.attempts:
+            people = await plant.work.fetch(spans)
+            verdicts = plant.verdicts(((one, disposition) for one in people), where, attempted=bounced)
+        else:
+            people = ()
+            verdicts = [plant.verdict(span, disposition, where, 0, None, attempted=False) for span in spans]
+        await plant.work.record(verdicts, recipients=people)
+    return count

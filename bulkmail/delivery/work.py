@@ -100,8 +100,7 @@ class Parcel:
 
     Sessions take slices off its front and put back what they could not try. A parcel is finished when it
     is empty and nothing of it is out: `out` counts recipients taken and not yet settled one way or another.
-    `attempts` and `since` (UTC epoch) are those of its recipients where they come back from a deferral; the
-    highest and the latest of them where they differ, so that nobody expires early.
+    `attempts`: how often its recipients were tried before, where they come back from a deferral.
     """
 
     def __init__(
@@ -111,12 +110,10 @@ class Parcel:
         *,
         shared: bool,
         attempts: int = 0,
-        since: float | None = None,
     ) -> None:
         self.domain = domain
         self.shared = shared
         self.attempts = attempts
-        self.since = since
         self._spans: deque[Span] = deque(spans)
         self.waiting = sum(last - first + 1 for first, last in self._spans)
         self.out = 0
