@@ -247,7 +247,7 @@ class Conversation:
             self._out += b"250 2.0.0 said in clear text\r\n"  # and would be believed after TLS (S2)
         await self._flush()
         if kind == "broken":
-            # Only behind the client hello: sooner, it would be bytes after the 220 (S2). And the client closes
+            # Only behind the client hello: sooner, it would be bytes after the 220 (S2). The client closes
             # first: a reset would overtake what it has not read.
             await self._wire.receive()
             await self._wire.send(b"\r\nthis is not TLS\r\n")
