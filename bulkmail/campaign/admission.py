@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # a plan needs no template engine
 
 _BLANKS = " \t\u00a0\ufeff"  # what Mailbox.parse takes off an address
 _SHOWN = 320  # characters of a cell that is no address; the longest address has 254 octets
-_REMEMBERED = 10_000  # share keys whose check is remembered
+_REMEMBERED = 4_000  # share keys whose check is remembered
 
 
 class Composer(Protocol):

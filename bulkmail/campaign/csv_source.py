@@ -92,14 +92,13 @@ def _rows(text: TextIO, separator: str, before: int, header: Header, file: str) 
     while True:
         try:
             for cells in reader:
-                reason = text_problem(cells)
+                # asked here first, to save a call for each row of a plain list
+                reason = None if "".join(cells).isascii() else text_problem(cells)
                 if reason is None and len(cells) > width:
                     reason = _too_many(cells, width)
                 if reason is not None:
                     bad.append(BadRow(start, _address(cells, fields), reason))
-                elif len(cells) > 1 or (
-                    cells and (width == 1 or cells[0].strip())
-                ):  # an empty line is no row
+                elif len(cells) > 1 or (cells and (width == 1 or cells[0].strip())):  # else an empty line
                     row = dict(zip(fields, cells, strict=False))
                     if drops:
                         row.pop("", None)

@@ -28,6 +28,7 @@ from bulkmail.campaign.spill import (
     by_address,
     by_domain,
     by_key,
+    octets_of,
 )
 from bulkmail.errors import ConfigError, Problem
 from bulkmail.journal.records import LeftOut, Planned
@@ -143,16 +144,33 @@ class Placing:
 
     def _place_domain(self, by_hash: Spill) -> None:
         """One domain that was split by address. Equal messages are brought together again."""
+        settled = self._settled(by_hash)
         if not self._keyed:
-            for kept in self._settled(by_hash):
-                self._write(kept)
+            for piece in self._pieces(settled):
+                self._write(piece)
             return
         gathered = self.spill(by_key)
-        for kept in self._settled(by_hash):
+        for kept in settled:
             gathered.extend(kept)
-        for part in gathered.parts():
-            for piece in self._pieces(part):
-                self._write(piece)
+        self._place_keyed(gathered)
+
+    def _place_keyed(self, by_hash: Spill, level: int = 0) -> None:
+        """Settled people of one domain, split by share key."""
+        for part in by_hash.parts():
+            if self._budget.holds(part.rows, part.octets):
+                self._write(part.read())
+                continue
+            sample = next(part.blocks)
+            blocks = chain([sample], part.blocks)
+            most = Counter(candidate.key for candidate in sample).most_common(1)[0][1]
+            if level + 1 == LEVELS or 2 * most > len(sample):  # mostly one message: any piece can be shared
+                for piece in self._pieces(blocks):
+                    self._write(piece)
+                continue
+            smaller = self.spill(by_key, level + 1)
+            for block in blocks:
+                smaller.extend(block)
+            self._place_keyed(smaller, level + 1)
 
     def _settled(self, by_hash: Spill, level: int = 0) -> Iterator[list[Candidate]]:
         for part in by_hash.parts():
@@ -169,14 +187,17 @@ class Placing:
                 for block in part.blocks:
                     yield self._settle(block, excluded, earlier)
 
-    def _pieces(self, part: Part) -> Iterator[list[Candidate]]:
-        """A part in portions that fit; thousands who share a key then share a few intervals."""
+    def _pieces(self, blocks: Iterable[list[Candidate]]) -> Iterator[list[Candidate]]:
+        """As large as half the budget allows: each is an interval, whose last transaction is not full."""
         piece: list[Candidate] = []
-        for block in part.blocks:
-            piece += block
-            if len(piece) >= self._budget.rows:
+        octets = 0
+        for block in blocks:
+            more = octets_of(block)
+            if piece and not self._budget.holds(2 * (len(piece) + len(block)), 2 * (octets + more)):
                 yield piece
-                piece = []
+                piece, octets = [], 0
+            piece += block
+            octets += more
         if piece:
             yield piece
 

@@ -50,9 +50,9 @@ _OVERHEAD = 400  # octets that a candidate takes beside its fields: a tuple of n
 class Budget:
     """What may be in memory at once, by estimate. The defaults are what keeps a million rows below 150 MB."""
 
-    buffered: int = 3 << 20  # octets waiting to be written, in all partitions together
-    rows: int = 16_000  # in one partition
-    octets: int = 8 << 20  # in one partition
+    buffered: int = 2 << 20  # octets waiting to be written, in all partitions together
+    rows: int = 10_000  # in one partition
+    octets: int = 6 << 20  # in one partition
 
     def holds(self, rows: int, octets: int) -> bool:
         return rows <= self.rows and octets <= self.octets
@@ -112,7 +112,7 @@ class Spill:
         key, shift, mask, held = self._key, self._shift, _FAN_OUT - 1, self._held
         for candidate in candidates:
             held[key(candidate) >> shift & mask].append(candidate)
-        self._buffered += _octets(candidates)
+        self._buffered += octets_of(candidates)
         if self._buffered >= self._budget.buffered:
             self._write()
 
@@ -125,7 +125,7 @@ class Spill:
             held = [candidate for part in self._held for candidate in part]
             self._held = []
             if held:
-                yield Part(len(held), _octets(held), iter([held]))
+                yield Part(len(held), octets_of(held), iter([held]))
             return
         self._write()  # what waits in memory would wait there while the other parts are read
         with self._file:
@@ -155,7 +155,8 @@ class Spill:
         self._buffered = 0
 
 
-def _octets(candidates: Sequence[Candidate]) -> int:
+def octets_of(candidates: Sequence[Candidate]) -> int:
+    """What these take in memory, by estimate."""
     return _OVERHEAD * len(candidates) + sum(len(candidate.fields) for candidate in candidates)
 
 
