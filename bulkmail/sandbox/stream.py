@@ -30,6 +30,14 @@ class Wire:
     async def receive(self) -> bytes:
         """At least one octet, or b"": the peer has finished, reset the connection, or broken TLS."""
         while True:
+            if self.tls is not None:
+                # First what is here: the end of the handshake may have brought the next command with it.
+                try:
+                    clear = self._decrypted()
+                except (ssl.SSLError, OSError):
+                    return b""
+                if clear is None or clear:
+                    return clear or b""
             try:
                 data = await self._sock.recv(_RECEIVE)
             except OSError:
@@ -37,12 +45,6 @@ class Wire:
             if not data or self.tls is None:
                 return data
             self._incoming.write(data)
-            try:
-                clear = self._decrypted()
-            except (ssl.SSLError, OSError):
-                return b""
-            if clear is None or clear:
-                return clear or b""
 
     def _decrypted(self) -> bytes | None:
         """All that can be read by now; None: the peer closed TLS."""

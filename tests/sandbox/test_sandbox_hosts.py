@@ -63,6 +63,33 @@ async def test_a_bad_certificate_is_bad_in_one_way(kind: str, problem: str) -> N
     assert world.ledger.sessions[0].commands == ["EHLO out.test", "STARTTLS"]
 
 
+async def test_ehlo_that_arrives_with_the_end_of_the_handshake_is_answered() -> None:
+    world = World()
+    world.domain("a.test")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    async with serve(world) as running, connect(running, "mx.a.test") as client:
+        assert await client.ask("STARTTLS") == [220]
+        context = ssl.create_default_context(cafile=running.ca_pem_path)
+        tls = context.wrap_bio(incoming, outgoing, server_hostname="mx.a.test")
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                await client.stream.send_all(outgoing.read())
+                incoming.write(await client.raw())
+        tls.write(b"EHLO out.test\r\n")
+        await client.stream.send_all(outgoing.read())  # our Finished and EHLO, in one segment
+        while True:
+            incoming.write(await client.raw())
+            try:
+                answer = tls.read()
+                break
+            except ssl.SSLWantReadError:  # session tickets
+                pass
+    assert answer.startswith(b"250-mx.a.test")
+
+
 async def test_what_was_sent_in_one_flight_is_seen_as_one() -> None:
     world = World()
     world.domain("a.test")
