@@ -1,0 +1,223 @@
+"""What one campaign of the kill test is like: its people, sites and settings, all drawn from one seed.
+
+The seed decides everything but the speed of the machine: who gets what kind of message, which sites greylist,
+refuse, hang up or count messages, and after which events the runner is killed. What must come out is known
+from here alone, so that the law never asks our own journal who was planned.
+"""
+
+from __future__ import annotations
+
+import csv
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bulkmail.sandbox import World
+
+Kind = Literal["plain", "unknown", "greylisted"]
+Content = Literal["shared", "grouped", "personal"]
+Event = Literal["fork", "planned", "started", "accepted"]
+
+# Transactions that one session may have open at once: one message at a time on each connection.
+MESSAGES_IN_FLIGHT = 1
+COUNTRIES = ("AT", "BE", "CH", "DE")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    address: str
+    kind: Kind
+    country: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When the runner is killed: `delay_s` after the `count`th `event`, `warnings` sent halfway there."""
+
+    event: Event
+    count: int
+    delay_s: float
+    warnings: tuple[Literal["SIGTERM", "SIGINT"], ...] = ()
+
+    def __str__(self) -> str:
+        after = f"{self.count} accepted" if self.event == "accepted" else self.event
+        warned = f", warned by {' and '.join(self.warnings)}" if self.warnings else ""
+        return f"{self.delay_s * 1000:.1f} ms after {after}{warned}"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    name: str
+    hosts: tuple[str, ...]
+    domains: tuple[str, ...]
+    tls: bool
+    delay_s: float  # before the reply to the end of data
+    close_after: int | None  # messages per connection, then 421
+    rcpt_limit: int | None  # recipients per transaction, then 452
+    lost_replies: int  # so many ends of data are taken and never answered (FAULTS.md X8)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    name: str
+    content: Content
+    on_doubt: Literal["hold", "resend"]
+    verdict: Literal["", "delivered", "resend"]  # what the operator says of those in doubt, if anything
+    report: bool
+    connections: int
+    per_transaction: int
+    sites: tuple[Site, ...]
+    people: tuple[Person, ...]
+    duplicates: int
+    invalid: int
+    moments: tuple[Moment, ...]
+
+    @property
+    def open_per_site(self) -> int:
+        """The most recipients that may be in doubt at one site after one kill."""
+        return (
+            self.connections
+            * MESSAGES_IN_FLIGHT
+            * (1 if self.content == "personal" else self.per_transaction)
+        )
+
+    def site_of(self, host: str) -> str:
+        return next(site.name for site in self.sites if host in site.hosts)
+
+    # --- the sending side --------------------------------------------------------------------------------
+
+    def write(self, folder: Path, resolver: str, port: int) -> Path:
+        """The campaign, its list and its message in `folder`; the path of the campaign file."""
+        rows = [(one.address, f"R{number}", one.country) for number, one in enumerate(self.people)]
+        rng = random.Random(self.name)
+        rows += [(rng.choice(self.people).address, "again", "AT") for _ in range(self.duplicates)]
+        rows += [(f"nobody{number}.at.all", "x", "AT") for number in range(self.invalid)]
+        with (folder / "people.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("email", "first_name", "country"), *rows])
+        greeting = {"shared": "readers", "grouped": "{{ country }}", "personal": "{{ first_name }}"}[
+            self.content
+        ]
+        (folder / "hello.txt").write_text(f"Hello {greeting},\n\nthis week at Acme.\n", encoding="utf-8")
+        to = "{{ first_name }} <{{ email }}>" if self.content == "personal" else "Readers <news@acme.example>"
+        report = f"report_to: ops@{self.sites[0].domains[0]}\n" if self.report else ""
+        path = folder / "campaign.yaml"
+        path.write_text(
+            f"""\
+campaign: killed
+from: "Acme News <news@acme.example>"
+to: "{to}"
+subject: "Hello"
+recipients: people.csv
+content: hello.txt
+{report}delivery:
+  via: mx
+  ehlo: ${{EHLO}}
+  tls: opportunistic
+  on_doubt: {self.on_doubt}
+  retry: {{ first: 50ms, factor: 1, max: 50ms, give_up: 10m }}
+  resolvers: ["{resolver}"]
+  port: {port}
+  allow_private: true
+shaping:
+  default:
+    connections: {self.connections}
+    message_rate: 100000/s
+    connection_rate: 100000/s
+    recipients_per_transaction: {self.per_transaction}
+    messages_per_connection: 20
+""",
+            encoding="utf-8",
+        )
+        return path
+
+    # --- the receiving side ------------------------------------------------------------------------------
+
+    def world(self) -> World:
+        """The internet in which this campaign is sent."""
+        world = World()
+        for site in self.sites:
+            for domain in site.domains:
+                for preference, host in enumerate(site.hosts):
+                    world.domain(domain).host(host, 10 + preference)
+            for name in site.hosts:
+                host = world.host(name)
+                if not site.tls:
+                    host.tls("none")
+                if site.delay_s:
+                    host.delay("END_OF_DATA", site.delay_s)
+                if site.close_after is not None:
+                    host.set(close_after=site.close_after)
+                if site.rcpt_limit is not None:
+                    host.set(rcpt_limit=site.rcpt_limit)
+                if site.lost_replies:
+                    host.drop("END_OF_DATA", accepted=True, times=site.lost_replies, after=3)
+        for one in self.people:
+            local, _, domain = one.address.partition("@")
+            if one.kind == "unknown":
+                world.domain(domain).refuse(local)
+            elif one.kind == "greylisted":
+                world.domain(domain).greylist(local)
+        return world
+
+
+def draw(seed: int, campaign: int, *, kills: int) -> Scenario:
+    """The `campaign`th campaign of `seed`, with `kills` moments."""
+    name = f"{seed}/{campaign}"
+    rng = random.Random(name)
+    content: Content = rng.choice(("shared", "grouped", "personal"))
+    sites = tuple(_site(rng, f"s{number}") for number in range(rng.randint(2, 5)))
+    domains = [domain for site in sites for domain in site.domains]
+    size = rng.randint(150, 300) if content == "personal" else rng.randint(400, 1200)
+    people = tuple(_person(rng, number, domains) for number in range(size))
+    connections, per_transaction = rng.randint(1, 4), rng.choice((3, 7, 20))
+    transactions = size if content == "personal" else size // min(per_transaction, 8)
+    return Scenario(
+        name=name,
+        content=content,
+        on_doubt=rng.choice(("hold", "hold", "resend")),
+        verdict=rng.choice(("", "", "delivered", "resend")),
+        report=rng.random() < 0.3,
+        connections=connections,
+        per_transaction=per_transaction,
+        sites=sites,
+        people=people,
+        duplicates=rng.randint(0, 9),
+        invalid=rng.randint(0, 3),
+        moments=tuple(_moment(rng, transactions, kills, first=not number) for number in range(kills)),
+    )
+
+
+def _site(rng: random.Random, name: str) -> Site:
+    odd = rng.choice(("", "", "close", "limit", "lost"))
+    return Site(
+        name=name,
+        hosts=tuple(f"mx{number}.{name}.example" for number in range(rng.choice((1, 1, 2)))),
+        domains=tuple(f"d{number}.{name}.example" for number in range(rng.randint(1, 6))),
+        tls=rng.random() < 0.3,
+        delay_s=rng.choice((0.0, 0.002, 0.01, 0.03)),
+        close_after=rng.randint(1, 8) if odd == "close" else None,
+        rcpt_limit=rng.randint(2, 9) if odd == "limit" else None,
+        lost_replies=rng.randint(1, 2) if odd == "lost" else 0,
+    )
+
+
+def _person(rng: random.Random, number: int, domains: list[str]) -> Person:
+    kind: Kind = rng.choices(("plain", "unknown", "greylisted"), (85, 5, 10))[0]
+    return Person(f"{kind}{number}@{rng.choice(domains)}", kind, rng.choice(COUNTRIES))
+
+
+def _moment(rng: random.Random, transactions: int, kills: int, *, first: bool) -> Moment:
+    """Anywhere on the road: by the clock from the start, or close behind something that has just happened.
+
+    Only the `first` run plans, so it is more often killed at its start.
+    """
+    warnings = rng.choices(((), ("SIGTERM",), ("SIGINT", "SIGINT")), (85, 10, 5))[0]
+    weights = (70, 10, 10, 10) if first else (25, 10, 20, 45)
+    event: Event = rng.choices(("fork", "planned", "started", "accepted"), weights)[0]
+    if event == "fork":
+        return Moment(event, 1, rng.uniform(0.0, 0.25), warnings)
+    if event == "accepted":
+        count = rng.randint(1, max(2, 2 * transactions // kills))
+        return Moment(event, count, rng.choice((0.0, rng.uniform(0.0, 0.01))), warnings)
+    return Moment(event, 1, rng.uniform(0.0, 0.05), warnings)
