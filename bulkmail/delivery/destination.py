@@ -17,7 +17,7 @@ import trio
 
 from bulkmail.delivery.disposition import Disposition, Scope
 from bulkmail.delivery.plant import Plant
-from bulkmail.delivery.shaping import Bucket
+from bulkmail.delivery.shaping import Bucket, Learned, least
 from bulkmail.delivery.unreached import settle_untried
 from bulkmail.delivery.work import Parcel, Recipient, Span, Where
 
@@ -51,7 +51,7 @@ class Destination:
         self._sessions = 0
         self._proven = False
         self._strikes = 0
-        self._recipients_limit = plant.limits.recipients_per_transaction
+        self.standing = 0  # connections that sessions hold
         now = trio.current_time()
         self.messages = Bucket(plant.limits.message_rate, now)
         self.connects = Bucket(plant.limits.connection_rate, now)
@@ -93,14 +93,6 @@ class Destination:
         self._finished[id(parcel)] = finished
         self._staff()
 
-    @property
-    def recipients_limit(self) -> int:
-        """Recipients a transaction may have here: what shaping says, or what the site taught us (X5)."""
-        return self._recipients_limit
-
-    def learn_recipients_limit(self, limit: int) -> None:
-        self._recipients_limit = max(1, min(self._recipients_limit, limit))
-
     def take(self) -> tuple[Parcel, tuple[Span, ...]] | None:
         """The next recipients for a session, or None: it has nothing more to do here."""
         if self.stopping or self.held_by is not None:
@@ -110,9 +102,9 @@ class Destination:
             if not parcel.waiting:
                 self._parcels.popleft()
                 continue
-            most = self._recipients_limit
+            most = self.recipients_limit
             if not parcel.shared:
-                most = max(1, min(SLICE, parcel.waiting // (2 * self.plant.limits.connections)))
+                most = max(1, min(SLICE, parcel.waiting // (2 * self.connections_limit)))
             spans = parcel.take(most)
             if not parcel.waiting:
                 self._parcels.popleft()
@@ -137,10 +129,11 @@ class Destination:
 
     def _backlog(self) -> int:
         """Transactions that wait, counted no further than needed to decide on one more session."""
-        enough = self.plant.limits.connections * TRANSACTIONS_PER_SESSION
+        enough = self.connections_limit * TRANSACTIONS_PER_SESSION
+        most = self.recipients_limit
         transactions = 0
         for parcel in self._parcels:
-            each = self._recipients_limit if parcel.shared else 1
+            each = most if parcel.shared else 1
             transactions += -(-parcel.waiting // each)
             if transactions >= enough:
                 break
@@ -153,7 +146,7 @@ class Destination:
         wanted = -(-self._backlog() // TRANSACTIONS_PER_SESSION)
         if wanted and not self._proven:
             wanted = 1
-        for _ in range(min(wanted, self.plant.limits.connections) - self._sessions):
+        for _ in range(min(wanted, self.connections_limit) - self._sessions):
             self._sessions += 1
             self._nursery.start_soon(self._session, self)
 
@@ -166,6 +159,41 @@ class Destination:
         if not self._sessions and not self._over.is_set():
             self._on_empty(self)
             self._over.set()
+
+    # --- its limits: what shaping says, or what the site taught us -----------------------------------
+
+    @property
+    def recipients_limit(self) -> int:
+        """Recipients in a transaction (X5)."""
+        return least(self.plant.limits.recipients_per_transaction, self._learned.recipients)
+
+    @property
+    def messages_limit(self) -> int:
+        """Transactions on a connection (X10)."""
+        return least(self.plant.limits.messages_per_connection, self._learned.messages)
+
+    @property
+    def connections_limit(self) -> int:
+        return least(self.plant.limits.connections, self._learned.connections)
+
+    @property
+    def _learned(self) -> Learned:
+        return self.plant.lessons.of(self.site, trio.current_time())
+
+    def learn(self, *, recipients: int | None = None, messages: int | None = None) -> None:
+        """The site took no more than that."""
+        now = trio.current_time()
+        self.plant.lessons.learn(self.site, now, recipients=recipients, messages=messages)
+
+    def is_full(self) -> bool:
+        """A connection was refused: True if that only says that those which stand are all we may have.
+
+        Then no more are opened than stand now, and nobody is charged for the refusal.
+        """
+        if not self.standing:
+            return False
+        self.plant.lessons.learn(self.site, trio.current_time(), connections=self.standing)
+        return True
 
     # --- how the site does -------------------------------------------------------------------------
 

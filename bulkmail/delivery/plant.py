@@ -14,7 +14,7 @@ import trio
 
 from bulkmail.delivery.disposition import Disposition, Fate
 from bulkmail.delivery.retry import Retry, jittered, next_attempt
-from bulkmail.delivery.shaping import Limits
+from bulkmail.delivery.shaping import Lessons, Limits
 from bulkmail.delivery.work import Recipient, Span, Verdict, Where, Work
 from bulkmail.dns.routes import NoRoute, Route
 from bulkmail.smtp import Mailbox
@@ -56,6 +56,7 @@ class Plant:
     now: Callable[[], float]
     rng: random.Random = field(default_factory=random.Random)
     tally: Tally = field(default_factory=Tally)
+    lessons: Lessons = field(default_factory=Lessons)
 
     def verdict(
         self,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import tenacity
 
-JITTER = 0.1  # of the wait, either way: what was deferred together does not come back together
+JITTER = 0.1  # of the wait: what was deferred together does not come back together
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,5 +43,8 @@ def next_attempt(policy: Retry, attempts: int, age: float, stated: float | None 
 
 
 def jittered(wait_s: float, rng: random.Random) -> float:
-    """`wait_s` moved by at most JITTER of itself."""
-    return wait_s * rng.uniform(1 - JITTER, 1 + JITTER)
+    """`wait_s` and up to JITTER of it more; never less, for a peer may have asked for it.
+
+    And the last attempt would become many, each a tenth of what was left closer to the expiry.
+    """
+    return wait_s * rng.uniform(1, 1 + JITTER)

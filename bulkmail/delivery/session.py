@@ -16,7 +16,8 @@ import trio
 from bulkmail.delivery.destination import Destination
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.plant import Fated
-from bulkmail.delivery.transaction import commands, transact, unsendable
+from bulkmail.delivery.shaping import least
+from bulkmail.delivery.transaction import commands, judge_content, transact, unsendable
 from bulkmail.delivery.unreached import NOWHERE, no_connection, no_route, where_of
 from bulkmail.delivery.work import Opened, Parcel, Recipient, Where, spans_of
 from bulkmail.dns.routes import NoRoute
@@ -26,6 +27,7 @@ from bulkmail.transport.connection import Connection
 from bulkmail.transport.dial import Unreachable
 from bulkmail.transport.stage import Stage
 
+BREAK_OFF_S = 5.0  # to write down what was open when we were stopped; the intent on disk says it otherwise
 SHORTAGE_PAUSE_S = 1.0  # before a session asks again for what this machine had run out of
 
 _keys = itertools.count(1)  # of intents: unique within the process, which holds the campaign's lock
@@ -40,7 +42,7 @@ async def session(destination: Destination) -> None:
             await slots.acquire_on_behalf_of(guest)
         if guest in slots.statistics().borrowers:
             try:
-                while (taken := destination.take()) is not None:
+                while not guest.surplus and (taken := destination.take()) is not None:
                     parcel, spans = taken
                     await guest.work_off(parcel, list(await destination.plant.work.fetch(spans)))
             finally:
@@ -55,18 +57,23 @@ class _Session:
         self.destination = destination
         self.plant = destination.plant
         self.connection: Connection | None = None
-        self.begun = 0  # transactions on it
+        self.surplus = False  # the site takes no more connections than the others have
 
     async def leave(self) -> None:
         """Give the connection back. Cancelled or not, it is either pooled idle or closed."""
         connection, self.connection = self.connection, None
         if connection is not None:
-            await self.plant.pool.release(connection)
+            self.destination.standing -= 1
+            try:
+                if self._worn(connection):
+                    await connection.quit()
+            finally:
+                await self.plant.pool.release(connection)
 
     async def work_off(self, parcel: Parcel, recipients: list[Recipient]) -> None:
         """Deliver to `recipients`, as few transactions as their content allows."""
         while recipients:
-            if self.destination.stopping or self.destination.held_by is not None:
+            if self.destination.stopping or self.destination.held_by is not None or self.surplus:
                 break
             most = self._most(parcel)
             batch, recipients = recipients[:most], recipients[most:]
@@ -83,8 +90,7 @@ class _Session:
         if not parcel.shared:
             return 1
         announced = self.connection.extensions.limits.rcptmax if self.connection is not None else None
-        limit = self.destination.recipients_limit
-        return min(limit, announced) if announced else limit
+        return max(1, least(self.destination.recipients_limit, announced))
 
     # --- the connection ----------------------------------------------------------------------------
 
@@ -97,33 +103,33 @@ class _Session:
         route = await self.plant.routes.route(parcel.domain)
         if isinstance(route, NoRoute):
             return no_route(route)
-        try:
-            with self.destination.waiting() as wait:
-                await trio.sleep_until(self.destination.connects.book(trio.current_time()))
-                self.connection = await self.plant.pool.acquire(route)
-        except Unreachable as unreachable:
-            return no_connection(unreachable)
-        if wait.cancelled_caught:
-            return None
-        connection = self.connection
-        self.begun = 0
-        if not connection.reused:
+        while self.connection is None:
+            try:
+                with self.destination.waiting() as wait:
+                    await trio.sleep_until(self.destination.connects.book(trio.current_time()))
+                    self.connection = await self.plant.pool.acquire(route)
+                    self.destination.standing += 1
+            except Unreachable as unreachable:
+                return no_connection(unreachable)
+            if wait.cancelled_caught:
+                return None
+            if self.connection is not None and self._worn(self.connection):
+                await self.leave()  # idle since the site took as many as it takes on one
+        if not self.connection.reused:
             self.plant.tally.connections += 1
         self.destination.proven()
-        return connection
+        return self.connection
 
     def _worn(self, connection: Connection) -> bool:
-        most = self.plant.limits.messages_per_connection
-        announced = connection.extensions.limits.mailmax
-        return connection.messages >= (min(most, announced) if announced else most)
+        most = least(self.destination.messages_limit, connection.extensions.limits.mailmax)
+        return connection.transactions >= max(1, most)
 
     # --- one transaction ---------------------------------------------------------------------------
 
     async def _transaction(self, parcel: Parcel, batch: list[Recipient]) -> list[Recipient]:
         """Deliver one message to `batch`. Everybody gets a verdict but those returned, who go again."""
-        withheld = self.plant.work.withheld(batch)
-        fates: list[Fated] = [(one, SUPPRESSED) for one in batch if one.id in withheld]
-        rest = [one for one in batch if one.id not in withheld]
+        fates: list[Fated] = []
+        rest = self._without_withheld(batch, fates)
         try:
             content = self.plant.work.content(rest[0]) if rest else b""
         except ValueError as problem:
@@ -144,6 +150,9 @@ class _Session:
         if connection is None:
             return batch
         if isinstance(connection, Disposition):
+            if connection.scope is Scope.SITE and self.destination.is_full():
+                self.surplus = True
+                return batch
             fates.extend((one, connection) for one in rest)
             await self._settle(parcel, fates, NOWHERE)
             if connection.scope is Scope.SITE:
@@ -154,6 +163,12 @@ class _Session:
         again = await self._converse(connection, parcel, rest[:most], content, fates)
         return [*again, *rest[most:]]
 
+    def _without_withheld(self, batch: list[Recipient], fates: list[Fated]) -> list[Recipient]:
+        """Those who may be mailed; the others get their fate."""
+        withheld = self.plant.work.withheld(batch)
+        fates.extend((one, SUPPRESSED) for one in batch if one.id in withheld)
+        return [one for one in batch if one.id not in withheld]
+
     async def _converse(
         self,
         connection: Connection,
@@ -163,6 +178,11 @@ class _Session:
         fates: list[Fated],
     ) -> list[Recipient]:
         """The transaction proper; returns those who go again at once."""
+        with self.destination.waiting():
+            await trio.sleep_until(self.destination.messages.book(trio.current_time()))
+        if self.destination.stopping:
+            return [*batch, *(one for one, _ in fates)]
+        batch = self._without_withheld(batch, fates)  # again: connecting and waiting may have taken long
         where = where_of(connection)
         sender = self.plant.reverse_path
         size, extensions = len(content), connection.extensions
@@ -178,22 +198,23 @@ class _Session:
         if not sendable:
             await self._settle(parcel, fates, where)
             return []
-        with self.destination.waiting():
-            await trio.sleep_until(self.destination.messages.book(trio.current_time()))
-        if self.destination.stopping:
-            return [*sendable, *(one for one, _ in fates)]
-
         key = next(_keys)
+        ending: list[Recipient] = []
 
         async def intend(positions: Sequence[int]) -> None:
-            spans = spans_of(sendable[position].id for position in positions)
+            accepted = [sendable[position] for position in positions]
+            spans = spans_of(one.id for one in accepted)
             await self.plant.work.record(opened=Opened(key, spans, where, self.plant.now()))
+            ending.extend(accepted)
 
-        reused = connection.reused or self.begun > 0
-        self.begun += 1
-        done = await transact(connection, commands(sender, paths, size, extensions), content, intend)
+        before = connection.transactions
+        try:
+            done = await transact(connection, commands(sender, paths, size, extensions), content, intend)
+        except trio.Cancelled:
+            await self._break_off(connection, ending, where, key)
+            raise
         self.plant.tally.transactions += 1
-        if done.unheard and reused:
+        if done.unheard and (before or connection.reused):
             # the peer had closed an idle connection: a fresh one, and no attempt is charged (G9)
             return [*sendable, *(one for one, _ in fates)]
         again: list[Recipient] = []
@@ -206,13 +227,33 @@ class _Session:
             if fate.fate in (Fate.DEFERRED, Fate.IN_DOUBT) and fate.scope in (Scope.SESSION, Scope.SITE):
                 trouble = fate
         if again:
-            self.destination.learn_recipients_limit(len(sendable) - len(again))
+            self.destination.learn(recipients=len(sendable) - len(again))
+        if before and trouble is not None and trouble.stage is Stage.MAIL and trouble.code == 421:
+            # so many on one connection and no more (X10): that is no trouble, the next one is shorter
+            self.destination.learn(messages=before)
+            trouble = None
         await self._settle(parcel, fates, where, closed=key)
         if trouble is not None:
             await self.destination.met_trouble(trouble, where)
         else:
             self.destination.went_well()
         return again
+
+    async def _break_off(
+        self, connection: Connection, ending: Sequence[Recipient], where: Where, key: int
+    ) -> None:
+        """We are stopped in the middle (P2): record of the `ending` what the precedence rule says of them.
+
+        Who has not had his last octet handed over is simply not delivered to yet, and says nothing.
+        """
+        fates: list[Fated] = []
+        if ending:
+            outcome = judge_content(connection.interrupted)
+            if outcome.reply is not None or outcome.fate is Fate.IN_DOUBT:
+                fates = [(one, outcome) for one in ending]
+        with trio.CancelScope(deadline=trio.current_time() + BREAK_OFF_S, shield=True):
+            verdicts = self.plant.verdicts(fates, where)
+            await self.plant.work.record(verdicts, closed=key, recipients=ending)
 
     async def _settle(
         self,

@@ -92,11 +92,13 @@ def judge_envelope(count: int, flight: Flight) -> EnvelopeVerdict:
     if not replies:
         return EnvelopeVerdict((lost(flight, Stage.MAIL),) * count, go=False, lone_dot=False)
     data = replies[count + 1] if len(replies) > count + 1 else None
-    given = data is not None and data.code == 354
+    # behind a conversation that has ended nothing can follow, whatever was given before
+    given = data is not None and data.code == 354 and flight.failure is None
     if not replies[0].positive:
         # the reply to MAIL is everybody's verdict, whatever the rest was answered (X3)
         refused = classify(Stage.MAIL, replies[0])
-        return EnvelopeVerdict((refused,) * count, go=False, lone_dot=given)
+        nobody = not any(reply.positive for reply in replies[1 : count + 1])
+        return EnvelopeVerdict((refused,) * count, go=False, lone_dot=given and nobody)
     fates = [None if reply.positive else classify(Stage.RCPT, reply) for reply in replies[1 : count + 1]]
     accepted = fates.count(None)
     if not accepted:
@@ -107,7 +109,8 @@ def judge_envelope(count: int, flight: Flight) -> EnvelopeVerdict:
         return EnvelopeVerdict(tuple(fates), go=accepted > 0, lone_dot=accepted == 0)
     if accepted:
         # a refusal of DATA concerns those accepted until then (X6)
-        verdict = classify(Stage.DATA, data) if data is not None else lost(flight, Stage.DATA)
+        said = data is not None and not data.intermediate
+        verdict = classify(Stage.DATA, data) if data and said else lost(flight, Stage.DATA)
         fates = [verdict if fate is None else fate for fate in fates]
     return EnvelopeVerdict(tuple(fates), go=False, lone_dot=False)
 
@@ -127,6 +130,22 @@ def judge_content(flight: Flight) -> Disposition:
     return lost(flight, Stage.END_OF_DATA)
 
 
+async def exchange_envelope(connection: Connection, envelope: list[Command]) -> Flight:
+    """In one flight; without PIPELINING in three steps, each only if the one before left it a meaning."""
+    if connection.extensions.pipelining and not connection.lockstep:
+        return await connection.exchange(envelope)
+    mail, *recipients, data = envelope
+    flight = await connection.exchange([mail])
+    before = 1
+    for step in (recipients, [data]):
+        if flight.failure is not None or not any(reply.positive for reply in flight.replies[-before:]):
+            break
+        before = len(step)
+        more = await connection.exchange(step)
+        flight = Flight((*flight.replies, *more.replies), more.handed_over, more.failure)
+    return flight
+
+
 async def transact(
     connection: Connection,
     envelope: list[Command],
@@ -139,7 +158,7 @@ async def transact(
     what it raises ends the transaction there. The connection is left idle, or closed.
     """
     count = len(envelope) - 2
-    flight = await connection.exchange(envelope)
+    flight = await exchange_envelope(connection, envelope)
     if flight.failure is not None and not flight.replies:
         return Transacted((lost(flight, Stage.MAIL),) * count, unheard=True)
     verdict = judge_envelope(count, flight)
@@ -151,6 +170,8 @@ async def transact(
     elif verdict.lone_dot:
         await connection.exchange([EndOfData(LONE_DOT)])
         connection.abandon()
+    elif len(flight.replies) > count + 1 and flight.replies[-1].intermediate:
+        connection.abandon()  # 354 in spite of a refused MAIL: without a dot nothing is delivered
     elif flight.failure is None and not connection.usable:
         # a transaction that ended before its content is still open (RFC 5321 section 4.1.1.5)
         reset = await connection.exchange([Rset()])

@@ -57,6 +57,7 @@ class Connection:
         self.tls: TlsInfo | None = None
         self.lockstep = False  # PIPELINING is announced and does not work here (X9)
         self.messages = 0  # transactions whose end of data was answered
+        self.transactions = 0  # begun, whatever became of them: what MAILMAX counts (RFC 9422)
         self.reused = False  # it came out of the pool: a loss before the first reply says nothing of the host
         self.opened_at = trio.current_time()
         self._limits = time_limits or TimeLimits()
@@ -178,6 +179,7 @@ class Connection:
                 # A 421 that answered nothing: the host may say it at any time (RFC 5321 section 3.8).
                 raise ConnectionLost("the host is closing the connection")
             parts.append(self._protocol.send(command))
+            self.transactions += isinstance(command, smtp.Mail)
             self._course.queued(command, len(parts[-1]))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 

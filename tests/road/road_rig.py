@@ -27,6 +27,7 @@ from bulkmail.journal import STATES, History, Store
 from bulkmail.sandbox import Ledger, Running
 
 PATIENCE_S = 60.0  # nothing here takes long; what hangs is to fail, not to hang
+SETTLED = Until()
 FIRST_PASS = Until(first_pass=True)
 
 # Under which section of the file a setting of a test belongs; all others stand at the top.
@@ -149,7 +150,7 @@ class Road:
     async def send(
         self,
         *addresses: str,
-        until: Until = Until(),
+        until: Until = SETTLED,
         only: int | None = None,
         accept: Iterable[str] = (),
         copies: Mapping[str, int] | None = None,
