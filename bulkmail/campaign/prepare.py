@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bulkmail.campaign.compose import compose
-from bulkmail.campaign.config import Campaign
+from bulkmail.campaign.config import Campaign, missing_files
 from bulkmail.campaign.events import Tell, event
 from bulkmail.campaign.fingerprint import Fingerprint, list_changes, list_fingerprint
 from bulkmail.campaign.listing import ListSpec, Source, SqlSource
@@ -168,6 +168,8 @@ def _plan(
     suppressions: Suppressions,
     tell: Tell,
 ) -> tuple[Store, Composer]:
+    if problems := missing_files(campaign):
+        raise ConfigError(problems)
     date = datetime.now(UTC).replace(microsecond=0)
     composer = compose(campaign, date=date)
     spec = list_spec(campaign)

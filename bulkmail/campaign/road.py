@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import trio
 
@@ -20,6 +21,8 @@ from bulkmail.transport.approach import Approach, Credentials, TimeLimits, TlsPo
 from bulkmail.transport.dead import DeadAddresses
 from bulkmail.transport.dial import Dialer
 from bulkmail.transport.pool import Pool
+
+REHEARSED = 1_000  # messages that a rehearsal keeps to be looked at
 
 
 class RelayRouting:
@@ -45,6 +48,11 @@ class Road:
     ehlo: str
 
 
+def rehearsed_mail(campaign: Campaign) -> Path:
+    """Where a rehearsal keeps what arrived: the first REHEARSED messages, in `maildir/new`."""
+    return campaign.state / f"{campaign.campaign}.sandbox.mail"
+
+
 @asynccontextmanager
 async def road(campaign: Campaign) -> AsyncIterator[Road]:
     """The resolver, routes and pool for a campaign; with `via: sandbox`, an internet of its own as well."""
@@ -53,9 +61,11 @@ async def road(campaign: Campaign) -> AsyncIterator[Road]:
         nameservers = delivery.resolvers or system_nameservers()
         port, allow_private, cafile = delivery.port, delivery.allow_private, None
         if delivery.via.kind == "sandbox":
-            world = sandbox.World.default()
-            mail = campaign.state / f"{campaign.campaign}.sandbox.mail"
-            running = await stack.enter_async_context(sandbox.serve(world, directory=mail))
+            world = sandbox.World.default(keep="maildir")
+            world.ledger.most_files = REHEARSED
+            running = await stack.enter_async_context(
+                sandbox.serve(world, directory=rehearsed_mail(campaign))
+            )
             nameservers, port, allow_private = (running.dns,), running.smtp_port, True
             cafile = str(running.ca_pem_path)
         resolver = Resolver(nameservers)

@@ -80,6 +80,11 @@ def command(
     if outcome is None:
         return STOPPED
     screen.finish(campaign.campaign, outcome)
+    if campaign.delivery.via.kind == "sandbox" and outcome.delivered and not as_json:
+        from bulkmail.campaign.road import rehearsed_mail
+
+        screen.say("A rehearsal: nothing left this machine. What arrived (the first 1,000 messages) is in")
+        screen.say(f"{rehearsed_mail(campaign)}/maildir/new")
     return outcome.exit
 
 

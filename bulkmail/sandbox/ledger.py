@@ -83,6 +83,7 @@ class Ledger:
         self._open_by_site: dict[str, set[Presence]] = {}
         self._file: IO[str] | None = None
         self._directory: Path | None = None
+        self.most_files: int | None = None  # in keep="maildir": the first so many messages become files
         self._unique = f"{os.getpid()}.{socket.gethostname()}"
 
     # --- life -------------------------------------------------------------------------------------------
@@ -171,7 +172,7 @@ class Ledger:
                     "sha256": hashlib.sha256(received.content).hexdigest(),
                 }
             )
-        elif self.keep == "maildir":
+        elif self.keep == "maildir" and (self.most_files is None or self.transactions <= self.most_files):
             self._deliver(received)
 
     def _line(self, value: dict[str, object]) -> None:
