@@ -31,6 +31,8 @@ def command(file: Path, word: str, via: str | None) -> None:
 
     campaign = load(file, via)
     with CampaignLock(journal_path(campaign)), open_journal(campaign, read_only=False) as store:
+        # The lock is ours, so nobody is sending: what a killed run left open is in doubt as of now.
+        store.recover("hold", time.time())
         count = store.resolve_doubt(word, time.time())
     told = "taken as delivered" if word == "delivered" else "to be sent again: run the campaign"
     click.echo(f"{count:,} in doubt, {told}" if count else "nobody is in doubt")

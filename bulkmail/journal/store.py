@@ -188,6 +188,8 @@ class Store:
         doubt. Nobody is taken any more. Returns how many recipients that were.
         """
         due = now if _resend(on_doubt, "hold") else None
+        if not self.planned:
+            return 0
         with self._recording() as outcomes:
             return outcomes.recover(due)
 
@@ -268,12 +270,13 @@ class Store:
     def _in_parts(self, part: Callable[[Outcomes], int]) -> int:
         """Repeat `part`, a transaction each, until it finds nothing more to do."""
         total = 0
-        while True:
+        while self.planned:  # killed while planning: there is nobody yet
             with self._recording() as outcomes:
                 count = part(outcomes)
             if not count:
-                return total
+                break
             total += count
+        return total
 
 
 def _resend(word: str, other: str) -> bool:

@@ -61,3 +61,10 @@ def test_a_kill_at_any_moment_loses_nobody_and_doubts_only_who_was_open(path: Pa
         # What was said was on disk; what was not yet said may be there too, one transaction at most.
         assert totals["delivered"] + totals["deferred"] in (done, done + 10)
         assert 10_000 - totals["pending"] in (opened, opened + 10)
+
+
+def test_killed_while_planning_there_is_nobody_to_recover_resolve_or_cancel(path: Path) -> None:
+    """J1."""
+    with Store.create(path, {"campaign": "c"}) as store:
+        counts = (store.recover("hold", 1.0), store.resolve_doubt("resend", 1.0), store.cancel_open(1.0))
+        assert (*counts, store.planned) == (0, 0, 0, False)
