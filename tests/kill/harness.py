@@ -13,9 +13,7 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
-import os
 import random
-import select
 import shutil
 import signal
 import sys
@@ -26,15 +24,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import trio
-
-from bulkmail import cli
 from tests.kill.audit import Broken, Open, Snapshot, check, check_end, demand, read
+from tests.kill.process import Ended, run
 from tests.kill.receiver import Receiver
 from tests.kill.scenario import Moment, Scenario, draw
 
 KILLS_PER_CAMPAIGN = 10
-PATIENCE_S = 15.0  # for one run; the slowest takes a few seconds
 ON_USE = (  # what the command line imports only when it is used
     "bulkmail.campaign.prepare",
     "bulkmail.campaign.runner",
@@ -44,18 +39,6 @@ ON_USE = (  # what the command line imports only when it is used
     "bulkmail.sandbox.authority",
     "bulkmail.sandbox.serve",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a process ended: by which signal, or with which exit code."""
-
-    signal: int
-    code: int
-
-    @property
-    def killed(self) -> bool:
-        return self.signal == signal.SIGKILL
 
 
 @dataclass(slots=True)
@@ -162,87 +145,12 @@ class Killing:
         self.tally.second_copies += sum(count - 1 for count in twice.values())
         self.tally.campaigns += 1
 
-    # --- processes ----------------------------------------------------------------------------------------
-
     def _process(self, words: list[str], name: str, moment: Moment | None) -> Ended:
         self.story.append(f"{name}: {words[0]}, {'to be killed ' + str(moment) if moment else 'to its end'}")
-        self.receiver.drain()
-        events, written = os.pipe()
-        sys.stdout.flush()
-        pid = os.fork()
-        if pid == 0:
-            _become(words, name, written, self.folder / "stderr.txt")
-        os.close(written)
         try:
-            self._watch(pid, events, moment)
-        finally:
-            os.close(events)
-        _, status = os.waitpid(pid, 0)
-        if os.WIFSIGNALED(status):
-            return Ended(os.WTERMSIG(status), -1)
-        return Ended(0, os.waitstatus_to_exitcode(status))
-
-    def _watch(self, pid: int, events: int, moment: Moment | None) -> None:
-        """Listen to the runner and to the receiving side until the runner ends, or kill it at `moment`."""
-        give_up = time.monotonic() + PATIENCE_S
-        since = time.monotonic() if moment is not None and moment.event == "fork" else None
-        warnings = list(moment.warnings) if moment is not None else []
-        heard, accepted = b"", 0
-        while True:
-            now = time.monotonic()
-            wake = give_up
-            if moment is not None and since is not None:
-                if warnings and now >= since + moment.delay_s / 2:
-                    os.kill(pid, signal.Signals[warnings.pop(0)])
-                if now >= since + moment.delay_s:
-                    os.kill(pid, signal.SIGKILL)
-                    return
-                wake = since + moment.delay_s / (2 if warnings else 1)
-            if now >= give_up:
-                os.kill(pid, signal.SIGUSR1)  # it says where it hangs
-                time.sleep(0.5)
-                os.kill(pid, signal.SIGKILL)
-                raise Broken(f"a run did not end within {PATIENCE_S:.0f} seconds")
-            ready, _, _ = select.select([events, self.receiver.told], [], [], max(0.0, wake - now))
-            if events in ready:
-                data = os.read(events, 65536)
-                if not data:
-                    return  # it has ended: nobody else writes there
-                heard += data
-            if self.receiver.told in ready:
-                accepted += self.receiver.drain()
-            if moment is not None and since is None:
-                happened = accepted if moment.event == "accepted" else heard.count(_event(moment.event))
-                if happened >= moment.count:
-                    since = time.monotonic()
-
-
-def _event(name: str) -> bytes:
-    return f'"event": "{name}"'.encode()
-
-
-def _become(words: list[str], name: str, out: int, errors: Path) -> None:
-    """In the child: be the command line, and never return."""
-    code = 70
-    try:
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(out, 1)
-        os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
-        os.environ |= {"EHLO": name, "BULKMAIL_TRACEBACK": "1"}
-        signal.signal(signal.SIGUSR1, _say_where)
-        code = cli.exit_code(words)
-        sys.stdout.flush()
-    finally:
-        os._exit(code)
-
-
-def _say_where(number: int, frame: object) -> None:
-    """Every task with the lines it waits at, on standard error."""
-    tasks = [trio.lowlevel.current_root_task()]
-    for task in filter(None, tasks):
-        tasks += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
-        frames = [f"{f.f_code.co_filename.rpartition('/')[2]}:{line}" for f, line in task.iter_await_frames()]
-        print(f"{task.name}: {' < '.join(reversed(frames))}", file=sys.stderr, flush=True)
+            return run(words, name, moment, self.receiver, self.folder / "stderr.txt")
+        except TimeoutError as late:
+            raise Broken(str(late)) from late
 
 
 # --- many campaigns -----------------------------------------------------------------------------------------
