@@ -13,6 +13,8 @@ import trio
 from bulkmail.sandbox import Running
 from bulkmail.smtp import Reply, ReplyReader
 
+MESSAGE = b"Subject: x\r\n\r\n.leading dot\r\n\r\n..two\r\nend\r\n"
+
 
 class Client:
     def __init__(self, stream: trio.abc.Stream) -> None:

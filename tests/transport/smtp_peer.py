@@ -15,6 +15,7 @@ from bulkmail.smtp.command import Ehlo, Mail, Rcpt
 from bulkmail.smtp.content import canonical, stuff
 from bulkmail.transport.approach import Approach, TimeLimits, TlsPolicy
 from bulkmail.transport.connection import Connection
+from bulkmail.transport.flight import Flight
 
 SENDER = Mail(Mailbox.parse("news@acme.test"))
 CONTENT = stuff(canonical(b"Subject: hello\n\nhello\n"))
@@ -22,6 +23,10 @@ CONTENT = stuff(canonical(b"Subject: hello\n\nhello\n"))
 
 def rcpt(name: str) -> Rcpt:
     return Rcpt(Mailbox.parse(f"{name}@a.test"))
+
+
+def codes(flight: Flight) -> list[int]:
+    return [reply.code for reply in flight.replies]
 
 
 class Peer:

@@ -7,7 +7,7 @@ import os
 
 import pytest
 import trio
-from smtp_peer import Net, Peer, approach, route, willing
+from smtp_peer import Peer, approach, route, willing
 
 from bulkmail.errors import LocalResourceError
 from bulkmail.transport.approach import TimeLimits, TlsPolicy
@@ -18,11 +18,6 @@ from bulkmail.transport.stage import Stage
 
 def refused() -> OSError:
     return OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
-
-
-@pytest.fixture
-async def net(nursery: trio.Nursery) -> Net:
-    return Net(nursery)
 
 
 def greeting(*lines: str | bytes):

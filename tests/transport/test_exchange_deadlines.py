@@ -1,0 +1,115 @@
+"""A deadline per reply: a drip does not move it, each reply has its own, a peer that stops is given up."""
+
+from __future__ import annotations
+
+import trio
+import trio.testing
+from smtp_peer import CONTENT, SENDER, Peer, codes, conversation, introduced, rcpt
+
+from bulkmail.errors import ReplyTimeout
+from bulkmail.smtp.command import Bdat, Data, EndOfData
+from bulkmail.transport.approach import TimeLimits
+
+
+async def test_the_deadline_is_for_a_reply_and_not_for_a_read(autojump_clock):
+    """T4."""
+
+    async def host(peer: Peer) -> None:
+        await peer.hello()
+        await peer.hear("MAIL")
+        for octet in b"250 " + b"x" * 400:
+            await trio.sleep(10)
+            await peer.stream.send_all(bytes([octet]))
+
+    async with conversation(host, time_limits=TimeLimits(mail=300)) as connection:
+        await introduced(connection)
+        began = trio.current_time()
+        flight = await connection.exchange([SENDER])
+        took = trio.current_time() - began
+    assert (type(flight.failure), took, str(flight.failure)) == (
+        ReplyTimeout,
+        300,
+        "timed out waiting for the reply to MAIL",
+    )
+
+
+async def test_each_reply_of_a_flight_has_its_whole_time(autojump_clock):
+    """T4."""
+
+    async def host(peer: Peer) -> None:
+        await peer.hello("PIPELINING")
+        await peer.hear("MAIL")
+        for _ in range(4):
+            await trio.sleep(299)
+            await peer.say("250 ok")
+
+    async with conversation(host) as connection:
+        await introduced(connection)
+        flight = await connection.exchange([SENDER, rcpt("a"), rcpt("b"), rcpt("c")])
+    assert (codes(flight), flight.failure) == ([250] * 4, None)
+
+
+async def test_a_flight_that_times_out_keeps_the_replies_that_came(autojump_clock):
+    async def host(peer: Peer) -> None:
+        await peer.hello("PIPELINING")
+        await peer.hear("MAIL")
+        await peer.say("250 ok", "550 no")
+        await trio.sleep_forever()
+
+    async with conversation(host) as connection:
+        await introduced(connection)
+        flight = await connection.exchange([SENDER, rcpt("a"), rcpt("b")])
+    assert (codes(flight), type(flight.failure), connection.usable) == ([250, 550], ReplyTimeout, False)
+
+
+async def test_the_end_of_data_is_waited_for_longer_than_anything_else(autojump_clock):
+    async def host(peer: Peer) -> None:
+        await peer.hello("PIPELINING")
+        await peer.hear("MAIL")
+        await peer.say("250 ok", "250 ok", "354 go")
+        await peer.hear_content()
+        await trio.sleep(599)
+        await peer.say("250 taken at last")
+
+    async with conversation(host) as connection:
+        await introduced(connection)
+        await connection.exchange([SENDER, rcpt("ann"), Data()])
+        flight = await connection.exchange([EndOfData(CONTENT)])
+    assert codes(flight) == [250]
+
+
+async def test_a_peer_that_stops_reading_is_given_up(autojump_clock):
+    """T5."""
+
+    async def host(peer: Peer) -> None:
+        await peer.hello("PIPELINING", "CHUNKING")
+        await peer.hear("MAIL")
+        await peer.say("250 ok", "250 ok")
+        await peer.hear("RCPT")
+        await peer.take(65536 * 2)
+        await trio.sleep_forever()
+
+    async with conversation(
+        host, pair=trio.testing.lockstep_stream_pair, time_limits=TimeLimits(block=180)
+    ) as connection:
+        await introduced(connection)
+        await connection.exchange([SENDER, rcpt("ann")])
+        began = trio.current_time()
+        flight = await connection.exchange([Bdat(b"x" * 1_000_000, last=True)])
+        took = trio.current_time() - began
+    assert (type(flight.failure), took, flight.handed_over) == (ReplyTimeout, 180, False)
+
+
+async def test_quit_is_polite_and_bounded(autojump_clock):
+    heard: list[str] = []
+
+    async def host(peer: Peer) -> None:
+        await peer.hello()
+        heard.append(await peer.hear())
+        await trio.sleep_forever()
+
+    async with conversation(host, time_limits=TimeLimits(quit=5)) as connection:
+        await introduced(connection)
+        began = trio.current_time()
+        await connection.quit()
+        assert (heard, trio.current_time() - began, connection.usable) == (["QUIT"], 5, False)
