@@ -55,7 +55,7 @@ ROWS = st.lists(
 BUDGETS = st.builds(Budget, buffered=st.integers(1, 5000), rows=st.integers(1, 20), octets=st.just(1 << 20))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     rows=ROWS,
     budget=BUDGETS,
@@ -108,7 +108,6 @@ CANDIDATES = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(CANDIDATES, max_size=20), max_size=8), st.integers(1, 20_000), st.integers(0, 9))
 def test_what_is_spilled_comes_back_whole_and_in_order(
     blocks: list[list[Candidate]], buffered: int, level: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dns_responder import Clock
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkmail.dns.cache import Cache
@@ -26,7 +26,6 @@ steps = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(steps, st.integers(1, 4))
 def test_it_holds_the_most_recently_used_entries_that_have_not_expired(
     script: list[tuple[str, int, int]], size: int

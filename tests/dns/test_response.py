@@ -7,7 +7,7 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 from dns_responder import SOA, answer_to
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkmail.dns.response import HOST, NotAnAnswer, Status, read_response
@@ -29,7 +29,6 @@ def good_response(kind: str) -> bytes:
 damage = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=6)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(sorted(QUERIES)), damage, st.integers(0, 40))
 def test_a_damaged_response_is_a_value_or_no_answer(
     kind: str, changes: list[tuple[int, int]], cut: int
@@ -47,7 +46,6 @@ def test_a_damaged_response_is_a_value_or_no_answer(
     assert reading.records == () or reading.status is Status.FOUND
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=100), st.booleans())
 def test_noise_is_no_answer_or_a_value(noise: bytes, as_ours: bool) -> None:
     """D9: with the right id and question in front, too."""

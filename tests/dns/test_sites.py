@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkmail.dns.addresses import interleave, is_public
@@ -15,7 +15,6 @@ hosts = st.sampled_from([f"mx{number}.test" for number in range(5)])
 exchangers = st.dictionaries(hosts, st.integers(0, 3), min_size=1)
 
 
-@settings(deadline=None)
 @given(exchangers, st.randoms(), st.integers(1, 100))
 def test_a_site_does_not_depend_on_order_or_on_the_numbers(
     listed: dict[str, int], rng: random.Random, factor: int
@@ -32,7 +31,6 @@ def ranks(listed: dict[str, int]) -> list[list[str]]:
     ]
 
 
-@settings(deadline=None)
 @given(exchangers, exchangers)
 def test_sites_are_the_same_exactly_where_the_ranking_is(one: dict[str, int], other: dict[str, int]) -> None:
     names = [site_name((preference, host) for host, preference in listed.items()) for listed in (one, other)]

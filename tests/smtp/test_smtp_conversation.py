@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from smtp_strategies import commands
 
@@ -121,7 +121,6 @@ class Wire:
             self.server.start_tls()
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_client_and_server_survive_any_command_sequence_and_agree(data: st.DataObject) -> None:
     wire = Wire(data)
@@ -143,7 +142,6 @@ def test_client_and_server_survive_any_command_sequence_and_agree(data: st.DataO
     assert set(wire.arrived) <= {b".hi\r\n", b"", *chunked}
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(commands, likely), max_size=12), st.lists(st.binary(max_size=30), max_size=12))
 def test_a_client_survives_any_bytes_with_the_errors_it_names(
     asked: list[Command], said: list[bytes]
