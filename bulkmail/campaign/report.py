@@ -130,7 +130,11 @@ def _summarise(
         at = datetime.fromtimestamp(one.at, UTC).isoformat(timespec="seconds")
         writer.writerow([one.address, one.state, one.code, one.enhanced, one.reply, one.host, at])
     message.add_attachment(
-        table.getvalue().encode(), maintype="text", subtype="csv", filename=f"{campaign.campaign}.csv"
+        table.getvalue().encode(),
+        maintype="text",
+        subtype="csv",
+        filename=f"{campaign.campaign}.csv",
+        params={"charset": "utf-8"},
     )
 
 

@@ -48,6 +48,9 @@ async def session(destination: Destination) -> None:
             finally:
                 slots.release_on_behalf_of(guest)
                 await guest.leave()
+    except BaseException:
+        destination.stopping = True  # the run is over: another session would only end in the same way
+        raise
     finally:
         destination.session_ended()
 
