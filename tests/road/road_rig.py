@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,20 @@ class Report:
     outcome: Outcome
     ledger: Ledger
     states: Mapping[str, str]  # by address
-    histories: Mapping[str, History]
+    journal: Path
     left_out: tuple[Any, ...]
     events: list[Mapping[str, object]]
     lines: list[dict[str, Any]]  # of the accounting log, of all runs so far
+
+    @cached_property
+    def histories(self) -> Mapping[str, History]:
+        """Everything that happened to each of them, as the journal tells it now."""
+        found = {}
+        with Store.open(self.journal, read_only=True) as store:
+            for address in self.states:
+                known = (one for one in store.history(address) if isinstance(one, History))
+                (found[address],) = (one for one in known if one.address == address)
+        return found
 
     @property
     def totals(self) -> Mapping[str, int]:
@@ -192,13 +203,10 @@ class Road:
             assert ledger.copies[address] in expected, (
                 f"{address} is {state}: {ledger.copies[address]} copies"
             )
-        histories = {}
-        for address in states:
-            (histories[address],) = (h for h in store.history(address) if isinstance(h, History))
         log = campaign.log
         lines = log.read_text("utf-8").splitlines() if log is not None and log.exists() else []
         return Report(
-            outcome, ledger, states, histories, left_out, events, [json.loads(line) for line in lines]
+            outcome, ledger, states, store.path, left_out, events, [json.loads(line) for line in lines]
         )
 
 
