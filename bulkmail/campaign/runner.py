@@ -102,7 +102,7 @@ class _Run:
             journal.close()
         if self.cut_short:
             await journal.call(Store.recover, campaign.delivery.on_doubt, time.time())
-        totals = await journal.read(Store.totals)
+        totals = await journal.call(Store.totals)
         outcome = Outcome(
             totals,
             totals["delivered"] - before["delivered"],

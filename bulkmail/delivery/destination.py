@@ -17,11 +17,12 @@ import trio
 
 from bulkmail.delivery.disposition import Disposition, Scope
 from bulkmail.delivery.plant import Plant
-from bulkmail.delivery.shaping import Bucket, Learned, least
+from bulkmail.delivery.shaping import Learned, least
 from bulkmail.delivery.unreached import settle_untried
 from bulkmail.delivery.work import Parcel, Recipient, Span, Where
 
 STRIKES = 3  # conversations in a row that ended badly before the site as a whole is left alone
+REST = 0.9  # of the first retry's wait: those deferred with the site find it probed when they are due
 SLICE = 50  # personal recipients a session takes at a time: few enough to share, many enough for one fetch
 TRANSACTIONS_PER_SESSION = 4  # how much backlog is worth another connection
 
@@ -45,6 +46,7 @@ class Destination:
         self._session = session
         self.stopping = False
         self.held_by: Disposition | None = None  # why the site is left alone; set once, then it ends
+        self.held_until = 0.0  # monotonic; before that nobody probes it
         self._parcels: deque[Parcel] = deque()
         self._finished: dict[int, Callable[[], None]] = {}
         self._on_empty = on_empty
@@ -52,9 +54,8 @@ class Destination:
         self._proven = False
         self._strikes = 0
         self.standing = 0  # connections that sessions hold
-        now = trio.current_time()
-        self.messages = Bucket(plant.limits.message_rate, now)
-        self.connects = Bucket(plant.limits.connection_rate, now)
+        pace = plant.paces.of(site, trio.current_time())
+        self.messages, self.connects = pace.messages, pace.connections
         self._nursery: trio.Nursery | None = None
         self._over = trio.Event()
         self._waits: set[trio.CancelScope] = set()
@@ -217,6 +218,7 @@ class Destination:
         if self.held_by is not None or self.stopping:
             return
         self.held_by = disposition
+        self.held_until = trio.current_time() + REST * self.plant.retry.first
         held, self._parcels = self._parcels, deque()
         for parcel in held:
             self.settled(parcel, await settle_untried(parcel, disposition, where, self.plant))

@@ -7,13 +7,16 @@ nursery: a run is over when its source is and every destination has ended.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 import trio
 
 from bulkmail.delivery.destination import Destination
+from bulkmail.delivery.disposition import Disposition
 from bulkmail.delivery.plant import Plant
 from bulkmail.delivery.session import session
+from bulkmail.delivery.shaping import SITES
 from bulkmail.delivery.unreached import NOWHERE, no_route, settle_untried
 from bulkmail.delivery.work import Parcel
 from bulkmail.dns.routes import NoRoute
@@ -35,6 +38,7 @@ class Dispatcher:
         self._room = trio.Semaphore(OPEN_PARCELS)
         self._before_mail = trio.CancelScope()  # feeding and routing: what `stop` may simply break off
         self._finished_one = trio.Event()
+        self._rests: OrderedDict[str, tuple[float, Disposition]] = OrderedDict()
 
     async def run(self, source: Source) -> None:
         """Deliver everything that `source` yields, until it yields None. Raises StoreError."""
@@ -67,9 +71,12 @@ class Dispatcher:
                 await settle_untried(parcel, no_route(route), NOWHERE, self.plant)
                 self._finished()
                 continue
+            if (held_by := self._resting(route.site)) is not None:
+                await settle_untried(parcel, held_by, NOWHERE, self.plant)
+                self._finished()
+                continue
             destination = self.destinations.get(route.site)
-            if destination is None or destination.held_by is not None:
-                # one that is held only waits for its last sessions; the new one probes the site afresh
+            if destination is None:
                 destination = Destination(route.site, self.plant, session=session, on_empty=self._forget)
                 self.destinations[route.site] = destination
                 destinations.start_soon(destination.run)
@@ -81,6 +88,19 @@ class Dispatcher:
         self._finished_one.set()
         self._finished_one = trio.Event()
 
+    def _resting(self, site: str) -> Disposition | None:
+        """Why the site is to be left alone for now, or None. Afterwards the next parcel probes it afresh."""
+        destination = self.destinations.get(site)
+        if destination is not None and destination.held_by is not None:
+            return destination.held_by
+        until, held_by = self._rests.get(site, (0.0, None))
+        return held_by if trio.current_time() < until else None
+
     def _forget(self, destination: Destination) -> None:
+        if destination.held_by is not None:
+            self._rests[destination.site] = (destination.held_until, destination.held_by)
+            self._rests.move_to_end(destination.site)
+            if len(self._rests) > SITES:
+                self._rests.popitem(last=False)
         if self.destinations.get(destination.site) is destination:
             del self.destinations[destination.site]

@@ -14,7 +14,7 @@ import trio
 
 from bulkmail.delivery.disposition import Disposition, Fate
 from bulkmail.delivery.retry import Retry, jittered, next_attempt
-from bulkmail.delivery.shaping import Lessons, Limits
+from bulkmail.delivery.shaping import Lessons, Limits, Paces
 from bulkmail.delivery.work import Recipient, Span, Verdict, Where, Work
 from bulkmail.dns.routes import NoRoute, Route
 from bulkmail.smtp import Mailbox
@@ -57,6 +57,10 @@ class Plant:
     rng: random.Random = field(default_factory=random.Random)
     tally: Tally = field(default_factory=Tally)
     lessons: Lessons = field(default_factory=Lessons)
+    paces: Paces = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "paces", Paces(self.limits))
 
     def verdict(
         self,

@@ -98,3 +98,29 @@ class Bucket:
         booked = self._next
         self._next += self._interval_s
         return booked
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The buckets of one site: they outlive its destination, which ends whenever nothing waits."""
+
+    messages: Bucket
+    connections: Bucket
+
+
+class Paces:
+    """The pace of every site of this run; bounded, who was asked for longest ago is forgotten first."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._sites: OrderedDict[str, Pace] = OrderedDict()
+
+    def of(self, site: str, now: float) -> Pace:
+        pace = self._sites.get(site)
+        if pace is None:
+            pace = Pace(Bucket(self._limits.message_rate, now), Bucket(self._limits.connection_rate, now))
+            self._sites[site] = pace
+            if len(self._sites) > SITES:
+                self._sites.popitem(last=False)
+        self._sites.move_to_end(site)
+        return pace
