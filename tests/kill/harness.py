@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.kill.audit import Broken, Open, Snapshot, check, check_end, demand, read
-from tests.kill.process import Ended, run
+from tests.kill.process import JOURNAL, STDERR, Ended, run
 from tests.kill.receiver import Receiver
 from tests.kill.scenario import Moment, Scenario, draw
 
@@ -60,7 +60,7 @@ class Killing:
         self.scenario, self.moments, self.folder, self.tally = scenario, moments, folder, tally
         self.rng = random.Random(f"{scenario.name} and its operator")
         self.story: list[str] = []
-        self.journal = folder / ".bulkmail" / "killed.journal"
+        self.journal = folder / JOURNAL
         self.last = Snapshot()
         self.opened: dict[Open, str] = {}  # and the run that had opened it
         self.exactly = True
@@ -148,7 +148,7 @@ class Killing:
     def _process(self, words: list[str], name: str, moment: Moment | None) -> Ended:
         self.story.append(f"{name}: {words[0]}, {'to be killed ' + str(moment) if moment else 'to its end'}")
         try:
-            return run(words, name, moment, self.receiver, self.folder / "stderr.txt")
+            return run(words, name, moment, self.receiver, self.folder)
         except TimeoutError as late:
             raise Broken(str(late)) from late
 
@@ -193,7 +193,7 @@ def _tell(broken: Broken, killing: Killing, seed: int, kills: int) -> None:
     print(f"  campaign {scenario.name}: {scenario.content} content, on_doubt {scenario.on_doubt}, "
           f"{len(scenario.people)} recipients, {len(scenario.sites)} sites")  # fmt: skip
     print("\n".join(f"  {line}" for line in killing.story[-8:]))
-    errors = killing.folder / "stderr.txt"
+    errors = killing.folder / STDERR
     if errors.exists():
         print("  " + "\n  ".join(errors.read_text(errors="replace").splitlines()[-30:]))
     print(f"  journal and received mail: {killing.folder}")

@@ -21,6 +21,9 @@ from tests.kill.receiver import Receiver
 from tests.kill.scenario import Moment
 
 PATIENCE_S = 120.0  # for one run; the slowest takes a few seconds
+LOOK_S = 0.001  # between looks whether the journal is there
+JOURNAL = Path(".bulkmail", "killed.journal")
+STDERR = "stderr.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +38,21 @@ class Ended:
         return self.signal == signal.SIGKILL
 
 
-def run(words: list[str], name: str, moment: Moment | None, receiver: Receiver, errors: Path) -> Ended:
+def run(words: list[str], name: str, moment: Moment | None, receiver: Receiver, folder: Path) -> Ended:
     """`bulkmail WORDS`, under `name` in EHLO, killed at `moment` unless it ends before.
 
-    Raises TimeoutError where it does neither; then every task of it has written to `errors` where it waits.
+    Raises TimeoutError where it does neither; then every task of it has written to `stderr.txt` where it
+    waits.
     """
     receiver.drain()
     events, written = os.pipe()
     sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
-        _become(words, name, written, errors)
+        _become(words, name, written, folder / STDERR)
     os.close(written)
     try:
-        late = _watch(pid, events, moment, receiver)
+        late = _watch(pid, events, moment, receiver, folder / JOURNAL)
     finally:
         os.close(events)
         _, status = os.waitpid(pid, 0)
@@ -59,7 +63,7 @@ def run(words: list[str], name: str, moment: Moment | None, receiver: Receiver, 
     return Ended(0, os.waitstatus_to_exitcode(status))
 
 
-def _watch(pid: int, events: int, moment: Moment | None, receiver: Receiver) -> bool:
+def _watch(pid: int, events: int, moment: Moment | None, receiver: Receiver, journal: Path) -> bool:
     """Listen until the runner ends, or kill it at `moment`; True: it had to be killed for being late."""
     give_up = time.monotonic() + PATIENCE_S
     since = time.monotonic() if moment is not None and moment.event == "fork" else None
@@ -80,6 +84,9 @@ def _watch(pid: int, events: int, moment: Moment | None, receiver: Receiver) -> 
             time.sleep(1.0)  # to say where it hangs
             os.kill(pid, signal.SIGKILL)
             return True
+        if moment is not None and since is None and moment.event == "journal":
+            since = now if journal.exists() else None
+            wake = now + LOOK_S
         ready, _, _ = select.select([events, receiver.told], [], [], max(0.0, min(wake, give_up) - now))
         if events in ready:
             data = os.read(events, 65536)
@@ -88,7 +95,7 @@ def _watch(pid: int, events: int, moment: Moment | None, receiver: Receiver) -> 
             heard += data
         if receiver.told in ready:
             accepted += receiver.drain()
-        if moment is not None and since is None:
+        if moment is not None and since is None and moment.event != "journal":
             happened = accepted if moment.event == "accepted" else heard.count(_event(moment.event))
             if happened >= moment.count:
                 since = time.monotonic()

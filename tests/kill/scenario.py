@@ -17,7 +17,7 @@ from bulkmail.sandbox import World
 
 Kind = Literal["plain", "unknown", "greylisted"]
 Content = Literal["shared", "grouped", "personal"]
-Event = Literal["fork", "planned", "started", "accepted"]
+Event = Literal["fork", "journal", "planned", "started", "accepted"]
 
 # Transactions that one session may have open at once: one message at a time on each connection.
 MESSAGES_IN_FLIGHT = 1
@@ -184,7 +184,7 @@ def draw(seed: int, campaign: int, *, kills: int) -> Scenario:
         people=people,
         duplicates=rng.randint(0, 9),
         invalid=rng.randint(0, 3),
-        moments=tuple(_moment(rng, transactions, kills, first=not number) for number in range(kills)),
+        moments=tuple(_moment(rng, transactions, kills, first=number < 2) for number in range(kills)),
     )
 
 
@@ -210,11 +210,11 @@ def _person(rng: random.Random, number: int, domains: list[str]) -> Person:
 def _moment(rng: random.Random, transactions: int, kills: int, *, first: bool) -> Moment:
     """Anywhere on the road: by the clock from the start, or close behind something that has just happened.
 
-    Only the `first` run plans, so it is more often killed at its start.
+    The `first` runs plan, so they are more often killed at their start.
     """
     warnings = rng.choices(((), ("SIGTERM",), ("SIGINT", "SIGINT")), (85, 10, 5))[0]
-    weights = (70, 10, 10, 10) if first else (25, 10, 20, 45)
-    event: Event = rng.choices(("fork", "planned", "started", "accepted"), weights)[0]
+    weights = (30, 40, 10, 10, 10) if first else (25, 0, 10, 20, 45)
+    event: Event = rng.choices(("fork", "journal", "planned", "started", "accepted"), weights)[0]
     if event == "fork":
         return Moment(event, 1, rng.uniform(0.0, 0.25), warnings)
     if event == "accepted":
