@@ -181,10 +181,17 @@ class Destination:
     def _learned(self) -> Learned:
         return self.plant.lessons.of(self.site, trio.current_time())
 
-    def learn(self, *, recipients: int | None = None, messages: int | None = None) -> None:
+    @property
+    def lockstep(self) -> bool:
+        """Each command is to wait for the answer to the one before (X9)."""
+        return self._learned.lockstep
+
+    def learn(
+        self, *, recipients: int | None = None, messages: int | None = None, lockstep: bool = False
+    ) -> None:
         """The site took no more than that."""
         now = trio.current_time()
-        self.plant.lessons.learn(self.site, now, recipients=recipients, messages=messages)
+        self.plant.lessons.learn(self.site, now, recipients=recipients, messages=messages, lockstep=lockstep)
 
     def is_full(self) -> bool:
         """A connection was refused: True if that only says that those which stand are all we may have.

@@ -118,6 +118,7 @@ class _Session:
                 return None
             if self.connection is not None and self._worn(self.connection):
                 await self.leave()  # idle since the site took as many as it takes on one
+        self.connection.lockstep = self.destination.lockstep
         if not self.connection.reused:
             self.plant.tally.connections += 1
         self.destination.proven()
@@ -231,6 +232,8 @@ class _Session:
                 trouble = fate
         if again:
             self.destination.learn(recipients=len(sendable) - len(again))
+        if done.fell_silent and not connection.lockstep:
+            self.destination.learn(lockstep=True)  # what we sent ahead was thrown away (X9)
         if before and trouble is not None and trouble.stage is Stage.MAIL and trouble.code == 421:
             # so many on one connection and no more (X10): that is no trouble, the next one is shorter
             self.destination.learn(messages=before)

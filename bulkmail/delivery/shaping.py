@@ -32,6 +32,7 @@ class Learned:
     recipients: int | None = None  # in a transaction (X5)
     messages: int | None = None  # on a connection (X10)
     connections: int | None = None  # at once
+    lockstep: bool = False  # PIPELINING is announced and does not work (X9)
 
 
 BELIEVED_S = 900.0
@@ -57,6 +58,7 @@ class Lessons:
         recipients: int | None = None,
         messages: int | None = None,
         connections: int | None = None,
+        lockstep: bool = False,
     ) -> None:
         """Believe these limits, at least 1 each, from now on; what is not named stays as it was."""
         known = self.of(site, now)
@@ -65,6 +67,7 @@ class Lessons:
             max(1, recipients) if recipients is not None else known.recipients,
             max(1, messages) if messages is not None else known.messages,
             max(1, connections) if connections is not None else known.connections,
+            lockstep or known.lockstep,
         )
         self._sites.move_to_end(site)
         if len(self._sites) > SITES:

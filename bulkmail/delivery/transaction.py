@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from bulkmail.delivery.classify import classify
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.errors import ReplyTimeout
 from bulkmail.smtp import Command, Data, EndOfData, Extensions, Mail, Mailbox, Rcpt, Rset
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.flight import Flight
@@ -25,11 +26,13 @@ LONE_DOT = b".\r\n"
 class Transacted:
     """What one transaction brought: a disposition for each recipient, in order.
 
-    `unheard`: the conversation ended before anything of it was answered.
+    `unheard`: the conversation ended before anything of it was answered. `fell_silent`: the first of the
+    envelope was answered, and then nothing any more in all the time there is for an answer.
     """
 
     fates: tuple[Disposition, ...]
     unheard: bool = False
+    fell_silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,7 @@ async def transact(
     flight = await exchange_envelope(connection, envelope)
     if flight.failure is not None and not flight.replies:
         return Transacted((lost(flight, Stage.MAIL),) * count, unheard=True)
+    fell_silent = isinstance(flight.failure, ReplyTimeout)
     verdict = judge_envelope(count, flight)
     fates = verdict.fates
     if verdict.go:
@@ -177,4 +181,4 @@ async def transact(
         reset = await connection.exchange([Rset()])
         if not (reset.replies and reset.replies[0].positive):
             connection.abandon()  # X16
-    return Transacted(tuple(fate for fate in fates if fate is not None))
+    return Transacted(tuple(fate for fate in fates if fate is not None), fell_silent=fell_silent)

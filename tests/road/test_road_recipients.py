@@ -249,3 +249,46 @@ async def test_a_refused_rset_harms_nobody(world, send):
     report = await send(*people(4), connections=1, transaction="individual")
     bounced = [address for address, state in report.kinds().items() if state == "bounced"]
     assert (report.totals["delivered"], bounced, len(report.ledger.sessions)) == (3, ["p00001@a.test"], 2)
+
+
+async def test_a_greylisted_recipient_comes_again_from_the_same_sender_and_is_taken(world, send):
+    """X13."""
+    world.domain("a.test").greylist("bob")
+    report = await send("ann@a.test", "bob@a.test")
+    paths = {message.reverse_path for message in report.ledger.messages}
+    assert (report.dispositions("bob@a.test"), report.dispositions("ann@a.test"), paths) == (
+        ["deferred", "delivered"],
+        ["delivered"],
+        {"news@acme.test"},
+    )
+
+
+async def test_control_characters_in_a_reply_are_escaped_wherever_they_are_kept(world, send):
+    """G6."""
+    world.domain("a.test").refuse("ann", b"550 5.1.1 \x1b[2J\x07 \xff no")
+    report = await send("ann@a.test")
+    told = [report.reply("ann@a.test"), report.lines[0]["reply"]]
+    assert (report.kinds(), [text.isprintable() and text.isascii() for text in told]) == (
+        {"ann@a.test": "bounced"},
+        [True, True],
+    )
+
+
+@pytest.mark.parametrize(
+    ("reply", "state"), [(b"550 4.2.2 which is it", "bounced"), (b"450 5.1.1 which is it", "deferred")]
+)
+async def test_the_class_of_the_reply_code_wins_over_the_enhanced_code(world, send, reply, state):
+    """G7."""
+    world.domain("a.test").refuse("ann", reply)
+    report = await send("ann@a.test", until=FIRST_PASS)
+    assert (report.kinds(), report.last("ann@a.test").enhanced) == ({"ann@a.test": state}, None)
+
+
+async def test_a_host_that_throws_away_what_was_sent_ahead_is_spoken_to_in_lock_step(world, send):
+    """X9."""
+    world.domain("a.test").set(flushes_input=True)
+    report = await send("ann@a.test", "bob@a.test", time_limits={"rcpt": "300ms", "data": "300ms"})
+    assert (report.kinds(), report.dispositions("ann@a.test")) == (
+        {"ann@a.test": "delivered", "bob@a.test": "delivered"},
+        ["deferred", "delivered"],
+    )
