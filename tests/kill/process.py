@@ -118,6 +118,8 @@ def _become(words: list[str], name: str, out: int, errors: Path) -> None:
         signal.signal(signal.SIGUSR1, _say_where)
         code = cli.exit_code(words)
         sys.stdout.flush()
+    except KeyboardInterrupt:  # before the command line has begun, or when it has ended
+        code = 130
     finally:
         os._exit(code)
 
