@@ -40,7 +40,8 @@ def read_parquet(path: Path, spec: ListSpec, file: str, spool: Path) -> Iterator
 
 
 def read_sql(source: SqlSource, spec: ListSpec, spool: Path) -> Iterator[Batch]:
-    """All rows of a query. DSN: `sqlite:…`, `duckdb:…` (a file), `postgresql://…`, `mysql://…`.
+    """All rows of a query. DSN: `sqlite:…`, `duckdb:…` (a file), `postgresql://…`, `mysql://…` (by an
+    extension of DuckDB that the user has installed).
 
     ConfigError: the DSN is not understood, or what the database complains of, without the DSN.
     """
@@ -88,7 +89,10 @@ def _read_duckdb(source: SqlSource, scheme: str, spec: ListSpec, spool: Path) ->
             path = str(_database(source.dsn, spec))
             connection = engine.connect(path, read_only=True, config=_limits(spool))
         else:
-            connection = engine.connect(":memory:", config=_limits(spool))
+            # planning a campaign is no moment to download code: an extension is installed by hand, once
+            config = _limits(spool) | {"autoinstall_known_extensions": False}
+            connection = engine.connect(":memory:", config=config)
+            _load(connection, _ATTACHED[scheme], engine, spec)
             dsn = source.dsn.replace("'", "''")
             connection.execute(f"ATTACH '{dsn}' AS list (TYPE {_ATTACHED[scheme]}, READ_ONLY); USE list")
         query = source.sql.strip().rstrip(";")
@@ -100,6 +104,17 @@ def _read_duckdb(source: SqlSource, scheme: str, spec: ListSpec, spool: Path) ->
     finally:
         if connection is not None:
             connection.close()
+
+
+def _load(connection: Any, extension: str, engine: Any, spec: ListSpec) -> None:
+    try:
+        connection.execute(f"LOAD {extension}")
+    except engine.Error as error:
+        text = (
+            f"DuckDB's extension {extension} is not there; to install it, once: "
+            f"python -c \"import duckdb; duckdb.sql('INSTALL {extension}')\""
+        )
+        raise spec.problem("source.dsn", text) from error
 
 
 def _batches(cursor: _Cursor, columns: Sequence[str], spec: ListSpec, file: str) -> Iterator[Batch]:

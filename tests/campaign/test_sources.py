@@ -263,6 +263,17 @@ def test_a_failing_query_is_told_without_the_dsn(case: Case, dsn: str) -> None:
     assert "S3cret" not in f"{raised.value} {raised.value.__cause__} {SqlSource('', dsn)!r}"
 
 
+def test_an_extension_that_is_not_there_is_asked_for_and_never_downloaded(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(case.folder))  # where DuckDB looks
+    with pytest.raises(
+        ConfigError, match="source.dsn: DuckDB's extension mysql is not there; .*INSTALL mysql"
+    ):
+        case.rows(SqlSource("SELECT 1 AS email", "mysql://me@localhost/x"))
+    assert list(case.folder.rglob("*.duckdb_extension*")) == []
+
+
 @given(st.text(max_size=200))
 def test_an_encoding_is_found_for_anything(text: str) -> None:
     for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
