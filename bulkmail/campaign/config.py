@@ -110,9 +110,16 @@ def missing_files(campaign: Campaign) -> tuple[Problem, ...]:
     named += [
         (f"recipients.exclude[{index}]", file) for index, file in enumerate(campaign.recipients.exclude)
     ]
-    return tuple(
-        campaign.problem(where, f"no such file: {file}") for where, file in named if not file.is_file()
-    )
+    return tuple(campaign.problem(where, why) for where, file in named if (why := _unreadable(file)))
+
+
+def _unreadable(file: Path) -> str:
+    """Why a file cannot be read, or ""."""
+    if not file.exists():
+        return f"no such file: {file}"
+    if not file.is_file():
+        return f"not a file: {file}"
+    return "" if os.access(file, os.R_OK) else f"no right to read {file}"
 
 
 def default_ehlo() -> str | None:

@@ -141,7 +141,7 @@ def _missing(name: str, column: str, own: Sequence[str]) -> str:
     near = difflib.get_close_matches(column, own, n=1)
     if near:
         text += f", did you mean {near[0]!r}?"
-    text += f" The columns there are: {there}"
+    text += f" The columns there are: {there}" if near else f"; the columns there are: {there}"
     if name == EMAIL and column == EMAIL:
         text += ". Name the one with the addresses: columns: { email: … }"
     return text

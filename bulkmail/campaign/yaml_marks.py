@@ -150,8 +150,12 @@ def _explained(error: yaml.MarkedYAMLError, text: str, line: int) -> str:
     problem = error.problem or "cannot be parsed"
     if "flow mapping" in str(error.context) and "${" in "".join(text.splitlines()[line - 1 : line]):
         return "within { } a ${VARIABLE} needs quotes around it"
+    if "unexpected end of stream" in problem and error.context_mark is not None:
+        return f"what begins at line {error.context_mark.line + 1} has no end: a quote is missing"
     if "expected a single document" in str(error.context or "") + problem:
         return "one document is wanted: remove what follows ---"
+    if "cannot start any token" in problem and text.splitlines()[line - 1 : line][0].lstrip(" ")[:1] == "\t":
+        return "a tab: YAML is indented with spaces"
     if "cannot start any token" in problem:
         return f"{problem}: put the value in quotes"
     if "mapping values are not allowed" in problem:

@@ -8,6 +8,7 @@ output, everything else on standard error, and lets errors out: they become mess
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -50,7 +51,7 @@ NOT_BUILT = (
 )
 
 # Exit codes of INTERFACE.md that errors lead to.
-BUG, USAGE, LOCKED, INTERRUPTED = 1, 2, 6, 130
+BUG, USAGE, STOPPED, LOCKED, INTERRUPTED = 1, 2, 5, 6, 130
 PIPE_CLOSED = 141  # as a shell reports SIGPIPE: the reader of our output went away
 
 
@@ -108,7 +109,9 @@ def _refusing(verb: str) -> click.Command:
     )
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Verbs, subcommand_metavar="VERB ...", context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="bulkmail")
 def cli() -> None:
     """Deliver a message to a list of recipients, and account for every one.
@@ -158,6 +161,9 @@ def _told(error: BaseException) -> int:
         first.show()
     elif isinstance(first, click.Abort):
         say("stopped: nothing was confirmed")
+    elif isinstance(first, OSError):
+        where = f": {first.filename}" if first.filename else ""
+        say(f"bulkmail: {first.strerror}{where}. Make room and run the same command again.")
     elif isinstance(first, ConfigError) and first.problems:
         for problem in first.problems:
             say(str(problem))
@@ -183,6 +189,8 @@ def _code(error: BaseException) -> int | None:
             return USAGE
         case BrokenPipeError():
             return PIPE_CLOSED
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return STOPPED
     return None
 
 

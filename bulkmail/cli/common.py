@@ -57,6 +57,26 @@ def open_journal(campaign: Campaign, *, read_only: bool = True) -> Store:
     return Store.open(path, read_only=read_only)
 
 
+def look_into_journal(campaign: Campaign) -> Store:
+    """The journal for reading. Where a run was killed, who was on the wire then is in doubt from here on."""
+    import time
+
+    from bulkmail.cli import say
+    from bulkmail.errors import CampaignLocked, StoreError
+    from bulkmail.journal import CampaignLock, Store
+
+    store = open_journal(campaign)
+    if store.in_flight:
+        try:
+            with CampaignLock(store.path), Store.open(store.path) as writable:
+                writable.recover(campaign.delivery.on_doubt, time.time())
+        except CampaignLocked:
+            pass  # it is a living run whose messages are on their way
+        except StoreError as error:
+            say(f"warning: a run was cut off, and who is in doubt since is not counted here: {error}")
+    return store
+
+
 def print_json(value: object) -> None:
     """One JSON document, a line, on standard output."""
     click.echo(json.dumps(value, ensure_ascii=False))

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bulkmail.cli.common import campaign_file, load, open_journal, print_json, printable, via_option
+from bulkmail.cli.common import campaign_file, load, look_into_journal, print_json, printable, via_option
 
 if TYPE_CHECKING:
-    from bulkmail.journal import AttemptRow, History, LeftOut
+    from bulkmail.campaign.config import Campaign
+    from bulkmail.journal import AttemptRow, History, LeftOut, Suppression
 
 NOT_IN_THE_LIST = 3
 
@@ -24,13 +25,10 @@ NOT_IN_THE_LIST = 3
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def command(file: Path, address: str, via: str | None, as_json: bool) -> int:
     """Show every attempt to deliver to ADDRESS, or why it was left out. Exit code 3: not in the list."""
-    from bulkmail.journal import Suppressions
-
     campaign = load(file, via)
-    with open_journal(campaign) as store:
+    with look_into_journal(campaign) as store:
         found = store.history(address)
-    with Suppressions.look(campaign.project_state / "project.db") as suppressions:
-        suppression = suppressions.check(address)
+    suppression = _suppressed(campaign, address)
     if as_json:
         print_json(
             {
@@ -48,6 +46,17 @@ def command(file: Path, address: str, via: str | None, as_json: bool) -> int:
         click.echo(f"{printable(address)} is not in the list of {campaign.campaign}", err=True)
         return NOT_IN_THE_LIST
     return 0
+
+
+def _suppressed(campaign: Campaign, address: str) -> Suppression | None:
+    from bulkmail.journal import Suppressions
+    from bulkmail.smtp.address import AddressError
+
+    with Suppressions.look(campaign.project_state / "project.db") as suppressions:
+        try:
+            return suppressions.check(address)
+        except AddressError:  # a row that was left out for that may be what is asked for
+            return None
 
 
 def _show(one: History | LeftOut) -> None:
@@ -68,13 +77,15 @@ def _show(one: History | LeftOut) -> None:
 
 
 def _show_attempt(attempt: AttemptRow) -> None:
-    click.echo(f"  {_utc(attempt.at)}  {attempt.state.replace('_', ' ')} at {attempt.stage or 'no stage'}")
+    stage = f" at {attempt.stage.lower()}" if attempt.stage else ""
+    click.echo(f"  {_utc(attempt.at)}  {attempt.state.replace('_', ' ')}{stage}")
     if attempt.host:
-        source = f" from {attempt.source}" if attempt.source else ""
-        click.echo(f"    {attempt.host} [{attempt.address}]{source}, {attempt.tls or 'clear text'}")
+        # without a source it is not known how the connection was: the run was killed
+        way = f" from {attempt.source}, {attempt.tls or 'clear text'}" if attempt.source else ""
+        click.echo(f"    {attempt.host} [{attempt.address}]{way}")
     if attempt.reply:
         click.echo(f"    {printable(attempt.reply)}")
-    if not attempt.attempted:
+    if not attempt.attempted and attempt.stage:
         click.echo("    decided together with others of the same site or domain, without a try of its own")
     if attempt.due is not None:
         click.echo(f"    to be tried again at {_utc(attempt.due)}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bulkmail.cli.common import campaign_file, load, open_journal, via_option
+from bulkmail.cli.common import campaign_file, load, look_into_journal, via_option
 
 STATES = (
     *("delivered", "bounced", "expired", "cancelled", "pending", "deferred", "in_doubt"),
@@ -26,7 +26,7 @@ def command(file: Path, state: str, via: str | None) -> None:
     Rows that were left out are printed with their file, row and reason instead.
     """
     campaign = load(file, via)
-    with open_journal(campaign) as store:
+    with look_into_journal(campaign) as store:
         rows = iter(store.export(state))
         columns: list[str] | None = None
         for row in rows:

@@ -23,6 +23,12 @@ SAMPLES = 3
 STOPPED = 5  # exit code: some are pending or deferred, run again
 
 
+def not_built(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    """Refuse an option that is promised and not there yet."""
+    if value:
+        raise click.UsageError(f"{param.opts[0]} is not built yet in this version", ctx)
+
+
 @click.command("run")
 @campaign_file
 @via_option
@@ -43,6 +49,8 @@ STOPPED = 5  # exit code: some are pending or deferred, run again
     help="Go on with those who remain though recipients, content, delivery (a comma between) have changed.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One event a line on standard output.")
+@click.option("--dry-run", is_flag=True, hidden=True, expose_value=False, callback=not_built)
+@click.option("--workers", hidden=True, expose_value=False, callback=not_built)
 def command(
     file: Path,
     via: str | None,
@@ -70,7 +78,7 @@ def command(
             "lost, and then everybody would be sent to again. Begin anew?",
             "say that this is right with --new",
         )
-    screen = Screen(as_json=as_json)
+    screen = Screen(as_json=as_json, file=f"{file} --via {via}" if via else str(file))
     with screen, prepare.prepared(campaign, accept=accept, tell=screen.tell) as ready:
         if ready.must_confirm and not yes:
             _show(ready)

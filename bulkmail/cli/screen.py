@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from bulkmail.campaign.runner import Outcome
 
 PLAIN_EVERY_S = 10.0  # a log file wants to know that it goes on, not every second of it
+PLAIN_WAITING_S = 600.0  # the same where nothing has changed
+LONG_WAIT_S = 30.0  # from here on it is said what the waiting is for
 DONE = ("delivered", "bounced", "expired", "cancelled", "in_doubt")
 TOLD = ("delivered", "bounced", "deferred", "expired", "in_doubt")
 
@@ -26,13 +28,19 @@ Event = Mapping[str, object]
 
 
 class Screen:
-    """Takes the events of a run (`tell`) and shows them, progress on stderr, data on stdout."""
+    """Takes the events of a run (`tell`) and shows them, progress on stderr, data on stdout.
 
-    def __init__(self, *, as_json: bool) -> None:
+    `file`: the campaign as it is named on the command line, for telling what to type next.
+    """
+
+    def __init__(self, *, as_json: bool, file: str) -> None:
         self._as_json = as_json
+        self._file = file
         self._live: Progress | None = None
         self._task: TaskID | None = None
         self._last_plain = time.monotonic()
+        self._last_note = ""
+        self._explained = False
 
     def __enter__(self) -> Screen:
         return self
@@ -92,15 +100,27 @@ class Screen:
         done = sum(totals[state] for state in DONE)
         whole = done + totals["pending"] + totals["deferred"]
         note = f"{done:,}/{whole:,}"
-        note += "".join(f", {totals[state]:,} {state}" for state in TOLD if totals[state])
+        note += "".join(f", {totals[state]:,} {state.replace('_', ' ')}" for state in TOLD if totals[state])
         due = event.get("next_due")
-        if not totals["pending"] and isinstance(due, float) and (wait_s := due - time.time()) > 1:
-            note += f", next attempt in {wait_s:.0f} s"
+        wait_s = due - time.time() if not totals["pending"] and isinstance(due, float) else 0.0
+        waiting = f", next attempt in {span(wait_s)}" if wait_s > 1 else ""
         if (live := self._bar(str(event["campaign"]), whole)) is not None and self._task is not None:
-            live.update(self._task, completed=done, total=whole, note=note)
-        elif time.monotonic() - self._last_plain >= PLAIN_EVERY_S:
+            live.update(self._task, completed=done, total=whole, note=note + waiting)
+        else:
+            self._plain(f"{event['campaign']}: {note}", waiting)
+        if wait_s > LONG_WAIT_S and not self._explained:
+            self._explained = True
+            self.say(
+                f"Waiting for servers that said later: `bulkmail status {self._file}` shows why. "
+                "Ctrl-C stops, and the same command goes on."
+            )
+
+    def _plain(self, note: str, waiting: str) -> None:
+        pause_s = PLAIN_WAITING_S if note == self._last_note else PLAIN_EVERY_S
+        if time.monotonic() - self._last_plain >= pause_s:
             self._last_plain = time.monotonic()
-            click.echo(f"{event['campaign']}: {note}", err=True)
+            self._last_note = note
+            click.echo(note + waiting, err=True)
 
     def finish(self, campaign: str, outcome: Outcome) -> None:
         """The final table, on standard output; under `--json` the event `finished` has said it all."""
@@ -114,11 +134,27 @@ class Screen:
             f"{outcome.transactions:,} transactions over {outcome.connections:,} connections "
             f"in {outcome.seconds:.1f} s ({rate:,.0f} delivered a second)"
         )
-        if outcome.exit == 5:
-            click.echo("Some are still to be delivered: run the same command again to go on.", err=True)
-        elif totals["in_doubt"]:
-            click.echo(
-                "Some are in doubt: the connection broke after their message was sent and before it was "
-                "answered. See `bulkmail export --state in_doubt`, then `bulkmail resolve`.",
-                err=True,
-            )
+        for line in self._next_steps(totals):
+            click.echo(line, err=True)
+
+    def _next_steps(self, totals: Mapping[str, int]) -> Iterator[str]:
+        if not totals["source"]:
+            yield "The list is empty."
+        if totals["pending"] or totals["deferred"]:
+            yield "Some are still to be delivered: run the same command again to go on."
+        if totals["in_doubt"]:
+            yield "In doubt: their message was sent, and the connection ended before it was answered."
+            yield f"  who    bulkmail export {self._file} --state in_doubt"
+            yield f"  then   bulkmail resolve {self._file} --in-doubt delivered (or resend)"
+        if totals["bounced"] or totals["expired"]:
+            yield f"Why some bounced or expired: bulkmail status {self._file}"
+
+
+def span(seconds: float) -> str:
+    """A time to wait, for people: 45 s, 4 min 55 s, 3 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -10,7 +10,7 @@ import click
 from bulkmail.cli.common import (
     campaign_file,
     load,
-    open_journal,
+    look_into_journal,
     print_json,
     print_table,
     printable,
@@ -30,7 +30,7 @@ def command(file: Path, via: str | None, as_json: bool) -> None:
     from bulkmail.journal import CampaignLock
 
     campaign = load(file, via)
-    with open_journal(campaign) as store:
+    with look_into_journal(campaign) as store:
         totals = store.totals()
         failures = store.failures(FAILURES)
         holder = CampaignLock.holder(store.path)

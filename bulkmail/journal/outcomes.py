@@ -112,7 +112,7 @@ class Outcomes:
                 doubt = Record(
                     piece.first, piece.last, "in_doubt", at,
                     reply="interrupted before the reply to the end of data",
-                    stage="END_OF_DATA", host=host, address=address, due=due,
+                    stage="end_of_data", host=host, address=address, due=due,
                 )  # fmt: skip
                 self.record([doubt])
                 count += piece.last - piece.first + 1

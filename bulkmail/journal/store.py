@@ -193,6 +193,12 @@ class Store:
         with self._recording() as outcomes:
             return outcomes.recover(due)
 
+    @property
+    def in_flight(self) -> bool:
+        """Whether an intent is open: the end of a message is on its way, or was when a run was killed."""
+        with self._reading() as db:
+            return any(True for _ in db.execute("SELECT 1 FROM intent LIMIT 1"))
+
     def doubt_count(self) -> int:
         return self.totals()["in_doubt"]
 

@@ -9,7 +9,8 @@ goes wrong from the greeting on concerns the host, so the next MX is (T1, T3, G1
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 
 import tenacity
@@ -80,7 +81,7 @@ class Dialer:
         self._dead = dead
         self._connect = connect or connect_tcp
         self._stagger = stagger
-        self._clear = Remembered(CLEAR_TEXT)
+        self._clear: Remembered[str] = Remembered(CLEAR_TEXT)
         # A reset before the greeting is mostly a full backlog or a balancer that lost a server: worth one
         # more try at once, which saves the recipients a deferral.
         self._once_more: tenacity.AsyncRetrying = tenacity.AsyncRetrying(
@@ -108,10 +109,19 @@ class Dialer:
                 return connection
         raise Unreachable(tuple(attempts))
 
-    def alive(self, host: Host) -> bool:
-        """Some address of `host` may be tried now."""
+    def alive(self, host: Host, *, without: Collection[str] = ()) -> bool:
+        """Some address of `host` may be tried now, one that is not in `without`."""
+        now, port = trio.current_time(), self.approach.port
+        return any(
+            address not in without and not self._dead.is_dead(address, port, now)
+            for address in host.addresses
+        )
+
+    def avoid(self, addresses: Collection[str]) -> None:
+        """A conversation with the host of these failed in the middle: others are better for a while."""
         now = trio.current_time()
-        return not all(self._dead.is_dead(address, self.approach.port, now) for address in host.addresses)
+        for address in addresses:
+            self._dead.mark_troubled(address, self.approach.port, now)
 
     async def _open_host(self, host: Host, site: str, attempts: list[Attempt]) -> Connection | None:
         now = trio.current_time()
@@ -185,7 +195,7 @@ class Dialer:
     def _note_failures(self, host: Host, contact: _Contact, attempts: list[Attempt]) -> None:
         now = trio.current_time()
         for address, error in contact.race.failures.items():
-            reason = error.strerror or str(error)
+            reason = os.strerror(error.errno) if error.errno else str(error)
             attempts.append(Attempt(host.name, address, Stage.CONNECT, None, reason))
             self._dead.mark(address, self.approach.port, now)
         for address in contact.race.overtaken:
