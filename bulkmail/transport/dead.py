@@ -3,14 +3,24 @@
 An address that refused or timed out is left alone for `first` seconds, after a further failure for twice as
 long, up to `longest`. When that time is over exactly one caller may try it (`may_try` claims the probe for
 `probe` seconds, whatever becomes of the caller); everybody else goes on treating it as dead until the probe
-says otherwise. The memory is bounded: when it is full the oldest mark is forgotten, which costs at worst one
+says otherwise.
+
+An address that answers and then fails in the middle of a conversation is not dead but in trouble: whoever has
+another host goes there for `troubled` seconds, and who has none may still use it. A greeting proves nothing
+against that, so only time does away with it.
+
+The memory is bounded: when it is full the oldest mark is forgotten, which costs at worst one
 connection attempt.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(slots=True)
@@ -24,13 +34,21 @@ class DeadAddresses:
     """Times are seconds on the caller's monotonic clock. Every method is O(1)."""
 
     def __init__(
-        self, *, first: float = 30.0, longest: float = 600.0, probe: float = 30.0, size: int = 10_000
+        self,
+        *,
+        first: float = 30.0,
+        longest: float = 600.0,
+        probe: float = 30.0,
+        troubled: float = 900.0,
+        size: int = 10_000,
     ) -> None:
+        """`troubled`: longer than the first retry, or those deferred meet the same trouble again."""
         self._first = first
         self._longest = longest
         self._probe = probe
         self._size = size
         self._marks: OrderedDict[tuple[str, int], _Mark] = OrderedDict()
+        self._troubled: Remembered[tuple[str, int]] = Remembered(troubled, size=size)
 
     def mark(self, address: str, port: int, now: float) -> None:
         """It did not answer just now."""
@@ -45,8 +63,14 @@ class DeadAddresses:
         if len(self._marks) > self._size:
             self._marks.popitem(last=False)
 
+    def mark_troubled(self, address: str, port: int, now: float) -> None:
+        """It answered, and failed in the middle of a conversation."""
+        self._troubled.add((address, port), now)
+
     def is_dead(self, address: str, port: int, now: float) -> bool:
-        """True while it is to be left alone. Changes nothing."""
+        """True while it is to be left alone by all who can."""
+        if self._troubled.holds((address, port), now):
+            return True
         mark = self._marks.get((address, port))
         return mark is not None and now < mark.until
 
@@ -71,21 +95,21 @@ class DeadAddresses:
         return min(self._first * 2.0 ** min(failures - 1, 30), self._longest)
 
 
-class Remembered:
+class Remembered(Generic[Key]):
     """Keys that hold for `ttl` seconds and are then forgotten; bounded. Times are the caller's."""
 
     def __init__(self, ttl: float, *, size: int = 10_000) -> None:
         self._ttl = ttl
         self._size = size
-        self._until: OrderedDict[str, float] = OrderedDict()
+        self._until: OrderedDict[Key, float] = OrderedDict()
 
-    def add(self, key: str, now: float) -> None:
+    def add(self, key: Key, now: float) -> None:
         self._until.pop(key, None)
         self._until[key] = now + self._ttl
         if len(self._until) > self._size:
             self._until.popitem(last=False)
 
-    def holds(self, key: str, now: float) -> bool:
+    def holds(self, key: Key, now: float) -> bool:
         until = self._until.get(key)
         if until is not None and now >= until:
             del self._until[key]

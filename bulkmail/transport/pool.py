@@ -102,6 +102,24 @@ class Pool:
         else:
             await self._say_goodbye(self._keep(connection))
 
+    def fail_over(self, connection: Connection, route: Route) -> bool:
+        """After trouble in the middle of a conversation: is there another host (RFC 5321 section 5.1)?
+
+        If so the host of `connection` is left alone for a while by all who have another, its idle
+        connections too, and True is returned: `acquire` gives one to another host. Else nothing changes.
+        `connection` is still to be released.
+        """
+        ours = {connection.address}
+        ours.update(*(host.addresses for host in route.hosts if host.name == connection.host))
+        others = (host for host in route.hosts if host.name != connection.host)
+        if not any(self._dialer.alive(host, without=ours) for host in others):
+            return False
+        self._dialer.avoid(ours)
+        for waiter in list(self._waiting.get(connection.host, ())):  # to decide anew, without this host
+            self._forget(waiter)
+            waiter.ready.set()
+        return True
+
     async def expire(self) -> None:
         """Close connections when they have been idle for `idle_s`. Runs until it is cancelled."""
         while True:
@@ -258,8 +276,8 @@ class Pool:
             return True
 
         try:
-            # The host of the slot first: that is where there is room.
-            hosts = tuple(sorted(hosts, key=lambda host: host.name != slot))
+            # The host of the slot first: that is where there is room. One in trouble is the last resort.
+            hosts = tuple(sorted(hosts, key=lambda h: (h.name != slot, not self._dialer.alive(h))))
             connection = await self._dialer.open(Route(route.domain, hosts, route.site), admit=admit)
             held = None
             return connection
