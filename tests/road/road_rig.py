@@ -27,7 +27,7 @@ from bulkmail.campaign.runner import Outcome, Until
 from bulkmail.journal import STATES, History, Store
 from bulkmail.sandbox import Ledger, Running
 
-PATIENCE_S = 60.0  # nothing here takes long; what hangs is to fail, not to hang
+PATIENCE_S = 300.0  # nothing here takes long on its own; what hangs is to fail, not to hang
 SETTLED = Until()
 FIRST_PASS = Until(first_pass=True)
 
