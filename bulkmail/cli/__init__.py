@@ -154,9 +154,11 @@ def _told(error: BaseException) -> int:
     if not expected or len(expected) < len(leaves):
         return _bug(error, next(leaf for leaf in leaves if _code(leaf) is None))
     first = expected[0]
-    if isinstance(first, BrokenPipeError):
+    if isinstance(first, OSError):
         # what is still buffered would fail once more when Python flushes it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(first, BrokenPipeError):
+        pass
     elif isinstance(first, click.ClickException):
         first.show()
     elif isinstance(first, click.Abort):
@@ -179,6 +181,8 @@ def _code(error: BaseException) -> int | None:
             return LOCKED
         case click.Abort() if isinstance(error.__cause__, KeyboardInterrupt):
             return INTERRUPTED
+        case StoreError() if type(error.__cause__).__name__ == "FullError":  # apsw's, not imported here
+            return STOPPED
         case click.ClickException():
             return error.exit_code if error.exit_code != 1 else USAGE
         case click.Abort() | ConfigError() | StoreError():

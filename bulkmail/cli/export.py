@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bulkmail.cli.common import campaign_file, load, look_into_journal, via_option
+
+if TYPE_CHECKING:
+    from bulkmail.journal import Store
 
 STATES = (
     *("delivered", "bounced", "expired", "cancelled", "pending", "deferred", "in_doubt"),
@@ -23,21 +27,23 @@ STATES = (
 def command(file: Path, state: str, via: str | None) -> None:
     """Print the recipients of FILE that are in a state, with all their columns and the last reply.
 
-    Rows that were left out are printed with their file, row and reason instead.
+    Rows that were left out are printed with their file, row and reason instead. While a run goes on, who
+    changes state meanwhile may be missing.
     """
     campaign = load(file, via)
     with look_into_journal(campaign) as store:
-        rows = iter(store.export(state))
-        columns: list[str] | None = None
-        for row in rows:
+        columns = _columns(store, state)
+        if columns:
+            click.echo(_line(columns), nl=False)
+        for row in store.export(state):
             cells = _cells(row)
-            if columns is None or cells.keys() - set(columns):
-                if columns is not None and cells.keys() != set(columns):
-                    # rows of several files may have other columns: then they are a table of their own
-                    click.echo()
-                columns = list(cells)
-                click.echo(_line(columns), nl=False)
             click.echo(_line([cells.get(column, "") for column in columns]), nl=False)
+
+
+def _columns(store: Store, state: str) -> list[str]:
+    """All columns of the rows in `state`, read in a pass of its own: a seed has none, files may differ."""
+    found = {column: None for row in store.export(state) for column in _cells(row)}
+    return [column for column in found if column != "reply"] + (["reply"] if "reply" in found else [])
 
 
 def _cells(row: object) -> dict[str, str]:
