@@ -9,7 +9,6 @@ goes wrong from the greeting on concerns the host, so the next MX is (T1, T3, G1
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ import tenacity
 import trio
 
 from bulkmail.dns.routes import Host, Route
+from bulkmail.dns.shortage import in_words, is_shortage
 from bulkmail.errors import ConnectionLost, LocalResourceError, TlsRefused
 from bulkmail.smtp.reply import Reply
 from bulkmail.transport.approach import Approach, TlsPolicy
@@ -162,8 +162,8 @@ class Dialer:
             addresses, self.approach.port, self._connect, limit_s=limits.connect, stagger_s=self._stagger
         )
         if result.stream is None:
-            if result.local_failure is not None:
-                raise LocalResourceError(f"cannot connect: {result.local_failure.strerror}")
+            if result.shortage is not None:
+                raise LocalResourceError(f"cannot connect: {in_words(result.shortage)}")
             return _Contact(result, None)
         connection = Connection(
             result.stream, host=host.name, address=result.address, port=self.approach.port, time_limits=limits
@@ -195,9 +195,9 @@ class Dialer:
     def _note_failures(self, host: Host, contact: _Contact, attempts: list[Attempt]) -> None:
         now = trio.current_time()
         for address, error in contact.race.failures.items():
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            attempts.append(Attempt(host.name, address, Stage.CONNECT, None, reason))
-            self._dead.mark(address, self.approach.port, now)
+            attempts.append(Attempt(host.name, address, Stage.CONNECT, None, in_words(error)))
+            if not is_shortage(error, address):
+                self._dead.mark(address, self.approach.port, now)
         for address in contact.race.overtaken:
             # It may only be slow; then it is found alive when it is probed. A black hole would cost
             # every session the stagger (T2).

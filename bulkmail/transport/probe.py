@@ -8,8 +8,6 @@ looked at and the conversation goes on. Nothing here sends mail: there is no MAI
 
 from __future__ import annotations
 
-import errno
-import os
 import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,6 +16,7 @@ import trio
 
 from bulkmail.dns.resolver import Resolver
 from bulkmail.dns.routes import NoRoute, Routes
+from bulkmail.dns.shortage import NO_WAY, in_words
 from bulkmail.errors import (
     ConnectionLost,
     ConversationEnded,
@@ -41,8 +40,6 @@ from bulkmail.transport.tls import doubts, handshake
 STAGGER_S = 0.25  # between the addresses of a host (RFC 8305 section 5)
 LONGEST = 1000  # octets of a line that are kept
 CHUNK = 4096  # octets of nonsense that are kept at most, beyond what a reply may have
-# This machine has no way there at all (mostly: no IPv6). The host is not to blame.
-NO_WAY = frozenset({errno.ENETUNREACH, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 
 
 class _Unverified(Exception):
@@ -102,14 +99,13 @@ class _Visit:
         result = await race(
             addresses, inquiry.port, connect_tcp, limit_s=inquiry.limit_s, stagger_s=STAGGER_S
         )
-        if result.stream is None and result.local_failure is not None:
-            raise LocalResourceError(f"cannot connect: {result.local_failure.strerror}")
+        if result.shortage is not None:
+            raise LocalResourceError(f"cannot connect: {in_words(result.shortage)}")
         failures = []
         for address, error in result.failures.items():
-            failures.append(
-                f"{address} port {inquiry.port}: {os.strerror(error.errno) if error.errno else error}"
-            )
+            failures.append(f"{address} port {inquiry.port}: {in_words(error)}")
             probed.note(failures[-1])
+            # where this machine has no way to the address (mostly: no IPv6) the host is not to blame
             if result.stream is not None and error.errno not in NO_WAY:
                 probed.find("address_unreachable", failures[-1])
         for address in result.overtaken:

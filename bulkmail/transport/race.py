@@ -15,12 +15,10 @@ from dataclasses import dataclass
 
 import trio
 
+from bulkmail.dns.shortage import is_shortage, no_way
 from bulkmail.transport.stream import TcpStream, Transport, transport
 
 Connect = Callable[[str, int], Awaitable[trio.abc.Stream]]
-
-# Ours, not the host's (T6).
-LOCAL = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM})
 
 
 async def connect_tcp(address: str, port: int) -> TcpStream:
@@ -45,8 +43,16 @@ class Race:
     overtaken: list[str]
 
     @property
-    def local_failure(self) -> OSError | None:
-        return next((error for error in self.failures.values() if error.errno in LOCAL), None)
+    def shortage(self) -> OSError | None:
+        """What this machine lacks, if that alone is why no address could be reached (T6).
+
+        One address that failed for its own sake makes the failure the host's. An address to which this
+        machine has no way says nothing: all depends on the others.
+        """
+        tried = [(address, error) for address, error in self.failures.items() if not no_way(error, address)]
+        if self.stream is not None or not all(is_shortage(error, address) for address, error in tried):
+            return None
+        return tried[0][1] if tried else None
 
 
 async def race(
