@@ -74,6 +74,11 @@ def events_schema() -> dict[str, Any]:
         ),
         _event("resumed", {}, "transactions begin again"),
         _event(
+            "reported",
+            {"to": {"type": "string"}, "disposition": {"type": "string"}, "reply": {"type": "string"}},
+            "the report to report_to was sent, or not",
+        ),
+        _event(
             "finished",
             {
                 "totals": totals,

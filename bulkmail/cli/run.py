@@ -15,6 +15,7 @@ from bulkmail.cli.common import campaign_file, load, printable, via_option
 from bulkmail.errors import BulkmailError, ConfigError, StoreError
 
 if TYPE_CHECKING:
+    from bulkmail.campaign.config import Campaign
     from bulkmail.campaign.prepare import Prepared
     from bulkmail.campaign.runner import Outcome, Until
     from bulkmail.cli.screen import Screen
@@ -78,6 +79,7 @@ def command(
             "lost, and then everybody would be sent to again. Begin anew?",
             "say that this is right with --new",
         )
+    _check_name(campaign)
     screen = Screen(as_json=as_json, file=f"{file} --via {via}" if via else str(file))
     with screen, prepare.prepared(campaign, accept=accept, tell=screen.tell) as ready:
         if ready.must_confirm and not yes:
@@ -136,6 +138,18 @@ def parse_until(text: str) -> Until:
         return Until(seconds=parse_duration(text))
     except ValueError as error:
         raise click.BadParameter(f"write settled, first-pass or a duration ({error})") from None
+
+
+def _check_name(campaign: Campaign) -> None:
+    """Warn where EHLO would give a name that exchangers of the world refuse."""
+    from bulkmail.campaign.config import default_ehlo
+    from bulkmail.cli import say
+
+    if campaign.delivery.via.kind == "mx" and campaign.delivery.ehlo is None and default_ehlo() is None:
+        say(
+            "warning: this machine has no full host name, and many exchangers refuse mail from one without: "
+            "write delivery.ehlo: NAME, the name that its address has in DNS"
+        )
 
 
 def _show(ready: Prepared) -> None:
