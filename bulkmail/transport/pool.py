@@ -12,51 +12,52 @@ A connection is kept only if its protocol is idle; everything else is closed (DE
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import trio
 
 from bulkmail.dns.routes import Host, Route
+from bulkmail.errors import LocalResourceError
 from bulkmail.transport.connection import Connection
+from bulkmail.transport.descriptors import idle_allowance
 from bulkmail.transport.dial import Dialer, Unreachable
-
-
-@dataclass(eq=False, slots=True)
-class _Waiter:
-    names: tuple[str, ...]  # of the hosts that would do
-    ready: trio.Event = field(default_factory=trio.Event)
-    connection: Connection | None = None  # what was handed over: a connection,
-    slot: str | None = None  # or a slot at the host of this name
+from bulkmail.transport.waiting import Queues, Waiter
 
 
 @dataclass(slots=True)
 class _Decision:
     connection: Connection | None = None  # take this one
     hosts: tuple[Host, ...] = ()  # else open one to these, in this order; the slot at the first is taken
-    waiter: _Waiter | None = None  # else wait
+    waiter: Waiter | None = None  # else wait
 
 
 class Pool:
     """`per_host`: connections open to a host at once. `idle_s`: how long one is kept idle.
 
-    `messages`: how many one connection carries. `max_idle`: how many may be idle in all; beyond it the one
-    that has been idle longest is closed.
+    `messages`: how many one connection carries. `max_idle`: how many may be idle in all (default: what the
+    limit of descriptors allows); beyond it the one that has been idle longest is closed.
     """
 
     def __init__(
-        self, dialer: Dialer, *, per_host: int, idle_s: float = 30, messages: int = 100, max_idle: int = 200
+        self,
+        dialer: Dialer,
+        *,
+        per_host: int,
+        idle_s: float = 30,
+        messages: int = 100,
+        max_idle: int | None = None,
     ) -> None:
         self._dialer = dialer
         self._per_host = per_host
         self._idle_s = idle_s
         self._messages = messages
-        self._max_idle = max_idle
+        self._max_idle = idle_allowance() if max_idle is None else max_idle
         self._idle: OrderedDict[Connection, float] = OrderedDict()  # since when; longest idle first
         self._idle_at: dict[str, list[Connection]] = {}
         self._open: Counter[str] = Counter()  # slots taken, by host
-        self._waiting: dict[str, deque[_Waiter]] = {}
+        self._waiting = Queues()
         self._kept = trio.Event()  # one was put away: `expire` has a new deadline to look at
         self._closed = False
 
@@ -115,9 +116,7 @@ class Pool:
         if not any(self._dialer.alive(host, without=ours) for host in others):
             return False
         self._dialer.avoid(ours)
-        for waiter in list(self._waiting.get(connection.host, ())):  # to decide anew, without this host
-            self._forget(waiter)
-            waiter.ready.set()
+        self._waiting.dismiss(connection.host)
         return True
 
     async def expire(self) -> None:
@@ -141,11 +140,8 @@ class Pool:
     async def aclose(self) -> None:
         """QUIT on all that are idle, and refuse to open more. Those in use are closed when released."""
         self._closed = True
-        idle = list(self._idle)
-        self._take_out(idle)
-        for waiter in {waiter for queue in self._waiting.values() for waiter in queue}:
-            self._forget(waiter)
-            waiter.ready.set()
+        idle = self._shed()
+        self._waiting.dismiss_all()
         await self._say_goodbye(idle)
 
     # --- decisions: no await below this line, up to the next ----------------------------------------------
@@ -169,10 +165,7 @@ class Pool:
             self._open[roomy[0].name] += 1
             others = [host for host in route.hosts if host not in hosts]
             return _Decision(hosts=(*roomy, *others)), dropped
-        waiter = _Waiter(tuple(host.name for host in hosts))
-        for name in waiter.names:
-            self._waiting.setdefault(name, deque()).append(waiter)
-        return _Decision(waiter=waiter), dropped
+        return _Decision(waiter=self._waiting.join(tuple(host.name for host in hosts))), dropped
 
     def _preferred(self, route: Route) -> list[Host]:
         """The hosts of the best preference that has one which answers (RFC 5321 section 5.1)."""
@@ -188,7 +181,7 @@ class Pool:
         if self._closed:
             self._discard([connection])
             return []
-        waiter = self._next_waiter(connection.host)
+        waiter = self._waiting.next(connection.host)
         if waiter is not None:
             waiter.connection = connection
             waiter.ready.set()
@@ -200,6 +193,12 @@ class Pool:
         self._take_out(surplus)
         return surplus
 
+    def _shed(self) -> list[Connection]:
+        """Take out all that are idle."""
+        idle = list(self._idle)
+        self._take_out(idle)
+        return idle
+
     def _take_out(self, connections: Iterable[Connection]) -> None:
         for connection in connections:
             del self._idle[connection]
@@ -210,7 +209,7 @@ class Pool:
 
     def _free(self, name: str) -> None:
         """A slot at this host is no longer needed by who had it."""
-        waiter = self._next_waiter(name)
+        waiter = self._waiting.next(name)
         if waiter is not None:
             waiter.slot = name  # the slot changes hands and stays taken
             waiter.ready.set()
@@ -219,22 +218,6 @@ class Pool:
         if not self._open[name]:
             del self._open[name]
 
-    def _next_waiter(self, name: str) -> _Waiter | None:
-        queue = self._waiting.get(name)
-        if not queue or self._closed:
-            return None
-        waiter = queue[0]
-        self._forget(waiter)
-        return waiter
-
-    def _forget(self, waiter: _Waiter) -> None:
-        for name in waiter.names:
-            queue = self._waiting.get(name)
-            if queue is not None and waiter in queue:
-                queue.remove(waiter)
-                if not queue:
-                    del self._waiting[name]
-
     def _discard(self, connections: Iterable[Connection]) -> None:
         for connection in connections:
             connection.abandon()
@@ -242,11 +225,11 @@ class Pool:
 
     # --- and what takes time ------------------------------------------------------------------------------
 
-    async def _wait(self, waiter: _Waiter) -> tuple[Connection | None, str | None]:
+    async def _wait(self, waiter: Waiter) -> tuple[Connection | None, str | None]:
         try:
             await waiter.ready.wait()
         except BaseException:
-            self._forget(waiter)
+            self._waiting.leave(waiter)
             if waiter.connection is not None:  # handed over in the instant of our cancellation
                 self._keep(waiter.connection)
             elif waiter.slot is not None:
@@ -281,6 +264,10 @@ class Pool:
             connection = await self._dialer.open(Route(route.domain, hosts, route.site), admit=admit)
             held = None
             return connection
+        except LocalResourceError:
+            # Descriptors, ports, buffers: the idle ones hold some of each, and nobody needs them now (T6).
+            self._discard(self._shed())
+            raise
         except Unreachable:
             # Only if those with no room are now the best there is: whoever refused us is not asked again.
             if passed_over.issuperset(host.name for host in self._preferred(route)):

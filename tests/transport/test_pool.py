@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import os
+import resource
+from collections.abc import Callable, Iterator
 
 import pytest
 import trio
 from pool_case import MX, TRANSACTION, make_pool
 from smtp_peer import SENDER, Peer, approach, listening, rcpt, route, willing
 
+from bulkmail.errors import LocalResourceError
 from bulkmail.smtp.command import Noop
 from bulkmail.transport.dead import DeadAddresses
 from bulkmail.transport.dial import Dialer, Unreachable
@@ -91,6 +95,35 @@ async def test_more_idle_ones_than_allowed_push_out_the_longest_idle(net, autoju
     await pool.release(first)
     await pool.release(second)
     assert (pool.idle, first.usable, second.usable, pool.open_at("mx.a.test")) == (1, False, True, 0)
+
+
+@pytest.fixture
+def descriptors() -> Iterator[Callable[[int], None]]:
+    """Sets the soft limit of this process, for a test that opens nothing."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield lambda limit: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_where_descriptors_are_few_few_connections_are_kept_idle(net, descriptors, autojump_clock):
+    """T6."""
+    descriptors(256)
+    pool = make_pool(net, per_host=100)
+    connections = [await pool.acquire(MX) for _ in range(100)]
+    for connection in connections:
+        await pool.release(connection)
+    assert pool.idle == 32
+
+
+async def test_when_descriptors_run_out_the_idle_connections_make_room(net, autojump_clock):
+    """T6."""
+    net.at("192.0.2.2", OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+    pool = make_pool(net)
+    await pool.release(await pool.acquire(MX))
+    assert pool.idle == 1
+    with pytest.raises(LocalResourceError):
+        await pool.acquire(route(("mx.b.test", ["192.0.2.2"])))
+    assert (pool.idle, pool.open_at("mx.a.test"), pool.open_at("mx.b.test")) == (0, 0, 0)
 
 
 async def test_the_worse_mx_is_used_only_while_the_better_one_does_not_answer(net, autojump_clock):
