@@ -40,25 +40,29 @@ class CampaignLedger:
         self._journal = journal
         self._composer = composer
         self._suppressions = suppressions
+        self._suppressions.changed()  # what was added until now is found when recipients are loaded
+        self._asking = False  # somebody was suppressed since the plan: each batch is asked for
         self._log = log
         self._resend_doubt = resend_doubt
-        self._withheld: set[str] = set()
         self._shared: bytes | None = None
 
     async def fetch(self, spans: Sequence[Span]) -> Sequence[Recipient]:
         return await self._journal.read(self._load, spans)
 
     def _load(self, store: Store, spans: Sequence[Span]) -> Sequence[Recipient]:
-        """In a thread. What was suppressed between the plan and now is noticed here, once per slice."""
+        """In a thread. Who was suppressed between the plan and now is noticed here, once per slice."""
         people = store.fetch(spans)
-        self._withheld |= self._suppressions.contains_keys(one.address.lower() for one in people)
+        if not self._asking and self._suppressions.contains_keys(one.address.lower() for one in people):
+            self._asking = True
         return people
 
     def withheld(self, recipients: Sequence[Recipient]) -> Collection[int]:
-        self._withheld |= self._suppressions.changed_since()
-        if not self._withheld:
+        # What is added during the run may be an import of millions: only the batch at hand is asked for.
+        if not (self._asking or self._suppressions.changed()):
             return ()
-        return {one.id for one in recipients if one.address.lower() in self._withheld}
+        self._asking = True
+        suppressed = self._suppressions.contains_keys(one.address.lower() for one in recipients)
+        return {one.id for one in recipients if one.address.lower() in suppressed}
 
     def content(self, recipient: Recipient) -> bytes:
         if self._shared is not None:

@@ -2,7 +2,8 @@
 
 An address is found by its key: the mailbox in canonical form, in lower case throughout. RFC 5321 lets a host
 tell `Ann` from `ann`; somebody who asked to be left alone is better served by one who does not.
-What another process adds is noticed before the next MAIL, at the price of one PRAGMA where nothing was added.
+What another process adds is noticed before the next MAIL, at the price of one PRAGMA where nothing was added;
+what was added is never read as a whole, for it may be an import of millions: those at hand are asked for.
 """
 
 from __future__ import annotations
@@ -76,9 +77,7 @@ class Suppressions:
         self.path = path
         self._db = db
         self._lock = threading.Lock()
-        self._version = -1  # of the file as `changed_since` last saw it
-        self.seen = self._newest()
-        """The id that `changed_since` has told of; set it to one kept from earlier to be told since then."""
+        self._version = -1  # of the file as `changed` last saw it
 
     @classmethod
     def open(cls, path: Path) -> Suppressions:
@@ -141,6 +140,7 @@ class Suppressions:
             before = db.total_changes()
             with transaction(db):
                 db.executemany("DELETE FROM suppression WHERE address = ?", keys)
+            self._version = -1
             return db.total_changes() - before
 
     def _insert(self, keys: Collection[str], reason: str, now: float | None) -> int:
@@ -185,20 +185,11 @@ class Suppressions:
                 found.update(key for (key,) in db.execute(query, (json.dumps(batch),)))
         return found
 
-    def changed_since(self) -> set[str]:
-        """The keys added, by anybody, since the last call or since `open`; asked before each MAIL.
-
-        What was added before is for `contains_many` to find when recipients are planned or loaded.
-        """
+    def changed(self) -> bool:
+        """Whether anybody has changed the file since the last call; asked before each MAIL. At first: yes."""
         with self._using() as db:
-            version = rows(db, "PRAGMA data_version")[0][0]
-            if version == self._version:
-                return set()
-            found = rows(db, "SELECT id, address FROM suppression WHERE id > ? ORDER BY id", (self.seen,))
-            self._version = version
-            if found:
-                self.seen = found[-1][0]
-            return {address for _, address in found}
+            version, self._version = self._version, rows(db, "PRAGMA data_version")[0][0]
+            return version != self._version
 
     def __len__(self) -> int:
         with self._using() as db:
@@ -215,10 +206,6 @@ class Suppressions:
                 return
             last = page[-1][0]
             yield from (Suppression(*row[1:]) for row in page)
-
-    def _newest(self) -> int:
-        with self._using() as db:
-            return int(rows(db, "SELECT coalesce(max(id), 0) FROM suppression")[0][0])
 
     @contextmanager
     def _using(self) -> Iterator[apsw.Connection]:

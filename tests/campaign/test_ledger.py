@@ -1,0 +1,91 @@
+"""Who is suppressed while a campaign runs: noticed before the next MAIL, at a cost that no import raises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from campaign_file import load
+
+from bulkmail.campaign.compose import compose
+from bulkmail.campaign.ledger import CampaignLedger
+from bulkmail.journal import Journal, Planned, Store, Suppressions
+
+
+class Case:
+    """A plan of three, its ledger, and the suppressions as another process would open them."""
+
+    def __init__(self, ledger: CampaignLedger, ours: Suppressions, others: Suppressions) -> None:
+        self.ledger, self.ours, self.others = ledger, ours, others
+
+    async def slice(self):
+        return await self.ledger.fetch([(1, 3)])
+
+    def statements(self, ask) -> tuple[list[str], set[int]]:
+        """What a question costs, and its answer."""
+        seen: list[str] = []
+        self.ours._db.set_exec_trace(lambda _, statement, __: seen.append(statement.split()[0]) or True)
+        answer = set(ask())
+        self.ours._db.set_exec_trace(None)
+        return seen, answer
+
+
+@contextmanager
+def made(folder: Path, *, before: tuple[str, ...] = ()) -> Iterator[Case]:
+    (folder / "people.csv").write_text("email\nann@a.test\n")
+    (folder / "hello.md").write_text("Hello\n")
+    place = folder / "project.db"
+    with Store.create(folder / "c.journal", {}) as store, Suppressions.open(place) as others:
+        with store.write_plan() as writer:
+            people = [Planned(f"{name}@a.test", "{}") for name in ("Ann", "bob", "cy")]
+            writer.interval("a.test", True, False, people)
+        others.add(before, "asked to stop")
+        with Suppressions.open(place) as ours:
+            journal = Journal(store)
+            composer = compose(load(folder), date=datetime(2026, 11, 21, tzinfo=UTC))
+            ledger = CampaignLedger(journal, composer, ours, None, resend_doubt=False)
+            yield Case(ledger, ours, others)
+            journal.close()
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Iterator[Case]:
+    with made(tmp_path) as case:
+        yield case
+
+
+async def test_where_nobody_is_suppressed_during_the_run_asking_costs_one_pragma(case: Case) -> None:
+    people = await case.slice()
+    assert case.statements(lambda: case.ledger.withheld(people)) == (["PRAGMA"], set())
+
+
+async def test_who_was_suppressed_between_the_plan_and_the_run_is_withheld(tmp_path: Path) -> None:
+    with made(tmp_path, before=("ann@a.test",)) as case:
+        people = await case.slice()
+        assert set(case.ledger.withheld(people)) == {1}
+
+
+async def test_who_is_suppressed_after_being_loaded_is_withheld(case: Case) -> None:
+    people = await case.slice()
+    case.others.add(["BOB@a.test"], "asked to stop")
+    assert [set(case.ledger.withheld(people)) for _ in range(2)] == [{2}, {2}]
+
+
+async def test_an_import_during_the_run_is_asked_for_the_batch_at_hand_and_not_read(case: Case) -> None:
+    people = await case.slice()
+    case.others.import_((f"cy{n or ''}@a.test" for n in range(20_000)), "imported")
+    first = case.statements(lambda: case.ledger.withheld(people))
+    second = case.statements(lambda: case.ledger.withheld(people[:1]))
+    # one indexed look-up a batch, whatever was imported
+    assert (first, second) == ((["PRAGMA", "SELECT"], {3}), (["SELECT"], set()))
+
+
+async def test_who_is_taken_off_the_suppressions_again_is_mailed(case: Case) -> None:
+    people = await case.slice()
+    case.others.add(["bob@a.test"], "by mistake")
+    case.ledger.withheld(people)
+    case.others.remove(["bob@a.test"])
+    assert set(case.ledger.withheld(people)) == set()
