@@ -1,8 +1,8 @@
 """Rules of the suite itself.
 
-pytest puts every folder of tests on the path (import mode `prepend`), so that a test imports the helpers beside
-it by their plain names. All of tests/ is thus one name space, shared with everything installed: the second module
-of a name would be silently taken for the first.
+pytest puts every folder of tests on the path (import mode `prepend`), so that a test imports the helpers
+beside it by their plain names. All of tests/ is thus one name space, shared with everything installed: the
+second module of a name would be silently taken for the first.
 """
 
 from __future__ import annotations
