@@ -33,7 +33,11 @@ class TlsInfo:
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """Seconds. Each is for one reply, whole, however its bytes arrive (RFC 5321 section 4.5.3.2)."""
+    """Seconds. Each is for one reply, whole, however its bytes arrive (RFC 5321 section 4.5.3.2).
+
+    `envelope` is for all replies of an exchange that has an envelope and no content. A host that takes nearly
+    its whole time for each of a hundred recipients would otherwise hold a session for eight hours.
+    """
 
     connect: float = 30.0  # one address; far below TCP's own two minutes, there are other addresses
     tls: float = 60.0  # the whole handshake
@@ -42,6 +46,7 @@ class TimeLimits:
     mail: float = 300.0
     rcpt: float = 300.0
     data: float = 120.0
+    envelope: float = 900.0  # never applied to the end of data; never below mail, rcpt or data
     block: float = 180.0  # for the kernel to take 64 kB from us
     end_of_data: float = 600.0  # shorter means duplicates: the peer may have accepted already
     quit: float = 5.0  # nothing hangs on the answer

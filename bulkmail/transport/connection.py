@@ -113,7 +113,7 @@ class Connection:
                 except (ConnectionLost, RemoteProtocolError) as ended:
                     self._fail(ended)
             if self._watchdog.cancelled_caught:
-                self._fail(ReplyTimeout(f"timed out waiting for {self._course.awaiting()}"))
+                self._fail(ReplyTimeout(self._course.overdue(trio.current_time())))
             self._busy = False
         finally:
             if self._busy:

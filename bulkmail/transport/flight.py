@@ -12,7 +12,8 @@ Bookkeeping without I/O. `Course` takes the commands of one exchange and hands t
 
 The deadline is that of the oldest unanswered reply (RFC 5321 section 4.5.3.2). Its time starts when its
 command was handed over or when the reply before it arrived, whichever is later, and parts of a reply do not
-move it (T4). While a block is being written the kernel's taking it has a deadline of its own (T5).
+move it (T4). While a block is being written the kernel's taking it has a deadline of its own (T5), and an
+envelope that is sent without content has one for the whole of it.
 """
 
 from __future__ import annotations
@@ -69,6 +70,13 @@ def closes(command: Command, reply: Reply) -> bool:
     return reply.code == 421 or (not reply.positive and isinstance(command, smtp.Greeting | smtp.Rset))
 
 
+def patience(commands: Sequence[Command], limits: TimeLimits) -> float:
+    """Seconds for all of an exchange: inf unless it has an envelope and no content."""
+    if any(map(is_content, commands)) or not any(isinstance(c, smtp.Mail | smtp.Rcpt) for c in commands):
+        return math.inf
+    return max(limits.envelope, limits.mail, limits.rcpt, limits.data)
+
+
 @dataclass(frozen=True, slots=True)
 class Flight:
     """What one exchange brought."""
@@ -106,6 +114,7 @@ class Course:
         self._barrier = bool(owed)
         self._since = now
         self._block_since: float | None = None
+        self._until = now + patience(commands, limits)
 
     # --- what may be written ------------------------------------------------------------------------------
 
@@ -168,14 +177,19 @@ class Course:
         return len(self._owed)
 
     def deadline(self) -> float:
-        """When patience ends, for a block being written or for the oldest reply; inf where there is none."""
-        deadline = math.inf
+        """When patience ends, for a block being written, the oldest reply or the envelope; inf for none."""
+        deadline = self._until
         if self._block_since is not None:
             deadline = self._block_since + self._limits.block
         if self._awaited():
             oldest = LIMIT.get(type(self._owed[0].command), "mail")
             deadline = min(deadline, self._since + float(getattr(self._limits, oldest)))
         return deadline
+
+    def overdue(self, now: float) -> str:
+        """Whose deadline it was, in words."""
+        awaited = f"timed out waiting for {self.awaiting()}"
+        return awaited if now < self._until else f"{awaited}: the envelope took too long altogether"
 
     def awaiting(self) -> str:
         """What is being waited for, in words."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 import trio.testing
 from smtp_peer import CONTENT, SENDER, Peer, codes, conversation, introduced, rcpt
 
 from bulkmail.errors import ReplyTimeout
-from bulkmail.smtp.command import Bdat, Data, EndOfData
+from bulkmail.smtp.command import Bdat, Data, EndOfData, Rset
 from bulkmail.transport.approach import TimeLimits
 
 
@@ -39,13 +40,54 @@ async def test_each_reply_of_a_flight_has_its_whole_time(autojump_clock):
     async def host(peer: Peer) -> None:
         await peer.hello("PIPELINING")
         await peer.hear("MAIL")
-        for _ in range(4):
+        for _ in range(3):
             await trio.sleep(299)
             await peer.say("250 ok")
 
     async with conversation(host) as connection:
         await introduced(connection)
-        flight = await connection.exchange([SENDER, rcpt("a"), rcpt("b"), rcpt("c")])
+        flight = await connection.exchange([SENDER, rcpt("a"), rcpt("b")])
+    assert (codes(flight), flight.failure) == ([250] * 3, None)
+
+
+@pytest.mark.parametrize("extensions", [("PIPELINING",), ()])
+async def test_a_host_that_takes_five_minutes_for_each_recipient_does_not_hold_a_session_for_hours(
+    extensions, autojump_clock
+):
+    """T4."""
+
+    async def host(peer: Peer) -> None:
+        await peer.hello(*extensions)
+        while True:
+            await peer.hear()
+            await trio.sleep(299)
+            await peer.say("250 ok")
+
+    async with conversation(host) as connection:
+        await introduced(connection)
+        began = trio.current_time()
+        flight = await connection.exchange([SENDER, *(rcpt(f"r{n}") for n in range(100)), Data()])
+        took = trio.current_time() - began
+    assert (codes(flight), took, connection.usable) == ([250] * 3, 900, False)
+    assert str(flight.failure) == (
+        "timed out waiting for the reply to RCPT: the envelope took too long altogether"
+    )
+
+
+async def test_the_time_for_an_envelope_never_cuts_an_end_of_data_short(autojump_clock):
+    async def host(peer: Peer) -> None:
+        await peer.hello("PIPELINING", "CHUNKING")
+        await peer.hear("MAIL")
+        await peer.say("250 ok", "250 ok")
+        await trio.sleep(599)
+        await peer.say("250 taken at last")
+        await trio.sleep(299)
+        await peer.say("250 reset")
+
+    limits = TimeLimits(envelope=10, mail=300, rcpt=5, data=5)
+    async with conversation(host, time_limits=limits) as connection:
+        await introduced(connection)
+        flight = await connection.exchange([SENDER, rcpt("ann"), Bdat(b"x", last=True), Rset()])
     assert (codes(flight), flight.failure) == ([250] * 4, None)
 
 
