@@ -15,18 +15,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bulkmail.campaign.compose import compose
-from bulkmail.campaign.config import Campaign, missing_files
+from bulkmail.campaign.config import Campaign, default_ehlo, missing_files
 from bulkmail.campaign.events import Tell, event
 from bulkmail.campaign.fingerprint import Fingerprint, list_changes, list_fingerprint
 from bulkmail.campaign.listing import ListSpec, Source, SqlSource
 from bulkmail.campaign.plan import make_plan
+from bulkmail.delivery.retry import JITTER
 from bulkmail.errors import CampaignChanged, ConfigError, Problem
 from bulkmail.journal import LEFT_OUT, CampaignLock, Store, Suppressions
 from bulkmail.message import Composer
 
 # What may change on a resume, by the word of --accept-changes, and how it is told.
 PARTS = {"recipients": "the list", "content": "the content", "delivery": "the way out (delivery.via)"}
+PROJECT_STORE = "project.db"
 MOST_PROBLEMS = 50  # that are told at once
+KEPT = ("*.journal", PROJECT_STORE)  # what shows that a state directory has been in use
 REMOVABLE = ("", "-wal", "-shm")
 
 
@@ -81,8 +84,12 @@ def journal_path(campaign: Campaign) -> Path:
 
 
 def state_is_missing(campaign: Campaign) -> bool:
-    """A first real send, or a lost volume: nobody can tell from here (FAULTS.md I13)."""
-    return is_real(campaign) and not campaign.state.exists()
+    """A first real send, or a lost volume: nobody can tell from here (FAULTS.md I13).
+
+    A directory without anything of ours in it is no better than none: where the volume was not mounted, its
+    mount point is just that.
+    """
+    return is_real(campaign) and not any(next(campaign.state.glob(name), None) for name in KEPT)
 
 
 def parse_accept(text: str) -> frozenset[str]:
@@ -98,12 +105,13 @@ def parse_accept(text: str) -> frozenset[str]:
 def prepared(campaign: Campaign, *, accept: frozenset[str] = frozenset(), tell: Tell) -> Iterator[Prepared]:
     """Hold the campaign's lock and give its plan, made now if need be.
 
-    Raises ConfigError (bad list or template; CampaignChanged), CampaignLocked, StoreError.
+    Raises ConfigError (bad list or template, no name for EHLO; CampaignChanged), CampaignLocked, StoreError.
     """
+    _check_name(campaign)
     with ExitStack() as stack:
         path = journal_path(campaign)
         stack.enter_context(CampaignLock(path))
-        suppressions = stack.enter_context(Suppressions.open(campaign.project_state / "project.db"))
+        suppressions = stack.enter_context(Suppressions.open(campaign.project_state / PROJECT_STORE))
         store = _open(path)
         if store is not None and store.meta("frozen") is None:
             store.close()  # planned, and nothing sent: the list as it is now counts
@@ -115,19 +123,12 @@ def prepared(campaign: Campaign, *, accept: frozenset[str] = frozenset(), tell: 
             composer = _resume(campaign, store, accept)
         stack.enter_context(store)
         if resumed:
-            store.recover(campaign.delivery.on_doubt, time.time())
+            now, longest = time.time(), campaign.delivery.retry.max
+            store.recover(campaign.delivery.on_doubt, now)
+            store.bring_forward(now + longest * (1 + JITTER), now + longest)
         totals = store.totals()
         _check_size(campaign, totals)
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        tell(
-            {
-                "event": "planned",
-                "at": at,
-                "campaign": campaign.campaign,
-                "totals": totals,
-                "resumed": resumed,
-            }
-        )
+        tell(event("planned", campaign, totals=totals, resumed=resumed))
         yield Prepared(campaign, store, composer, suppressions, resumed)
 
 
@@ -249,6 +250,19 @@ def _changed(campaign: Campaign, part: str, how: list[str]) -> Problem:
         f"{PARTS[part]} changed since this campaign began to send{told}. Put it back, or go on with those "
         f"who remain: --accept-changes {part}; a new send needs a new campaign name",
     )
+
+
+def _check_name(campaign: Campaign) -> None:
+    """That we have a name to introduce ourselves by to the exchangers of the world. Raises ConfigError."""
+    delivery = campaign.delivery
+    if delivery.via.kind == "mx" and not delivery.allow_private and not (delivery.ehlo or default_ehlo()):
+        raise ConfigError(
+            campaign.problem(
+                "delivery.ehlo",
+                "this machine has no full host name, and many exchangers refuse mail from one without: write "
+                "the name that its address has in DNS, such as ehlo: out1.acme.example",
+            )
+        )
 
 
 def _check_size(campaign: Campaign, totals: Mapping[str, int]) -> None:

@@ -26,6 +26,8 @@ SELECT first, last, attempts FROM deferral WHERE taken = 0 AND due <= ? ORDER BY
 
 NEXT_DUE = "SELECT due FROM deferral WHERE taken = 0 ORDER BY due LIMIT 1"
 
+LATE = "WHERE taken = 0 AND due > ?"
+
 INTERVALS_OF = f"""
 SELECT first, last, domain, shared FROM interval WHERE {touching("interval")} ORDER BY first"""
 
@@ -91,3 +93,11 @@ def next_due(db: apsw.Connection) -> float | None:
     for (due,) in db.execute(NEXT_DUE):
         return float(due)
     return None
+
+
+def bring_forward(db: apsw.Connection, later_than: float, to: float) -> int:
+    """Make those due later than `later_than`, and not taken, due at `to`; how many recipients that were."""
+    [(count,)] = rows(db, f"SELECT coalesce(sum(last - first + 1), 0) FROM deferral {LATE}", (later_than,))
+    if count:
+        db.execute(f"UPDATE deferral SET due = ? {LATE}", (to, later_than))
+    return int(count)

@@ -163,6 +163,14 @@ class Store:
             due = queries.next_due(db)
         return None if due is None else max(due, now)
 
+    def bring_forward(self, later_than: float, to: float) -> int:
+        """Who is due later than `later_than` is due at `to`; returns how many recipients that were.
+
+        No wait is that long by the policy: the clock was set back since (FAULTS.md J5).
+        """
+        with self._writing() as db:
+            return queries.bring_forward(db, later_than, to)
+
     # --- what happened --------------------------------------------------------------------------------
 
     def commit(self, records: Sequence[Record], intents: Sequence[Intent], closed: Sequence[int]) -> None:

@@ -30,6 +30,14 @@ def test_a_time_that_has_passed_is_due_now(planned: NewStore) -> None:
     assert store.next_due(5000.0) == 5000.0
 
 
+def test_a_time_that_no_policy_gives_is_brought_forward(planned: NewStore) -> None:
+    """J5: the clock was set back after these were deferred."""
+    store = planned([("a.test", 10)])
+    store.commit([deferred(3, 6), deferred(7, 8, due=9e9), deferred(9, 9, due=211.0)], [], [])
+    assert (store.bring_forward(211.0, 210.0), store.bring_forward(211.0, 210.0)) == (2, 0)
+    assert [store.due(now, 10)[0].ids for now in (200.0, 210.0, 211.0)] == [((3, 6),), ((7, 8),), ((9, 9),)]
+
+
 def test_neighbours_of_one_interval_come_back_together(planned: NewStore) -> None:
     store = planned([("a.test", 10)])
     store.commit([deferred(1, 2), deferred(3, 3, due=201.0), deferred(7, 8)], [], [])
