@@ -131,7 +131,8 @@ class Screen:
         print_table([(f"  {name}", count) for name, count in states(totals)], right=(1,))
         rate = outcome.delivered / outcome.seconds if outcome.seconds else 0.0
         click.echo(
-            f"{outcome.transactions:,} transactions over {outcome.connections:,} connections "
+            f"{counted(outcome.transactions, 'transaction')} over "
+            f"{counted(outcome.connections, 'connection')} "
             f"in {outcome.seconds:.1f} s ({rate:,.0f} delivered a second)"
         )
         for line in self._next_steps(totals):
@@ -148,6 +149,10 @@ class Screen:
             yield f"  then   bulkmail resolve {self._file} --in-doubt delivered (or resend)"
         if totals["bounced"] or totals["expired"]:
             yield f"Why some bounced or expired: bulkmail status {self._file}"
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def span(seconds: float) -> str:
