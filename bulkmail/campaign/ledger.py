@@ -26,7 +26,7 @@ STATE = {
 
 
 class CampaignLedger:
-    """The `Work` of a campaign. `resend_doubt`: who is in doubt is deferred at once instead of held."""
+    """The `Work` of a campaign."""
 
     def __init__(
         self,
@@ -34,8 +34,6 @@ class CampaignLedger:
         composer: Composer,
         suppressions: Suppressions,
         log: AccountingLog | None,
-        *,
-        resend_doubt: bool,
     ) -> None:
         self._journal = journal
         self._composer = composer
@@ -43,7 +41,6 @@ class CampaignLedger:
         self._suppressions.changed()  # what was added until now is found when recipients are loaded
         self._asking = False  # somebody was suppressed since the plan: each batch is asked for
         self._log = log
-        self._resend_doubt = resend_doubt
         self._shared: bytes | None = None
 
     async def fetch(self, spans: Sequence[Span]) -> Sequence[Recipient]:
@@ -90,9 +87,6 @@ class CampaignLedger:
 
     def _record(self, verdict: Verdict) -> Record:
         disposition, where = verdict.disposition, verdict.where
-        due = verdict.due
-        if disposition.fate is Fate.IN_DOUBT and self._resend_doubt:
-            due = verdict.at
         return Record(
             first=verdict.first,
             last=verdict.last,
@@ -106,7 +100,7 @@ class CampaignLedger:
             address=where.address,
             source=where.source,
             tls=where.tls,
-            due=due,
+            due=verdict.due,
             attempted=verdict.attempted,
         )
 

@@ -1,38 +1,35 @@
 """A campaign's delivery: builds the whole road, drives it, and says what became of everybody.
 
 Everything that lives as long as a run is made here and handed down; there are no globals. The nurseries are
-nested as the parts depend on each other: the sandbox (where it is the internet) outlives the pool, the pool
-outlives the destinations. What happens is told to `tell` as plain mappings, the events of `run --json`.
+nested as the parts depend on each other: the watchers outlive the sandbox (where it is the internet), which
+outlives the pool, which outlives the destinations. What happens is told to `tell` as plain mappings, the
+events of `run --json`.
 """
 
 from __future__ import annotations
 
 import resource
-import signal
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import trio
 
 from bulkmail.campaign.accounting import AccountingLog
-from bulkmail.campaign.courier import deliver_one
+from bulkmail.campaign.ending import SIGNALS, Ending
 from bulkmail.campaign.events import Tell, event
 from bulkmail.campaign.feed import Feed
 from bulkmail.campaign.ledger import CampaignLedger
 from bulkmail.campaign.prepare import Prepared
-from bulkmail.campaign.report import report
+from bulkmail.campaign.reporter import Reporter
 from bulkmail.campaign.road import Road, road
 from bulkmail.delivery.dispatch import Dispatcher
-from bulkmail.delivery.disposition import Fate
-from bulkmail.delivery.plant import Plant
+from bulkmail.delivery.plant import Plant, Tally
 from bulkmail.delivery.retry import Retry
 from bulkmail.delivery.shaping import Limits
+from bulkmail.delivery.slots import Slots
 from bulkmail.journal import Journal, Store
-from bulkmail.message import Author
 
-DRAIN_S = 60.0  # after the first Ctrl-C or SIGTERM, open transactions have this long to end
 PROGRESS_S = 1.0
 SESSIONS = 400  # of all sites together; each is a descriptor, and half of what we may open is kept for others
 
@@ -70,7 +67,8 @@ class Outcome:
 
 async def run(prepared: Prepared, *, tell: Tell, until: Until = Until(), limit: int | None = None) -> Outcome:
     """Deliver until settled, `until`, or a signal. Raises StoreError, CredentialsRefused."""
-    return await _Run(prepared, tell, until, limit).run()
+    with trio.open_signal_receiver(*SIGNALS) as signals:
+        return await _Run(prepared, tell, until, limit).run(signals)
 
 
 class _Run:
@@ -80,22 +78,26 @@ class _Run:
         self.tell = tell
         self.until = until
         self.limit = limit
-        self.interrupted = False  # by a second signal
+        self.tally = Tally()
+        self.dispatcher: Dispatcher | None = None
+        self.reporter: Reporter | None = None
+        self.stopping = False
         self.cut_short = True  # transactions may be open: what their intents say is taken over at the end
         self.started = trio.current_time()
 
-    async def run(self) -> Outcome:
+    async def run(self, signals: AsyncIterator[int]) -> Outcome:
         campaign = self.campaign
         journal = Journal(self.prepared.store)
         before = await journal.read(Store.totals)
         self._event("started", totals=before, via=str(campaign.delivery.via))
         log = AccountingLog(campaign.log, campaign.campaign) if campaign.log is not None else None
         try:
-            async with road(campaign) as made:
-                plant = self._plant(made, journal, log)
-                await self._deliver(plant, journal)
-                if not self.cut_short:
-                    await self._report_back(made, journal)
+            async with trio.open_nursery() as watchers:
+                ending = Ending(watchers.cancel_scope, stop=self._stop, tell=self._tell_stopping)
+                watchers.start_soon(ending.on_signals, signals)
+                async with road(campaign) as made:
+                    await self._deliver(made, journal, log, ending, watchers)
+                watchers.cancel_scope.cancel()
         finally:
             if log is not None:
                 log.close()
@@ -106,10 +108,10 @@ class _Run:
         outcome = Outcome(
             totals,
             totals["delivered"] - before["delivered"],
-            plant.tally.transactions,
-            plant.tally.connections,
+            self.tally.transactions,
+            self.tally.connections,
             trio.current_time() - self.started,
-            self.interrupted,
+            ending.interrupted,
         )
         self._event(
             "finished",
@@ -126,13 +128,7 @@ class _Run:
         delivery, shaping = campaign.delivery, campaign.shaping.default
         retry = delivery.retry
         return Plant(
-            work=CampaignLedger(
-                journal,
-                self.prepared.composer,
-                self.prepared.suppressions,
-                log,
-                resend_doubt=delivery.on_doubt == "resend",
-            ),
+            work=CampaignLedger(journal, self.prepared.composer, self.prepared.suppressions, log),
             pool=made.pool,
             routes=made.routing,
             limits=Limits(
@@ -144,12 +140,20 @@ class _Run:
             ),
             retry=Retry(retry.first, retry.factor, retry.max, retry.give_up),
             reverse_path=campaign.reverse_path,
-            slots=trio.CapacityLimiter(session_slots()),
+            slots=Slots(session_slots()),
             now=time.time,
+            tally=self.tally,
+            resend_doubt=delivery.on_doubt == "resend",
         )
 
-    async def _deliver(self, plant: Plant, journal: Journal) -> None:
-        dispatcher = Dispatcher(plant)
+    async def _deliver(
+        self, made: Road, journal: Journal, log: AccountingLog | None, ending: Ending, watchers: trio.Nursery
+    ) -> None:
+        """Everybody, and then the report about them."""
+        dispatcher = self.dispatcher = Dispatcher(self._plant(made, journal, log))
+        reporter = self.reporter = Reporter(self.prepared, journal, self.tell)
+        if self.stopping:  # before there was anything to stop
+            self._stop()
         feed = Feed(
             journal,
             dispatcher,
@@ -158,55 +162,23 @@ class _Run:
             limit=self.limit,
             now=time.time,
         )
-        async with trio.open_nursery() as watchers:
-            watchers.start_soon(self._watch_signals, dispatcher, watchers.cancel_scope)
-            watchers.start_soon(self._report_progress, journal, dispatcher)
-            if self.until.seconds is not None:
-                watchers.start_soon(_stop_after, self.until.seconds, dispatcher)
-            await dispatcher.run(feed.next)
-            self.cut_short = False
-            watchers.cancel_scope.cancel()
+        watchers.start_soon(self._report_progress, journal, dispatcher)
+        if self.until.seconds is not None:
+            watchers.start_soon(ending.after, self.until.seconds)
+        await dispatcher.run(feed.next)
+        self.cut_short = False
+        await reporter.deliver(made)
 
-    async def _report_back(self, made: Road, journal: Journal) -> None:
-        """Tell the sender who could not be delivered to, once, when nobody is left to be tried."""
-        campaign, store = self.campaign, self.prepared.store
-        totals = await journal.read(Store.totals)
-        if campaign.report_to is None or totals["pending"] or totals["deferred"]:
-            return
-        if await journal.read(Store.meta, "reported"):
-            return
-        message = report(
-            campaign,
-            store,
-            self.prepared.composer,
-            own_name=made.ehlo,
-            now=datetime.now(UTC).replace(microsecond=0),
-        )
-        if message is None:
-            return
+    def _stop(self) -> None:
+        """No new MAIL from now on."""
+        self.stopping = True
+        if self.dispatcher is not None:
+            self.dispatcher.stop()
+        if self.reporter is not None:
+            self.reporter.stop()
 
-        async def about_to_end() -> None:
-            # like any intent: whoever crashes now does not send it twice
-            await journal.call(Store.set_meta, "reported", "in doubt")
-
-        to = Author.parse(campaign.report_to).mailbox
-        done = await deliver_one(made.routing, made.pool, to, message, about_to_end)
-        if done.fate is not Fate.IN_DOUBT:
-            settled = done.fate in (Fate.DELIVERED, Fate.BOUNCED)
-            await journal.call(Store.set_meta, "reported", done.fate.value if settled else "")
-        self._event("reported", to=str(to), disposition=done.fate.value, reply=done.text)
-
-    async def _watch_signals(self, dispatcher: Dispatcher, everything: trio.CancelScope) -> None:
-        """The first one drains, the second one, or the drain's deadline, stops at once (P1, P2)."""
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for number in signals:
-                if dispatcher.stopping:
-                    self.interrupted = True
-                    everything.cancel()
-                    return
-                self._event("stopping", signal=signal.Signals(number).name)
-                dispatcher.stop()
-                everything.deadline = trio.current_time() + DRAIN_S
+    def _tell_stopping(self, name: str | None) -> None:
+        self._event("stopping", signal=name)
 
     async def _report_progress(self, journal: Journal, dispatcher: Dispatcher) -> None:
         while True:
@@ -215,18 +187,13 @@ class _Run:
                 "progress",
                 totals=await journal.read(Store.totals),
                 sites=len(dispatcher.destinations),
-                transactions=dispatcher.plant.tally.transactions,
-                connections=dispatcher.plant.tally.connections,
+                transactions=self.tally.transactions,
+                connections=self.tally.connections,
                 next_due=await journal.read(Store.next_due, time.time()),
             )
 
     def _event(self, name: str, **fields: object) -> None:
         self.tell(event(name, self.campaign, **fields))
-
-
-async def _stop_after(seconds: float, dispatcher: Dispatcher) -> None:
-    await trio.sleep(seconds)
-    dispatcher.stop()
 
 
 def session_slots() -> int:

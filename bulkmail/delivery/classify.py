@@ -24,12 +24,15 @@ THROTTLED = re.compile(
 )
 GREYLISTED = re.compile(rb"gr[ae]y.?list|postgrey", re.IGNORECASE)
 # "Try again in 300 seconds", "please retry after 5 minutes", "greylisted for 00:05:00" is left alone
-STATED_WAIT = re.compile(rb"(?i)(?:in|after|for|within)\s+(\d{1,6})\s*(s|sec|m|min|h|hour)")
+STATED_WAIT = re.compile(
+    rb"(?i)\b(?:in|after|for|within)\s+(\d{1,6})\s*(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?)\b"
+)
+BLOCKED = re.compile(rb"(?i)black.?list|block.?list|\bblocked\b|spamhaus|\brbl\b|dnsbl|reputation")
 UNIT_S = {b"s": 1.0, b"m": 60.0, b"h": 3600.0}
 
-# Codes that speak of the conversation, not of the recipient: somebody lost the thread, or we may not speak
-# at all before TLS or AUTH (RFC 3207, RFC 4954). A list must not bounce because of them.
-CONVERSATION = frozenset({500, 502, 503, 530, 534, 535, 538})
+# Codes that speak of the conversation, not of the recipient: somebody lost the thread, dislikes our EHLO or
+# our parameters, or wants TLS or AUTH first (RFC 3207, RFC 4954). A list must not bounce because of them.
+CONVERSATION = frozenset({500, 502, 503, 504, 530, 534, 535, 538, 555})
 
 # Whom a refusal concerns, by the command it answers.
 SCOPE = {
@@ -58,6 +61,14 @@ def _detail(reply: Reply, subject: int, detail: int) -> bool:
     return reply.enhanced is not None and (reply.enhanced.subject, reply.enhanced.detail) == (subject, detail)
 
 
+def _protocol(reply: Reply) -> bool:
+    """X.5.z: it is the protocol that failed, but for 5.5.3, too many recipients."""
+    return reply.permanent and reply.enhanced is not None and reply.enhanced.subject == 5
+
+
+THROTTLE = "throttled"
+AGAINST_US = "the exchanger objects to how we speak, or wants TLS or authentication"
+
 TABLE: tuple[Row, ...] = (
     Row(lambda stage, reply, _: reply.positive, Fate.DELIVERED, None, ""),
     Row(
@@ -77,25 +88,21 @@ TABLE: tuple[Row, ...] = (
         None,
         "greylisted",
     ),
+    # of one recipient only that one is known to be throttled: a site may serve many (RFC 3463, X.2.x)
     Row(
-        # X.2.x is the mailbox's own state: one person's rate is not the site's
-        lambda stage, reply, text: (
-            reply.transient
-            and THROTTLED.search(text) is not None
-            and not (reply.enhanced is not None and reply.enhanced.subject == 2)
-        ),
+        lambda stage, reply, text: reply.transient and THROTTLED.search(text) is not None,
         Fate.DEFERRED,
-        Scope.SITE,
-        "throttled",
+        None,
+        THROTTLE,
     ),
     # nobody but the sender is refused at MAIL with 4yz, and the next recipient has the same sender
     Row(lambda stage, reply, _: reply.transient and stage is Stage.MAIL, Fate.DEFERRED, Scope.SESSION, ""),
     Row(lambda stage, reply, _: reply.transient, Fate.DEFERRED, None, ""),
     Row(
-        lambda stage, reply, _: reply.code in CONVERSATION,
+        lambda stage, reply, _: reply.code in CONVERSATION or _protocol(reply),
         Fate.DEFERRED,
-        Scope.SESSION,
-        "the exchanger lost the thread, or wants TLS or authentication",
+        None,
+        AGAINST_US,
     ),
     Row(lambda stage, reply, _: reply.permanent, Fate.BOUNCED, None, ""),
 )
@@ -109,6 +116,18 @@ def stated_wait(text: bytes) -> float | None:
     return int(match[1]) * UNIT_S[match[2][:1].lower()]
 
 
+def _scope(stage: Stage, note: str) -> Scope:
+    if stage is Stage.RCPT:
+        return Scope.RECIPIENT
+    return {THROTTLE: Scope.SITE, AGAINST_US: Scope.SESSION}.get(note, SCOPE[stage])
+
+
+def _about_us(stage: Stage, reply: Reply, text: bytes, note: str) -> bool:
+    """The sender, his address or his standing is refused (X.7.z where it is for good), not a recipient."""
+    policy = reply.permanent and reply.enhanced is not None and reply.enhanced.subject == 7
+    return stage is Stage.MAIL or note in (THROTTLE, AGAINST_US) or policy or BLOCKED.search(text) is not None
+
+
 def classify(stage: Stage, reply: Reply) -> Disposition:
     """What `reply` to the command of `stage` means for the recipients it concerns.
 
@@ -117,7 +136,8 @@ def classify(stage: Stage, reply: Reply) -> Disposition:
     text = b" ".join(reply.lines)
     for row in TABLE:
         if row.fits(stage, reply, text):
-            scope = row.scope or SCOPE[stage]
             wait_s = stated_wait(text) if row.fate is Fate.DEFERRED else None
-            return Disposition(row.fate, scope, stage, reply, row.note, wait_s=wait_s)
+            scope = row.scope or _scope(stage, row.note)
+            us = not reply.positive and _about_us(stage, reply, text, row.note)
+            return Disposition(row.fate, scope, stage, reply, row.note, wait_s=wait_s, about_us=us)
     return Disposition(Fate.DEFERRED, Scope.SESSION, stage, reply, "a reply that cannot stand here")

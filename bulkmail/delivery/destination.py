@@ -1,10 +1,10 @@
 """One site: its queue of parcels and the sessions that empty it.
 
 A destination holds spans of ids, never recipients, so a provider with five million of them weighs as much
-as a domain with one. Its sessions live in its own nursery. It begins with one: until a connection has
-stood, more would only hammer a site that is down; then it opens as many as the backlog wants and the limits
-allow. When the site as a whole refuses us, everything the destination holds is deferred at once and it
-ends: the store brings the recipients back when they are due, to wherever their domain then routes to.
+as a domain with one. Its sessions live in its own nursery. It begins with one: until an envelope was
+accepted, more would only hammer a site that is down or throttles us; then it opens as many as the backlog
+wants and the limits allow. When the site as a whole refuses us, everything the destination holds is deferred
+at once: the store brings the recipients back when they are due, to wherever their domain then routes to.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ from contextlib import contextmanager
 
 import trio
 
-from bulkmail.delivery.disposition import Disposition, Scope
+from bulkmail.delivery.disposition import Disposition
 from bulkmail.delivery.plant import Plant
-from bulkmail.delivery.shaping import Learned, least
 from bulkmail.delivery.unreached import settle_untried
 from bulkmail.delivery.work import Parcel, Recipient, Span, Where
 
-STRIKES = 3  # conversations in a row that ended badly before the site as a whole is left alone
 REST = 0.9  # of the first retry's wait: those deferred with the site find it probed when they are due
 SLICE = 50  # personal recipients a session takes at a time: few enough to share, many enough for one fetch
 TRANSACTIONS_PER_SESSION = 4  # how much backlog is worth another connection
@@ -41,21 +39,15 @@ class Destination:
         session: Callable[[Destination], Awaitable[None]],
         on_empty: Callable[[Destination], None],
     ) -> None:
-        self.site = site
         self.plant = plant
+        self.site = plant.sites.of(site, trio.current_time())
         self._session = session
         self.stopping = False
-        self.held_by: Disposition | None = None  # why the site is left alone; set once, then it ends
-        self.held_until = 0.0  # monotonic; before that nobody probes it
         self._parcels: deque[Parcel] = deque()
         self._finished: dict[int, Callable[[], None]] = {}
         self._on_empty = on_empty
         self._sessions = 0
         self._proven = False
-        self._strikes = 0
-        self.standing = 0  # connections that sessions hold
-        pace = plant.paces.of(site, trio.current_time())
-        self.messages, self.connects = pace.messages, pace.connections
         self._nursery: trio.Nursery | None = None
         self._over = trio.Event()
         self._waits: set[trio.CancelScope] = set()
@@ -98,14 +90,15 @@ class Destination:
         """The next recipients for a session, or None: it has nothing more to do here."""
         if self.stopping or self.held_by is not None:
             return None
+        now = trio.current_time()
         while self._parcels:
             parcel = self._parcels[0]
             if not parcel.waiting:
                 self._parcels.popleft()
                 continue
-            most = self.recipients_limit
+            most = self.site.recipients_limit(now)
             if not parcel.shared:
-                most = max(1, min(SLICE, parcel.waiting // (2 * self.connections_limit)))
+                most = max(1, min(SLICE, parcel.waiting // (2 * self.site.connections_limit(now))))
             spans = parcel.take(most)
             if not parcel.waiting:
                 self._parcels.popleft()
@@ -130,8 +123,9 @@ class Destination:
 
     def _backlog(self) -> int:
         """Transactions that wait, counted no further than needed to decide on one more session."""
-        enough = self.connections_limit * TRANSACTIONS_PER_SESSION
-        most = self.recipients_limit
+        now = trio.current_time()
+        enough = self.site.connections_limit(now) * TRANSACTIONS_PER_SESSION
+        most = self.site.recipients_limit(now)
         transactions = 0
         for parcel in self._parcels:
             each = most if parcel.shared else 1
@@ -147,7 +141,7 @@ class Destination:
         wanted = -(-self._backlog() // TRANSACTIONS_PER_SESSION)
         if wanted and not self._proven:
             wanted = 1
-        for _ in range(min(wanted, self.connections_limit) - self._sessions):
+        for _ in range(min(wanted, self.site.connections_limit(trio.current_time())) - self._sessions):
             self._sessions += 1
             self._nursery.start_soon(self._session, self)
 
@@ -161,49 +155,17 @@ class Destination:
             self._on_empty(self)
             self._over.set()
 
-    # --- its limits: what shaping says, or what the site taught us -----------------------------------
-
     @property
-    def recipients_limit(self) -> int:
-        """Recipients in a transaction (X5)."""
-        return least(self.plant.limits.recipients_per_transaction, self._learned.recipients)
-
-    @property
-    def messages_limit(self) -> int:
-        """Transactions on a connection (X10)."""
-        return least(self.plant.limits.messages_per_connection, self._learned.messages)
-
-    @property
-    def connections_limit(self) -> int:
-        return least(self.plant.limits.connections, self._learned.connections)
-
-    @property
-    def _learned(self) -> Learned:
-        return self.plant.lessons.of(self.site, trio.current_time())
-
-    @property
-    def lockstep(self) -> bool:
-        """Each command is to wait for the answer to the one before (X9)."""
-        return self._learned.lockstep
-
-    def learn(
-        self, *, recipients: int | None = None, messages: int | None = None, lockstep: bool = False
-    ) -> None:
-        """The site took no more than that."""
-        now = trio.current_time()
-        self.plant.lessons.learn(self.site, now, recipients=recipients, messages=messages, lockstep=lockstep)
-
-    def is_full(self) -> bool:
-        """A connection was refused: True if that only says that those which stand are all we may have.
-
-        Then no more are opened than stand now, and nobody is charged for the refusal.
-        """
-        if not self.standing:
-            return False
-        self.plant.lessons.learn(self.site, trio.current_time(), connections=self.standing)
-        return True
+    def is_proven(self) -> bool:
+        """A connection has stood since the site was last left alone."""
+        return self._proven
 
     # --- how the site does -------------------------------------------------------------------------
+
+    @property
+    def held_by(self) -> Disposition | None:
+        """Why the site is left alone now, or None."""
+        return self.site.held(trio.current_time())
 
     def proven(self) -> None:
         """A connection stands: more may follow."""
@@ -211,21 +173,12 @@ class Destination:
             self._proven = True
             self._staff()
 
-    def went_well(self) -> None:
-        self._strikes = 0
-
     async def met_trouble(self, disposition: Disposition, where: Where) -> None:
-        """A conversation ended badly, or the site refused us: leave it alone after three in a row."""
-        self._strikes += 1
-        if disposition.scope is Scope.SITE or self._strikes >= STRIKES:
-            await self._hold(disposition, where)
-
-    async def _hold(self, disposition: Disposition, where: Where) -> None:
-        """Defer, untried, all that is queued here; the sessions end on their own."""
-        if self.held_by is not None or self.stopping:
+        """A conversation brought nothing: after a few of them, defer all that is queued here, untried."""
+        if not self.site.met_trouble(disposition) or self.held_by is not None or self.stopping:
             return
-        self.held_by = disposition
-        self.held_until = trio.current_time() + REST * self.plant.retry.first
+        held_by = self.site.hold(disposition, trio.current_time() + REST * self.plant.retry.first)
+        self._proven = False
         held, self._parcels = self._parcels, deque()
         for parcel in held:
-            self.settled(parcel, await settle_untried(parcel, disposition, where, self.plant))
+            self.settled(parcel, await settle_untried(parcel, held_by, where, self.plant))

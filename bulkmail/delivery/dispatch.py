@@ -7,22 +7,21 @@ nursery: a run is over when its source is and every destination has ended.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 import trio
 
 from bulkmail.delivery.destination import Destination
-from bulkmail.delivery.disposition import Disposition
 from bulkmail.delivery.plant import Plant
 from bulkmail.delivery.session import session
-from bulkmail.delivery.shaping import SITES
+from bulkmail.delivery.slots import SHORTAGE_PAUSE_S
 from bulkmail.delivery.unreached import NOWHERE, no_route, settle_untried
 from bulkmail.delivery.work import Parcel
-from bulkmail.dns.routes import NoRoute
+from bulkmail.dns.routes import NoRoute, Route
+from bulkmail.errors import LocalResourceError
 
-ROUTERS = 64  # DNS look-ups side by side
-OPEN_PARCELS = 1_000  # domains whose recipients may be out at once
+ROUTERS = 128  # DNS look-ups side by side; a silent name server holds one for as long as it is asked
+OPEN_PARCELS = 4_000  # domains whose recipients may be out at once
 
 Source = Callable[[], Awaitable[Parcel | None]]
 
@@ -38,7 +37,6 @@ class Dispatcher:
         self._room = trio.Semaphore(OPEN_PARCELS)
         self._before_mail = trio.CancelScope()  # feeding and routing: what `stop` may simply break off
         self._finished_one = trio.Event()
-        self._rests: OrderedDict[str, tuple[float, Disposition]] = OrderedDict()
 
     async def run(self, source: Source) -> None:
         """Deliver everything that `source` yields, until it yields None. Raises StoreError."""
@@ -66,12 +64,13 @@ class Dispatcher:
 
     async def _router(self, parcels: trio.MemoryReceiveChannel[Parcel], destinations: trio.Nursery) -> None:
         async for parcel in parcels:
-            route = await self.plant.routes.route(parcel.domain)
+            route = await self._routed(parcel.domain)
             if isinstance(route, NoRoute):
                 await settle_untried(parcel, no_route(route), NOWHERE, self.plant)
                 self._finished()
                 continue
-            if (held_by := self._resting(route.site)) is not None:
+            now = trio.current_time()
+            if (held_by := self.plant.sites.of(route.site, now).held(now)) is not None:
                 await settle_untried(parcel, held_by, NOWHERE, self.plant)
                 self._finished()
                 continue
@@ -82,25 +81,19 @@ class Dispatcher:
                 destinations.start_soon(destination.run)
             destination.add(parcel, self._finished)
 
+    async def _routed(self, domain: str) -> Route | NoRoute:
+        while True:
+            try:
+                return await self.plant.routes.route(domain)
+            except LocalResourceError:  # nobody's fault but ours: ask again when there may be more (T6)
+                await trio.sleep(SHORTAGE_PAUSE_S)
+
     def _finished(self) -> None:
         self.open_parcels -= 1
         self._room.release()
         self._finished_one.set()
         self._finished_one = trio.Event()
 
-    def _resting(self, site: str) -> Disposition | None:
-        """Why the site is to be left alone for now, or None. Afterwards the next parcel probes it afresh."""
-        destination = self.destinations.get(site)
-        if destination is not None and destination.held_by is not None:
-            return destination.held_by
-        until, held_by = self._rests.get(site, (0.0, None))
-        return held_by if trio.current_time() < until else None
-
     def _forget(self, destination: Destination) -> None:
-        if destination.held_by is not None:
-            self._rests[destination.site] = (destination.held_until, destination.held_by)
-            self._rests.move_to_end(destination.site)
-            if len(self._rests) > SITES:
-                self._rests.popitem(last=False)
-        if self.destinations.get(destination.site) is destination:
-            del self.destinations[destination.site]
+        if self.destinations.get(destination.site.name) is destination:
+            del self.destinations[destination.site.name]

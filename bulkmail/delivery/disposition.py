@@ -46,6 +46,7 @@ class Disposition:
     note: str = ""
     enhanced: str = ""  # where we decided ourselves (5.1.2, 5.6.7); else the reply's own
     wait_s: float | None = None
+    about_us: bool = False  # it is the sender who was refused: the next recipient would fare the same
 
     @property
     def code(self) -> int | None:

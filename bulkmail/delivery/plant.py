@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-import trio
-
 from bulkmail.delivery.disposition import Disposition, Fate
 from bulkmail.delivery.retry import Retry, jittered, next_attempt
-from bulkmail.delivery.shaping import Lessons, Limits, Paces
+from bulkmail.delivery.shaping import Limits
+from bulkmail.delivery.site import Sites
+from bulkmail.delivery.slots import Slots
 from bulkmail.delivery.work import Recipient, Span, Verdict, Where, Work
 from bulkmail.dns.routes import NoRoute, Route
 from bulkmail.smtp import Mailbox
@@ -28,6 +28,7 @@ class Routing(Protocol):
 
 
 Fated = tuple[Recipient, Disposition]
+RESENDS = 2  # attempts that may end in doubt before the operator is asked, whatever `on_doubt` says
 
 
 @dataclass(slots=True)
@@ -42,7 +43,6 @@ class Tally:
 class Plant:
     """What every destination of a run shares; built once by the runner and handed down.
 
-    `slots` bounds the sessions of the whole run and shrinks when this machine runs out of descriptors.
     `now` is UTC epoch seconds, for what is stored; waiting is on trio's clock.
     """
 
@@ -52,15 +52,15 @@ class Plant:
     limits: Limits
     retry: Retry
     reverse_path: Mailbox | None
-    slots: trio.CapacityLimiter
+    slots: Slots
     now: Callable[[], float]
     rng: random.Random = field(default_factory=random.Random)
     tally: Tally = field(default_factory=Tally)
-    lessons: Lessons = field(default_factory=Lessons)
-    paces: Paces = field(init=False)
+    resend_doubt: bool = False  # who is in doubt is tried again, under the retry policy and RESENDS
+    sites: Sites = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "paces", Paces(self.limits))
+        object.__setattr__(self, "sites", Sites(self.limits))
 
     def verdict(
         self,
@@ -72,17 +72,21 @@ class Plant:
         *,
         attempted: bool = True,
     ) -> Verdict:
-        """The disposition as a verdict over `span`, with the due time or the expiry if it is a deferral."""
+        """The disposition as a verdict over `span`, with the due time or the expiry if it is a deferral.
+
+        Who is in doubt gets a due time only where the campaign resends, and only so often: a peer that
+        takes the message and never says so would get it for ever. Without one he is held.
+        """
         now = self.now()
         due: float | None = None
         expired = False
-        if disposition.fate is Fate.DEFERRED:
+        again = disposition.fate is Fate.IN_DOUBT and self.resend_doubt and attempts < RESENDS
+        if again or disposition.fate is Fate.DEFERRED:
             age = now - since if since is not None else 0.0
             wait_s = next_attempt(self.retry, attempts + 1, age, disposition.wait_s)
-            if wait_s is None:
-                expired = True
-            else:
+            if wait_s is not None:
                 due = now + jittered(wait_s, self.rng)
+            expired = wait_s is None and not again
         return Verdict(span[0], span[1], disposition, now, where, due, expired, attempted)
 
     def verdicts(self, fates: Iterable[Fated], where: Where, *, attempted: bool = True) -> list[Verdict]:

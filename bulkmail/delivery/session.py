@@ -15,63 +15,54 @@ import trio
 
 from bulkmail.delivery.destination import Destination
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.line import Line
 from bulkmail.delivery.plant import Fated
 from bulkmail.delivery.shaping import least
-from bulkmail.delivery.transaction import commands, judge_content, transact, unsendable
-from bulkmail.delivery.unreached import NOWHERE, no_connection, no_route, where_of
+from bulkmail.delivery.slots import SHORTAGE_PAUSE_S
+from bulkmail.delivery.transaction import commands, judge_content, transact, trouble_of, unsendable
+from bulkmail.delivery.unreached import NOWHERE, where_of
 from bulkmail.delivery.work import Opened, Parcel, Recipient, Where, spans_of
-from bulkmail.dns.routes import NoRoute
-from bulkmail.errors import LocalResourceError
+from bulkmail.errors import LocalResourceError, StoreError
 from bulkmail.smtp import Mailbox
 from bulkmail.transport.connection import Connection
-from bulkmail.transport.dial import Unreachable
 from bulkmail.transport.stage import Stage
 
+RECORD_S = 60.0  # for a verdict to be on disk: longer than any commit that will still end
 BREAK_OFF_S = 5.0  # to write down what was open when we were stopped; the intent on disk says it otherwise
-SHORTAGE_PAUSE_S = 1.0  # before a session asks again for what this machine had run out of
+PATIENCE_S = 5.0  # for which a connection may wait for the message rate; hosts close idle ones in minutes
 
 _keys = itertools.count(1)  # of intents: unique within the process, which holds the campaign's lock
 
 
 async def session(destination: Destination) -> None:
-    """Work for `destination` until it has nothing more to take. Raises StoreError."""
+    """Work for `destination` until it has nothing more to take. Raises StoreError, CredentialsRefused."""
     guest = _Session(destination)
     slots = destination.plant.slots
     try:
-        with destination.waiting():
-            await slots.acquire_on_behalf_of(guest)
-        if guest in slots.statistics().borrowers:
-            try:
-                while not guest.surplus and (taken := destination.take()) is not None:
-                    parcel, spans = taken
-                    await guest.work_off(parcel, list(await destination.plant.work.fetch(spans)))
-            finally:
-                slots.release_on_behalf_of(guest)
-                await guest.leave()
+        with destination.waiting() as wait:
+            await slots.enter(guest, probing=not destination.is_proven)
+        if not wait.cancelled_caught:
+            while not guest.surplus and (taken := destination.take()) is not None:
+                parcel, spans = taken
+                await guest.work_off(parcel, list(await destination.plant.work.fetch(spans)))
     except BaseException:
         destination.stopping = True  # the run is over: another session would only end in the same way
         raise
     finally:
-        destination.session_ended()
+        slots.leave(guest)
+        try:
+            await guest.line.leave()
+        finally:
+            destination.session_ended()
 
 
 class _Session:
     def __init__(self, destination: Destination) -> None:
         self.destination = destination
         self.plant = destination.plant
-        self.connection: Connection | None = None
+        self.site = destination.site
+        self.line = Line(destination)
         self.surplus = False  # the site takes no more connections than the others have
-
-    async def leave(self) -> None:
-        """Give the connection back. Cancelled or not, it is either pooled idle or closed."""
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            self.destination.standing -= 1
-            try:
-                if self._worn(connection):
-                    await connection.quit()
-            finally:
-                await self.plant.pool.release(connection)
 
     async def work_off(self, parcel: Parcel, recipients: list[Recipient]) -> None:
         """Deliver to `recipients`, as few transactions as their content allows."""
@@ -82,9 +73,9 @@ class _Session:
             batch, recipients = recipients[:most], recipients[most:]
             again = await self._transaction(parcel, batch)
             recipients = [*again, *recipients]
-        if recipients and self.destination.held_by is not None and not self.destination.stopping:
+        held = self.destination.held_by
+        if recipients and held is not None and not self.destination.stopping:
             # the site was given up while these were in our hands
-            held = self.destination.held_by
             await self._settle(parcel, [(one, held) for one in recipients], NOWHERE, attempted=False)
         else:
             self.destination.put_back(parcel, recipients)
@@ -92,80 +83,59 @@ class _Session:
     def _most(self, parcel: Parcel) -> int:
         if not parcel.shared:
             return 1
-        announced = self.connection.extensions.limits.rcptmax if self.connection is not None else None
-        return max(1, least(self.destination.recipients_limit, announced))
+        connection = self.line.connection
+        announced = connection.extensions.limits.rcptmax if connection is not None else None
+        return max(1, least(self.site.recipients_limit(trio.current_time()), announced))
 
-    # --- the connection ----------------------------------------------------------------------------
+    async def _wait_turn(self) -> bool:
+        """Wait for the site's message rate; False when the run is being stopped.
 
-    async def _connected(self, parcel: Parcel) -> Connection | Disposition | None:
-        """A connection that is idle, ours or another; why there is none; None when we are being stopped."""
-        connection = self.connection
-        if connection is not None and connection.usable and not self._worn(connection):
-            return connection
-        await self.leave()
-        route = await self.plant.routes.route(parcel.domain)
-        if isinstance(route, NoRoute):
-            return no_route(route)
-        while self.connection is None:
-            try:
-                with self.destination.waiting() as wait:
-                    await trio.sleep_until(self.destination.connects.book(trio.current_time()))
-                    self.connection = await self.plant.pool.acquire(route)
-                    self.destination.standing += 1
-            except Unreachable as unreachable:
-                return no_connection(unreachable)
-            if wait.cancelled_caught:
-                return None
-            if self.connection is not None and self._worn(self.connection):
-                await self.leave()  # idle since the site took as many as it takes on one
-        self.connection.lockstep = self.destination.lockstep
-        if not self.connection.reused:
-            self.plant.tally.connections += 1
-        self.destination.proven()
-        return self.connection
+        Without a connection, if it is long: the peer would close it, and say 421 to a MAIL not yet sent.
+        """
+        turn = self.site.messages.book(trio.current_time())
+        if turn - trio.current_time() > PATIENCE_S:
+            await self.line.leave()
+        with self.destination.waiting():
+            await trio.sleep_until(turn)
+        return not self.destination.stopping
 
-    def _worn(self, connection: Connection) -> bool:
-        most = least(self.destination.messages_limit, connection.extensions.limits.mailmax)
-        return connection.transactions >= max(1, most)
+    async def _pause(self) -> None:
+        """This machine ran out of something: fewer sessions from now on, and nobody is charged (T6)."""
+        slots = self.plant.slots
+        slots.shed(trio.current_time())
+        slots.leave(self)
+        with self.destination.waiting():
+            await trio.sleep(SHORTAGE_PAUSE_S)
+            await slots.enter(self, probing=not self.destination.is_proven)
 
     # --- one transaction ---------------------------------------------------------------------------
 
     async def _transaction(self, parcel: Parcel, batch: list[Recipient]) -> list[Recipient]:
         """Deliver one message to `batch`. Everybody gets a verdict but those returned, who go again."""
+        if not await self._wait_turn():
+            return batch
         fates: list[Fated] = []
-        rest = self._without_withheld(batch, fates)
         try:
-            content = self.plant.work.content(rest[0]) if rest else b""
-        except ValueError as problem:
-            skipped = Disposition(Fate.SKIPPED, Scope.MESSAGE, Stage.MAIL, note=str(problem))
-            fates.extend((one, skipped) for one in rest)
-            rest = []
-        if not rest:
-            await self._settle(parcel, fates, NOWHERE)
-            return []
-        try:
-            connection = await self._connected(parcel)
+            connection = await self.line.connected(parcel.domain)
         except LocalResourceError:
-            # our fault, not the site's: fewer sessions from now on, and nobody is charged (T6)
-            slots = self.plant.slots
-            slots.total_tokens = max(1, int(slots.total_tokens) - 1)
-            await trio.sleep(SHORTAGE_PAUSE_S)
+            await self._pause()
             return batch
         if connection is None:
             return batch
+        self.plant.slots.proven(self)
         if isinstance(connection, Disposition):
-            if connection.scope is Scope.SITE and self.destination.is_full():
+            if connection.scope is Scope.SITE and self.site.is_full(trio.current_time()):
                 self.surplus = True
                 return batch
-            fates.extend((one, connection) for one in rest)
+            fates.extend((one, connection) for one in batch)
             await self._settle(parcel, fates, NOWHERE)
             if connection.scope is Scope.SITE:
                 await self.destination.met_trouble(connection, NOWHERE)
             return []
         # only now is it known how many the exchanger takes at once
         most = self._most(parcel)
-        again = await self._converse(connection, parcel, rest[:most], content, fates)
-        return [*again, *rest[most:]]
+        again = await self._converse(connection, parcel, batch[:most])
+        return [*again, *batch[most:]]
 
     def _without_withheld(self, batch: list[Recipient], fates: list[Fated]) -> list[Recipient]:
         """Those who may be mailed; the others get their fate."""
@@ -173,39 +143,45 @@ class _Session:
         fates.extend((one, SUPPRESSED) for one in batch if one.id in withheld)
         return [one for one in batch if one.id not in withheld]
 
-    async def _converse(
-        self,
-        connection: Connection,
-        parcel: Parcel,
-        batch: list[Recipient],
-        content: bytes,
-        fates: list[Fated],
-    ) -> list[Recipient]:
-        """The transaction proper; returns those who go again at once."""
-        with self.destination.waiting():
-            await trio.sleep_until(self.destination.messages.book(trio.current_time()))
-        if self.destination.stopping:
-            return [*batch, *(one for one, _ in fates)]
-        batch = self._without_withheld(batch, fates)  # again: connecting and waiting may have taken long
-        where = where_of(connection)
-        sender = self.plant.reverse_path
-        size, extensions = len(content), connection.extensions
-        paths: list[Mailbox] = []
+    def _addressed(
+        self, connection: Connection, batch: list[Recipient], fates: list[Fated]
+    ) -> tuple[list[Recipient], list[Mailbox], bytes]:
+        """Those of `batch` who can be sent to over this connection, and what; the others get their fate."""
+        rest = self._without_withheld(batch, fates)
+        try:
+            content = self.plant.work.content(rest[0]) if rest else b""
+        except ValueError as problem:
+            skipped = Disposition(Fate.SKIPPED, Scope.MESSAGE, Stage.MAIL, note=str(problem))
+            fates.extend((one, skipped) for one in rest)
+            return [], [], b""
         sendable: list[Recipient] = []
-        for one in batch:
+        paths: list[Mailbox] = []
+        for one in rest:
             path = Mailbox.parse(one.address)
-            if (refusal := unsendable(sender, path, size, extensions)) is not None:
+            refusal = unsendable(self.plant.reverse_path, path, len(content), connection.extensions)
+            if refusal is not None:
                 fates.append((one, refusal))
             else:
                 paths.append(path)
                 sendable.append(one)
+        return sendable, paths, content
+
+    async def _converse(
+        self, connection: Connection, parcel: Parcel, batch: list[Recipient]
+    ) -> list[Recipient]:
+        """The transaction proper; returns those who go again at once."""
+        where = where_of(connection)
+        fates: list[Fated] = []
+        sendable, paths, content = self._addressed(connection, batch, fates)
         if not sendable:
             await self._settle(parcel, fates, where)
             return []
+        envelope = commands(self.plant.reverse_path, paths, len(content), connection.extensions)
         key = next(_keys)
         ending: list[Recipient] = []
 
         async def intend(positions: Sequence[int]) -> None:
+            self.destination.proven()
             accepted = [sendable[position] for position in positions]
             spans = spans_of(one.id for one in accepted)
             await self.plant.work.record(opened=Opened(key, spans, where, self.plant.now()))
@@ -213,7 +189,7 @@ class _Session:
 
         before = connection.transactions
         try:
-            done = await transact(connection, commands(sender, paths, size, extensions), content, intend)
+            done = await transact(connection, envelope, content, intend)
         except trio.Cancelled:
             await self._break_off(connection, ending, where, key)
             raise
@@ -221,28 +197,37 @@ class _Session:
         if done.unheard and (before or connection.reused):
             # the peer had closed an idle connection: a fresh one, and no attempt is charged (G9)
             return [*sendable, *(one for one, _ in fates)]
-        again: list[Recipient] = []
-        trouble: Disposition | None = None
-        for one, fate in zip(sendable, done.fates, strict=True):
-            if fate.fate is Fate.AGAIN:
-                again.append(one)
-                continue
-            fates.append((one, fate))
-            if fate.fate in (Fate.DEFERRED, Fate.IN_DOUBT) and fate.scope in (Scope.SESSION, Scope.SITE):
-                trouble = fate
-        if again:
-            self.destination.learn(recipients=len(sendable) - len(again))
+        now = trio.current_time()
+        trouble = trouble_of(done.fates)
         if done.fell_silent and not connection.lockstep:
-            self.destination.learn(lockstep=True)  # what we sent ahead was thrown away (X9)
+            self.site.learn(now, lockstep=True)  # what we sent ahead was thrown away (X9)
+        elsewhere = False
         if before and trouble is not None and trouble.stage is Stage.MAIL and trouble.code == 421:
-            # so many on one connection and no more (X10): that is no trouble, the next one is shorter
-            self.destination.learn(messages=before)
-            trouble = None
-        await self._settle(parcel, fates, where, closed=key)
-        if trouble is not None:
+            # so many on one connection and no more (X10): no trouble, the next connection is shorter
+            self.site.learn(now, messages=before)
+            trouble, elsewhere = None, True
+        elif trouble is not None:
+            elsewhere = self.line.fail_over(trouble)
+        again: list[Recipient] = []
+        for one, fate in zip(sendable, done.fates, strict=True):
+            if fate.fate is Fate.AGAIN or (elsewhere and _of_this_session(fate)):
+                again.append(one)
+            else:
+                fates.append((one, fate))
+        if any(fate.fate is Fate.AGAIN for fate in done.fates):
+            self.site.learn(now, recipients=sum(fate.fate is not Fate.AGAIN for fate in done.fates))
+        # what was answered must not become a doubt because we are stopped before it is on disk
+        with trio.CancelScope(deadline=now + RECORD_S, shield=True) as recording:
+            await self._settle(parcel, fates, where, closed=key)
+        if recording.cancelled_caught:
+            raise StoreError(f"the journal did not take an outcome within {RECORD_S:g} s")
+        if trouble is None:
+            self.site.went_well()
+            self.destination.proven()
+        elif not elsewhere:
             await self.destination.met_trouble(trouble, where)
-        else:
-            self.destination.went_well()
+        if elsewhere:
+            await self.line.leave()
         return again
 
     async def _break_off(
@@ -277,6 +262,11 @@ class _Session:
             people = [one for one, _ in ordered]
             await self.plant.work.record(verdicts, closed=closed, recipients=people)
         self.destination.settled(parcel, len(fates))
+
+
+def _of_this_session(fate: Disposition) -> bool:
+    """With another connection it may be otherwise."""
+    return fate.fate is Fate.DEFERRED and fate.scope is Scope.SESSION
 
 
 SUPPRESSED = Disposition(Fate.SUPPRESSED, Scope.RECIPIENT, Stage.MAIL, note="suppressed since the plan")

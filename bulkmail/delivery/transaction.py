@@ -133,6 +133,20 @@ def judge_content(flight: Flight) -> Disposition:
     return lost(flight, Stage.END_OF_DATA)
 
 
+def trouble_of(fates: Sequence[Disposition]) -> Disposition | None:
+    """What speaks against the next transaction with this host, or None: it would fare no worse than any.
+
+    A conversation that ended or may not go on; or a refusal of ourselves that left nobody to deliver to,
+    for the next recipients would be refused for the same reason, one after the other.
+    """
+    if any(fate.fate is Fate.DELIVERED for fate in fates):
+        return None
+    for fate in fates:
+        if fate.fate in (Fate.DEFERRED, Fate.IN_DOUBT) and fate.scope in (Scope.SESSION, Scope.SITE):
+            return fate
+    return fates[0] if all(fate.about_us for fate in fates) else None
+
+
 async def exchange_envelope(connection: Connection, envelope: list[Command]) -> Flight:
     """In one flight; without PIPELINING in three steps, each only if the one before left it a meaning."""
     if connection.extensions.pipelining and not connection.lockstep:

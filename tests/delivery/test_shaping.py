@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkmail.delivery.shaping import BURST_S, Bucket, Limits, Paces
+from bulkmail.delivery.shaping import BURST_S, Bucket
 
 
 @given(st.floats(0.5, 1000), st.lists(st.floats(0, 2), min_size=1, max_size=60))
@@ -25,10 +24,3 @@ def test_no_window_holds_more_than_the_rate_and_the_burst(rate, pauses):
 def test_without_a_rate_nobody_waits():
     bucket = Bucket(None, 0.0)
     assert [bucket.book(5.0) <= 5.0 for _ in range(100)] == [True] * 100
-
-
-def test_a_site_keeps_its_pace_when_its_destination_has_ended():
-    paces = Paces(Limits(message_rate=10.0))
-    for _ in range(30):
-        paces.of("mx.a.test", 0.0).messages.book(0.0)
-    assert paces.of("mx.a.test", 0.0).messages.book(0.0) == pytest.approx(3.0)

@@ -191,12 +191,7 @@ async def test_a_limit_of_messages_per_connection_is_learned_when_it_is_hit(worl
     report = await send(*people(9), connections=1, transaction="individual")
     attempts = [len(history.attempts) for history in report.histories.values()]
     mails = [sum(c.startswith("MAIL") for c in session.commands) for session in report.ledger.sessions]
-    assert (report.totals["delivered"], sorted(attempts)[-2:], mails[0], set(mails[1:])) == (
-        9,
-        [1, 2],
-        3,
-        {1, 2},
-    )
+    assert (report.totals["delivered"], set(attempts), mails[0], set(mails[1:])) == (9, {1}, 3, {1, 2})
 
 
 @pytest.mark.parametrize("most", [1, 3])

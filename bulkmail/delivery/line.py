@@ -1,0 +1,85 @@
+"""The connection of one session: had from the pool, given back to it, replaced by one to the next host.
+
+What cannot be had is told as a disposition, for that is what it means to the recipients.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from bulkmail.delivery.destination import Destination
+from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.shaping import least
+from bulkmail.delivery.unreached import no_connection, no_route
+from bulkmail.dns.routes import NoRoute, Route
+from bulkmail.transport.connection import Connection
+from bulkmail.transport.dial import Unreachable
+from bulkmail.transport.stage import Stage
+
+
+class Line:
+    """At most one connection at a time."""
+
+    def __init__(self, destination: Destination) -> None:
+        self.connection: Connection | None = None
+        self._destination = destination
+        self._site = destination.site
+        self._plant = destination.plant
+        self._route: Route | None = None  # by which the connection was found
+
+    async def connected(self, domain: str) -> Connection | Disposition | None:
+        """A connection that is idle, ours or another; why there is none; None when we are being stopped.
+
+        Raises LocalResourceError where this machine ran out of something, and CredentialsRefused.
+        """
+        ours = self.connection
+        if ours is not None and ours.usable and ours.quiet and not self._worn(ours):
+            return ours
+        await self.leave()
+        route = await self._plant.routes.route(domain)
+        if isinstance(route, NoRoute):
+            return no_route(route)
+        self._route = route
+        while self.connection is None:
+            try:
+                with self._destination.waiting() as wait:
+                    await trio.sleep_until(self._site.connections.book(trio.current_time()))
+                    self.connection = await self._plant.pool.acquire(route)
+                    self._site.standing += 1
+            except Unreachable as unreachable:
+                return no_connection(unreachable)
+            if wait.cancelled_caught:
+                return None
+            if self.connection is not None and self._worn(self.connection):
+                await self.leave()  # idle since the site took as many as it takes on one
+        self.connection.lockstep = self._site.learned(trio.current_time()).lockstep
+        if not self.connection.reused:
+            self._plant.tally.connections += 1
+            self._plant.slots.recover()
+        return self.connection
+
+    async def leave(self) -> None:
+        """Give the connection back. Cancelled or not, it is either pooled idle or closed."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            self._site.standing -= 1
+            try:
+                if self._worn(connection):
+                    await connection.quit()
+            finally:
+                await self._plant.pool.release(connection)
+
+    def fail_over(self, trouble: Disposition) -> bool:
+        """The host cannot go on: leave it for the next one of its site, if there is one (RFC 5321 5.1)."""
+        return (
+            trouble.fate is Fate.DEFERRED
+            and trouble.scope is Scope.SESSION
+            and trouble.stage in (Stage.MAIL, Stage.RCPT, Stage.DATA)
+            and self.connection is not None
+            and self._route is not None
+            and self._plant.pool.fail_over(self.connection, self._route)
+        )
+
+    def _worn(self, connection: Connection) -> bool:
+        most = least(self._site.messages_limit(trio.current_time()), connection.extensions.limits.mailmax)
+        return connection.transactions >= max(1, most)

@@ -1,0 +1,149 @@
+"""What a run knows of each site: its pace, what it taught us, how it does.
+
+A destination ends whenever nothing waits for its site; this record outlives it, so that limits hold and a
+refusal is remembered across all of them. Bounded: who was asked for longest ago is forgotten first.
+Plain values and plain functions of a given monotonic `now`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.shaping import Bucket, Limits, least
+
+BELIEVED_S = 900.0  # a limit met once may have been a bad moment: forgotten, and met again if it was none
+SITES = 5_000  # of which something is remembered
+STRIKES = 3  # conversations in a row that brought nothing before the site is left alone
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a site taught us by refusing: limits narrower than shaping's. None is nothing learned."""
+
+    recipients: int | None = None  # in a transaction (X5)
+    messages: int | None = None  # on a connection (X10)
+    connections: int | None = None  # at once
+    lockstep: bool = False  # PIPELINING is announced and does not work (X9)
+
+
+NOTHING = Learned()
+
+
+class Site:
+    """One site. The buckets are those of its rates; `standing` counts connections that sessions hold."""
+
+    __slots__ = (
+        "_held_by",
+        "_held_until",
+        "_learned",
+        "_learned_until",
+        "_limits",
+        "connections",
+        "messages",
+        "name",
+        "standing",
+        "strikes",
+    )
+
+    def __init__(self, name: str, limits: Limits, now: float) -> None:
+        self.name = name
+        self.messages = Bucket(limits.message_rate, now)
+        self.connections = Bucket(limits.connection_rate, now)
+        self.standing = 0
+        self.strikes = 0
+        self._limits = limits
+        self._learned = NOTHING
+        self._learned_until = 0.0
+        self._held_by: Disposition | None = None
+        self._held_until = 0.0
+
+    # --- its limits: what shaping says, or what the site taught us ---------------------------------
+
+    def learned(self, now: float) -> Learned:
+        """What is believed of it; to be asked anew, as it changes."""
+        return self._learned if now < self._learned_until else NOTHING
+
+    def learn(
+        self,
+        now: float,
+        *,
+        recipients: int | None = None,
+        messages: int | None = None,
+        connections: int | None = None,
+        lockstep: bool = False,
+    ) -> None:
+        """Believe these limits, at least 1 each, from now on; what is not named stays as it was."""
+        known = self.learned(now)
+        self._learned_until = now + BELIEVED_S
+        self._learned = Learned(
+            max(1, recipients) if recipients is not None else known.recipients,
+            max(1, messages) if messages is not None else known.messages,
+            max(1, connections) if connections is not None else known.connections,
+            lockstep or known.lockstep,
+        )
+
+    def recipients_limit(self, now: float) -> int:
+        """Recipients in a transaction (X5)."""
+        return least(self._limits.recipients_per_transaction, self.learned(now).recipients)
+
+    def messages_limit(self, now: float) -> int:
+        """Transactions on a connection (X10)."""
+        return least(self._limits.messages_per_connection, self.learned(now).messages)
+
+    def connections_limit(self, now: float) -> int:
+        return least(self._limits.connections, self.learned(now).connections)
+
+    def is_full(self, now: float) -> bool:
+        """A connection was refused: True if that only says that those which stand are all we may have.
+
+        Then no more are opened than stand now, and nobody is charged for the refusal.
+        """
+        if not self.standing:
+            return False
+        self.learn(now, connections=self.standing)
+        return True
+
+    # --- how it does -------------------------------------------------------------------------------
+
+    def went_well(self) -> None:
+        self.strikes = 0
+
+    def met_trouble(self, disposition: Disposition) -> bool:
+        """A conversation brought nothing; True if the site is now to be left alone."""
+        self.strikes += 1
+        return disposition.scope is Scope.SITE or self.strikes >= STRIKES
+
+    def hold(self, disposition: Disposition, until: float) -> Disposition:
+        """Leave it alone until then. Returns what that means for those who were not tried: a deferral."""
+        if disposition.fate is not Fate.DEFERRED:
+            note = f"{disposition.note}; " if disposition.note else ""
+            disposition = replace(
+                disposition, fate=Fate.DEFERRED, note=f"{note}so were others: the site is left alone for now"
+            )
+        self._held_by = replace(disposition, scope=Scope.SITE)
+        self._held_until = until
+        self.strikes = 0
+        return self._held_by
+
+    def held(self, now: float) -> Disposition | None:
+        """Why it is left alone, or None."""
+        return self._held_by if now < self._held_until else None
+
+
+class Sites:
+    """The sites of one run."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._sites: OrderedDict[str, Site] = OrderedDict()
+
+    def of(self, name: str, now: float) -> Site:
+        site = self._sites.get(name)
+        if site is None:
+            site = self._sites[name] = Site(name, self._limits, now)
+            if len(self._sites) > SITES:
+                self._sites.popitem(last=False)
+        self._sites.move_to_end(name)
+        return site

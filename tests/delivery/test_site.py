@@ -1,0 +1,51 @@
+"""What is remembered of a site, driven by given times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.shaping import Limits
+from bulkmail.delivery.site import BELIEVED_S, STRIKES, Site, Sites
+from bulkmail.transport.stage import Stage
+
+LOST = Disposition(Fate.DEFERRED, Scope.SESSION, Stage.RCPT, note="lost")
+
+
+def test_a_site_keeps_its_pace_when_its_destination_has_ended():
+    sites = Sites(Limits(message_rate=10.0))
+    for _ in range(30):
+        sites.of("mx.a.test", 0.0).messages.book(0.0)
+    assert sites.of("mx.a.test", 0.0).messages.book(0.0) == pytest.approx(3.0)
+
+
+def test_what_was_learned_only_tightens_and_is_forgotten():
+    site = Site("mx.a.test", Limits(recipients_per_transaction=100), 0.0)
+    site.learn(0.0, recipients=20)
+    assert [site.recipients_limit(now) for now in (1.0, BELIEVED_S + 1)] == [20, 100]
+
+
+def test_a_few_strikes_in_a_row_and_no_fewer_hold_a_site():
+    site = Site("mx.a.test", Limits(), 0.0)
+    told = [site.met_trouble(LOST) for _ in range(STRIKES - 1)]
+    site.went_well()
+    told += [site.met_trouble(LOST) for _ in range(STRIKES)]
+    assert told == [False] * (2 * STRIKES - 2) + [True]
+
+
+def test_one_refusal_of_the_whole_site_holds_it():
+    assert Site("mx.a.test", Limits(), 0.0).met_trouble(replace(LOST, scope=Scope.SITE))
+
+
+@pytest.mark.parametrize("fate", [Fate.BOUNCED, Fate.IN_DOUBT, Fate.DEFERRED])
+def test_those_who_were_not_tried_are_deferred_whatever_befell_the_others(fate):
+    site = Site("mx.a.test", Limits(), 0.0)
+    held_by = site.hold(replace(LOST, fate=fate), 10.0)
+    assert (held_by.fate, held_by.scope, site.held(9.0), site.held(10.0)) == (
+        Fate.DEFERRED,
+        Scope.SITE,
+        held_by,
+        None,
+    )
