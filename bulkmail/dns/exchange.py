@@ -19,6 +19,8 @@ import dns.rdatatype
 import trio
 
 from bulkmail.dns.response import NotAnAnswer, Reading, Status, read_response
+from bulkmail.dns.shortage import in_words, is_shortage
+from bulkmail.errors import LocalResourceError
 
 # What crosses today's networks without fragments (DNS flag day 2020).
 PAYLOAD = 1232
@@ -34,7 +36,8 @@ async def ask(
     """Ask `server` (address, port) for `name`; at most `timeout_s` over UDP and again over TCP.
 
     EDNS is tried first and left out where the server does not know it. Raises NoReply for silence, refusal
-    by the network, and for SERVFAIL, REFUSED and their like.
+    by the network, and for SERVFAIL, REFUSED and their like; LocalResourceError when this machine ran out of
+    something, which says nothing about the name or the server (T6).
     """
     for edns in (0, False):
         query = dns.message.make_query(name, rdtype, use_edns=edns, payload=PAYLOAD)
@@ -47,7 +50,9 @@ async def ask(
         except trio.TooSlowError:
             raise NoReply(f"no reply from {_shown(server)} within {timeout_s:g} s") from None
         except OSError as error:
-            raise NoReply(f"{_shown(server)}: {error.strerror or error}") from error
+            if is_shortage(error, server[0]):
+                raise LocalResourceError(f"cannot ask for names: {in_words(error)}") from error
+            raise NoReply(f"{_shown(server)}: {in_words(error)}") from error
         if reading.reason not in ("FORMERR", "NOTIMP", "BADVERS"):
             break
     if reading.status is Status.FAILED:

@@ -1,8 +1,11 @@
 """MX, A and AAAA from configurable name servers, with one query in flight per name and a bounded memory.
 
 How it thinks: an answer is a value, also when it is "no" or "nobody answered" (FAILED), so nothing here
-raises for the network's sake. Whoever asks first does the asking in its own task; others who want the same
-name wait for it. If the first is cancelled, one of those who wait takes over: no nursery and no task needed.
+raises for the network's sake. What does come out is LocalResourceError, when this machine cannot ask (T6): it
+is no answer, so it is not remembered, and the caller asks again when he has paused.
+
+Whoever asks first does the asking in its own task; others who want the same name wait for it. If the first is
+cancelled or cannot ask, one of those who wait takes over: no nursery and no task needed.
 
 Several servers are not asked at once: the one that answered last is asked first, the next one when it fails.
 """
@@ -47,7 +50,7 @@ class Answer:
 
 @dataclass(slots=True)
 class _Flight:
-    """A question under way. Landed without answer: whoever asked was cancelled."""
+    """A question under way. Landed without answer: whoever asked was cancelled or could not ask."""
 
     landed: trio.Event = field(default_factory=trio.Event)
     answer: Answer | None = None
@@ -57,7 +60,8 @@ class Resolver:
     """Stub resolver over the recursive (or authoritative) servers given as (address, port).
 
     `timeout` is in seconds, for each try; `tries` counts all tries for one question over all servers.
-    Answers that are in the cache are returned without a checkpoint.
+    Answers that are in the cache are returned without a checkpoint. Every look-up raises LocalResourceError
+    when this machine ran out of something.
     """
 
     def __init__(

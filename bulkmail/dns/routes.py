@@ -97,7 +97,11 @@ class Routes:
         self._rng = rng or random.Random()
 
     async def route(self, domain: str) -> Route | NoRoute:
-        """The way to `domain` (A-labels, or an address literal in brackets). Raises nothing."""
+        """The way to `domain` (A-labels, or an address literal in brackets).
+
+        Raises LocalResourceError when this machine ran out of something and could not ask: nothing is known
+        of the domain then and nobody is to be charged; pause and call again (T6).
+        """
         await trio.lowlevel.checkpoint()
         if domain.startswith("["):
             return self._literal(domain)
@@ -125,7 +129,10 @@ class Routes:
         return await self._resolve(domain, before_us, implicit=answer.status is Status.NODATA)
 
     async def relay(self, host: str) -> Route | NoRoute:
-        """The way to a relay that the user named: its A and AAAA, or the address it is; nothing refused."""
+        """The way to a relay that the user named: its A and AAAA, or the address it is; nothing refused.
+
+        Raises what `route` raises.
+        """
         await trio.lowlevel.checkpoint()
         name = host.lower().removeprefix("[").removesuffix("]").removesuffix(".")
         try:

@@ -16,6 +16,7 @@ import trio
 from bulkmail.dns.addresses import canonical_address, interleave
 from bulkmail.dns.resolver import Answer, Resolver, Status
 from bulkmail.dns.routes import Fate, NoRoute, Route, Routes
+from bulkmail.errors import LocalResourceError
 
 EXCHANGERS = 50  # looked at; the records of everybody who runs mail in earnest are fewer
 
@@ -62,7 +63,10 @@ class Surveyor(Routes):
         super().__init__(resolver, allow_private=allow_private, own_names=own_names)
 
     async def survey(self, domain: str) -> Survey:
-        """What DNS says of `domain` (A-labels, or an address literal in brackets). Raises nothing."""
+        """What DNS says of `domain` (A-labels, or an address literal in brackets).
+
+        Raises LocalResourceError when this machine cannot even ask for its MX.
+        """
         route = await self.route(domain)
         if domain.startswith("["):
             return Survey(domain, 0, (), False, False, route)
@@ -74,7 +78,10 @@ class Surveyor(Routes):
         found: dict[int, Exchanger] = {}
 
         async def look(number: int, preference: int, name: str) -> None:
-            found[number] = await self._exchanger(preference, name)
+            try:
+                found[number] = await self._exchanger(preference, name)
+            except LocalResourceError as shortage:
+                found[number] = Exchanger(preference, name, (), False, str(shortage))
 
         async with trio.open_nursery() as looking:
             for number, (preference, name) in enumerate(listed):
