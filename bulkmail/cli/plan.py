@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bulkmail.cli.common import campaign_file, load, print_json, print_table, printable, states
+from bulkmail.cli.screen import span
 
 if TYPE_CHECKING:
     from bulkmail.campaign.config import Campaign
@@ -75,7 +76,11 @@ def _show(
     if personal:
         click.echo(f"  everybody gets a message of their own: it uses {', '.join(fields)}")
         click.echo(f"  the same bytes for everybody would take {summary.transactions_if_same:,}")
-    click.echo(f"at least {seconds:,.0f} s under shaping.default.message_rate (the biggest domain)")
+    if seconds >= 1:
+        rate = campaign.shaping.default.message_rate
+        click.echo(
+            f"at least {span(seconds)} for the biggest domain, at {rate} (shaping.default.message_rate)"
+        )
     if summary.top:
         click.echo()
         print_table(

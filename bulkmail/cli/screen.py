@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from bulkmail.cli.common import print_table, states
+from bulkmail.cli.common import print_table, printable, states
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -63,7 +63,7 @@ class Screen:
 
             self._live = Progress(
                 TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=24, complete_style="cyan", finished_style="cyan"),
                 TextColumn("{task.fields[note]}", markup=False),
                 TimeElapsedColumn(),
                 console=Console(stderr=True),
@@ -87,7 +87,10 @@ class Screen:
         elif name in ("started", "progress"):
             self._progress(cast("Mapping[str, int]", event["totals"]), event)
         elif name == "stopping":
-            self.say(f"{event['signal']}: no new message begins, open ones are finished; again stops at once")
+            why, again = event["signal"], "; again stops at once" if event["signal"] else ""
+            self.say(f"{why or 'The time is over'}: no new message begins, open ones are finished{again}")
+        elif name == "reported" and event["disposition"] != "delivered":
+            self.say(printable(f"The report to {event['to']} is {event['disposition']}: {event['reply']}"))
 
     def say(self, text: str) -> None:
         """A line for people, above the live one."""
