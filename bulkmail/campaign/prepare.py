@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from bulkmail.campaign.compose import compose
@@ -22,7 +23,7 @@ from bulkmail.campaign.listing import ListSpec, Source, SqlSource
 from bulkmail.campaign.plan import make_plan
 from bulkmail.delivery.retry import JITTER
 from bulkmail.errors import CampaignChanged, ConfigError, Problem
-from bulkmail.journal import LEFT_OUT, CampaignLock, Store, Suppressions
+from bulkmail.journal import LEFT_OUT, CampaignLock, Exported, Store, Suppressions
 from bulkmail.message import Composer
 
 # What may change on a resume, by the word of --accept-changes, and how it is told.
@@ -227,20 +228,14 @@ def _resume(campaign: Campaign, store: Store, accept: frozenset[str]) -> Compose
 
 def _check_remaining(campaign: Campaign, store: Store, composer: Composer) -> None:
     """That changed content can be rendered for everybody who remains. Raises ConfigError with a few."""
-    problems: list[Problem] = []
-    after = None
-    while len(problems) < MOST_PROBLEMS and (page := store.open_intervals(after, 100)):
-        for interval, spans in page:
-            after = (interval.size, interval.id)
-            for first, last in spans:
-                for start in range(first, last + 1, 1000):
-                    problems += [
-                        campaign.problem("content", f"{one.address}: {reason}")
-                        for one in store.fetch([(start, min(last, start + 999))])
-                        if (reason := composer.check(one.fields)) is not None
-                    ]
-    if problems:
-        raise ConfigError(problems[:MOST_PROBLEMS])
+    problems = (
+        campaign.problem("content", f"{one.address}: {reason}")
+        for state in ("pending", "deferred", "in_doubt")
+        for one in store.export(state)
+        if isinstance(one, Exported) and (reason := composer.check(one.fields)) is not None
+    )
+    if found := list(islice(problems, MOST_PROBLEMS)):
+        raise ConfigError(found)
 
 
 def _changed(campaign: Campaign, part: str, how: list[str]) -> Problem:

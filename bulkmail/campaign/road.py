@@ -15,8 +15,10 @@ import trio
 from bulkmail import sandbox
 from bulkmail.campaign.config import Campaign, default_ehlo
 from bulkmail.delivery.plant import Routing
+from bulkmail.dns.addresses import is_public
 from bulkmail.dns.resolver import Resolver, system_nameservers
 from bulkmail.dns.routes import NoRoute, Route, Routes
+from bulkmail.errors import ConfigError
 from bulkmail.transport.approach import Approach, Credentials, TimeLimits, TlsPolicy, make_contexts
 from bulkmail.transport.dead import DeadAddresses
 from bulkmail.transport.dial import Dialer
@@ -48,6 +50,18 @@ class Road:
     ehlo: str
 
 
+async def _check_relay(campaign: Campaign, routes: Routes) -> None:
+    """A relay on a private address is a slip as often as it is meant. Raises ConfigError."""
+    if campaign.delivery.allow_private:
+        return
+    found = await routes.relay(campaign.delivery.via.host)
+    if isinstance(found, Route):
+        private = [address for address in found.hosts[0].addresses if not is_public(address)]
+        if private:
+            text = f"the relay is at {private[0]}, a loopback or private address; if that is meant, write "
+            raise ConfigError(campaign.problem("delivery.via", f"{text}allow_private: true"))
+
+
 def rehearsed_mail(campaign: Campaign) -> Path:
     """Where a rehearsal keeps what arrived: the first REHEARSED messages, in `maildir/new`."""
     return campaign.state / f"{campaign.campaign}.sandbox.mail"
@@ -76,6 +90,7 @@ async def road(campaign: Campaign) -> AsyncIterator[Road]:
         via = delivery.via
         if via.kind == "relay":
             port = via.port
+            await _check_relay(campaign, routes)
             routing = RelayRouting(routes, via.host)
         verifying, lax = make_contexts(cafile)
         credentials = None
