@@ -29,6 +29,10 @@ from bulkmail.dns.response import AAAA, LONGEST_CHAIN, LONGEST_S, MX, A, Reading
 
 __all__ = ["Answer", "Resolver", "Status", "system_nameservers"]
 
+# Seconds for each try. A lost datagram costs little, a server that is slow or away for a moment has its time.
+TRIES = (2.0, 3.0, 10.0)
+# No try is longer where others are answered meanwhile: the silence is about this name then.
+LIVELY_S = 5.0
 # A failure is remembered just long enough that a burst for one name costs one round of questions.
 FAILURE_S = 5.0
 
@@ -59,7 +63,7 @@ class _Flight:
 class Resolver:
     """Stub resolver over the recursive (or authoritative) servers given as (address, port).
 
-    `timeout` is in seconds, for each try; `tries` counts all tries for one question over all servers.
+    `tries`: in seconds, how long to wait each time that one question is put, whichever server it is put to.
     Answers that are in the cache are returned without a checkpoint. Every look-up raises LocalResourceError
     when this machine ran out of something.
     """
@@ -68,21 +72,21 @@ class Resolver:
         self,
         nameservers: Sequence[tuple[str, int]],
         *,
-        timeout: float = 5.0,
-        tries: int = 3,
+        tries: Sequence[float] = TRIES,
         cache_size: int = 50_000,
         now: Callable[[], float] = trio.current_time,
     ) -> None:
         if not nameservers:
             raise ValueError("a resolver needs at least one name server")
         self._servers = tuple(nameservers)
-        self._timeout_s = timeout
+        self._tries = tuple(tries)
         self._now = now
         self._cache: Cache[tuple[str, int], Answer] = Cache(cache_size, now)
         self._flights: dict[tuple[str, int], _Flight] = {}
         self._first = 0  # index of the server that answered last
+        self._answered = 0  # how often any did
         self._trying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(tries),
+            stop=tenacity.stop_after_attempt(len(self._tries)),
             retry=tenacity.retry_if_exception_type(NoReply),
             sleep=trio.sleep,
             reraise=True,
@@ -144,13 +148,17 @@ class Resolver:
 
     async def _ask(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> Reading:
         """Ask the servers in turn until one answers. Raises the last one's NoReply."""
-        turn = self._first
+        first, before = self._first, self._answered
+        tries = enumerate(self._tries)
 
         async def next_server() -> Reading:
-            nonlocal turn
-            server, turn = turn % len(self._servers), turn + 1
-            reading = await ask(self._servers[server], name, rdtype, timeout_s=self._timeout_s)
+            turn, timeout_s = next(tries)
+            server = (first + turn) % len(self._servers)
+            if self._answered > before:
+                timeout_s = min(timeout_s, LIVELY_S)
+            reading = await ask(self._servers[server], name, rdtype, timeout_s=timeout_s)
             self._first = server
+            self._answered += 1
             return reading
 
         return await self._trying(next_server)

@@ -23,6 +23,6 @@ async def names(nursery: trio.Nursery) -> Responder:
 
 @pytest.fixture
 async def resolver(names: Responder, clock: Clock) -> AsyncIterator[Resolver]:
-    resolver = Resolver([names.address], timeout=10, now=clock)
+    resolver = Resolver([names.address], tries=(10, 10, 10), now=clock)
     yield resolver
     await resolver.aclose()

@@ -139,7 +139,7 @@ async def test_a_failure_is_kept_for_seconds_only(names: Responder, resolver: Re
 
 async def test_the_cache_never_holds_more_than_its_size(names: Responder) -> None:
     """D10."""
-    resolver = Resolver([names.address], timeout=10, cache_size=4)
+    resolver = Resolver([names.address], tries=(10, 10, 10), cache_size=4)
     for number in range(10):
         names.add(f"d{number}.test", f"MX 10 mx{number}.test.")
         await resolver.mx(f"d{number}.test")
@@ -190,7 +190,7 @@ async def test_records_of_other_names_are_not_believed(names: Responder, resolve
 async def test_silence_is_a_failure_after_all_tries(names: Responder) -> None:
     """D1."""
     names.silent.add(("a.test", "MX"))
-    answer = await Resolver([names.address], timeout=0.01, tries=3).mx("a.test")
+    answer = await Resolver([names.address], tries=(0.01, 0.01, 0.01)).mx("a.test")
     assert (answer.status, "no reply" in answer.reason) == (Status.FAILED, True)
 
 
@@ -198,7 +198,7 @@ async def test_the_next_server_is_asked_when_one_fails(names: Responder, nursery
     broken = await nursery.start(Responder(servfail={("a.test", "MX"), ("b.test", "MX")}).serve)
     names.add("a.test", "MX 10 mx.a.test.")
     names.add("b.test", "MX 10 mx.b.test.")
-    resolver = Resolver([broken.address, names.address], timeout=10)
+    resolver = Resolver([broken.address, names.address], tries=(10, 10, 10))
     answers = [await resolver.mx("a.test"), await resolver.mx("b.test")]
     # For the second name the server that answered is asked first.
     assert ([answer.status for answer in answers], len(broken.asked)) == ([Status.FOUND] * 2, 1)
@@ -209,7 +209,7 @@ async def test_a_server_that_is_not_there_costs_no_time_out(names: Responder) ->
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
         nobody.bind(("127.0.0.1", 0))
         address = nobody.getsockname()
-    answer = await Resolver([address, names.address], timeout=3600).a("a.test")
+    answer = await Resolver([address, names.address], tries=(3600, 3600)).a("a.test")
     assert answer.records == ("192.0.2.1",)
 
 

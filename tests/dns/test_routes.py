@@ -40,7 +40,7 @@ async def test_a_time_out_on_mx_defers(names: Responder) -> None:
     """D1."""
     names.silent.add(("a.test", "MX"))
     names.add("a.test", "A 9.9.9.9")
-    routes = Routes(Resolver([names.address], timeout=0.01), allow_private=False)
+    routes = Routes(Resolver([names.address], tries=(0.01, 0.01)), allow_private=False)
     assert verdict(await routes.route("a.test")) == (False, "4.4.3")
 
 
