@@ -42,12 +42,13 @@ class Reporter:
     async def deliver(self, made: Road) -> None:
         """Send it, where there is one and nobody is left to be tried. Raises StoreError, and nothing else."""
         campaign = self._prepared.campaign
-        if campaign.report_to is None or sendable(await self._journal.read(Store.totals)):
+        totals = await self._journal.read(Store.totals)
+        if campaign.report_to is None or sendable(totals) or not totals["bounced"] + totals["expired"]:
             return
         if await self._journal.read(Store.meta, DONE):
             return
         to = Author.parse(campaign.report_to).mailbox
-        fate, said = Fate.DEFERRED, "stopped before it was sent"
+        fate, said = Fate.DEFERRED, "stopped before it was sent; the next run sends it"
         try:
             with self._scope:
                 message = await self._journal.read(self._built, made.ehlo)

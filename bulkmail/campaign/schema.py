@@ -61,33 +61,56 @@ def campaign_schema() -> dict[str, Any]:
 def events_schema() -> dict[str, Any]:
     """What `bulkmail schema --events` prints: one line of `run --json`. More fields may be added to any."""
     totals = {"$ref": "#/$defs/totals"}
+    used = {"transactions": _NUMBER, "connections": _NUMBER}
+    text = {"type": "string"}
     events = [
-        _event("planned", {"totals": totals}, "the list was read and frozen"),
-        _event("started", {"totals": totals}, "the first transaction is next"),
-        _event("progress", {"totals": totals}, "every second"),
         _event(
-            "site", {"site": {"type": "string"}}, "something was learned of the hosts behind some domains"
+            "planned",
+            {"totals": totals, "resumed": {"type": "boolean"}},
+            "the list was read; resumed: in an earlier run, and something may have been sent since",
         ),
+        _event("started", {"totals": totals, "via": text}, "the first transaction is next"),
+        _event(
+            "progress",
+            {
+                "totals": totals,
+                "sites": _NUMBER,
+                **used,
+                "next_due": {"type": ["number", "null"], "description": "UTC epoch seconds"},
+            },
+            "every second",
+        ),
+        _event("site", {"site": text}, "something was learned of the hosts behind some domains"),
         _event("paused", {}, "no new transaction begins"),
         _event(
-            "stopping", {"signal": {"type": "string"}}, "no new transaction begins; open ones are finished"
+            "stopping",
+            {"signal": {"type": ["string", "null"], "description": "null: the time of --until is over"}},
+            "no new transaction begins; open ones are finished",
         ),
         _event("resumed", {}, "transactions begin again"),
         _event(
             "reported",
-            {"to": {"type": "string"}, "disposition": {"type": "string"}, "reply": {"type": "string"}},
-            "the report to report_to was sent, or not",
+            {
+                "to": text,
+                "disposition": {"enum": ["delivered", "bounced", "deferred", "in_doubt"]},
+                "reply": text,
+            },
+            "the report to report_to was sent, or not: deferred is for the next run",
         ),
         _event(
             "finished",
             {
                 "totals": totals,
-                "transactions": _NUMBER,
-                "connections": _NUMBER,
+                **used,
                 "seconds": {"type": "number", "minimum": 0},
                 "exit": {"enum": list(EXIT_CODES)},
             },
             "the last line",
+        ),
+        _event(
+            "stopped",
+            {"reason": text, "exit": {"enum": list(EXIT_CODES)}},
+            "the last line instead, where the run was broken off: the journal or the relay refused",
         ),
     ]
     return {

@@ -15,7 +15,6 @@ from bulkmail.cli.common import campaign_file, load, printable, via_option
 from bulkmail.errors import BulkmailError, ConfigError, StoreError
 
 if TYPE_CHECKING:
-    from bulkmail.campaign.config import Campaign
     from bulkmail.campaign.prepare import Prepared
     from bulkmail.campaign.runner import Outcome, Until
     from bulkmail.cli.screen import Screen
@@ -75,11 +74,10 @@ def command(
     accept = prepare.parse_accept(accept_changes)
     if prepare.state_is_missing(campaign) and not new_state:
         _ask(
-            f"There is no state directory {campaign.state}. Either nothing was sent from here yet, or it was "
-            "lost, and then everybody would be sent to again. Begin anew?",
+            f"There is no state directory {campaign.state}, or nothing in it. Either nothing was sent from "
+            "here yet, or it was lost, and then everybody would be sent to again. Begin anew?",
             "say that this is right with --new",
         )
-    _check_name(campaign)
     screen = Screen(as_json=as_json, file=f"{file} --via {via}" if via else str(file))
     with screen, prepare.prepared(campaign, accept=accept, tell=screen.tell) as ready:
         if ready.must_confirm and not yes:
@@ -103,6 +101,7 @@ def _deliver(ready: Prepared, screen: Screen, until: Until, limit: int | None) -
     import trio
 
     from bulkmail.campaign import runner
+    from bulkmail.campaign.events import event
 
     try:
         return trio.run(partial(runner.run, ready, tell=screen.tell, until=until, limit=limit))
@@ -113,6 +112,7 @@ def _deliver(ready: Prepared, screen: Screen, until: Until, limit: int | None) -
         error = _first(stopped)
     except BulkmailError as alone:
         error = alone
+    screen.tell(event("stopped", ready.campaign, reason=str(error), exit=STOPPED))
     screen.say(f"bulkmail: {error}")
     kept = "what is recorded holds" if isinstance(error, StoreError) else "nobody was lost"
     screen.say(f"The run stopped; {kept}. Run the same command again once that is mended.")
@@ -138,18 +138,6 @@ def parse_until(text: str) -> Until:
         return Until(seconds=parse_duration(text))
     except ValueError as error:
         raise click.BadParameter(f"write settled, first-pass or a duration ({error})") from None
-
-
-def _check_name(campaign: Campaign) -> None:
-    """Warn where EHLO would give a name that exchangers of the world refuse."""
-    from bulkmail.campaign.config import default_ehlo
-    from bulkmail.cli import say
-
-    if campaign.delivery.via.kind == "mx" and campaign.delivery.ehlo is None and default_ehlo() is None:
-        say(
-            "warning: this machine has no full host name, and many exchangers refuse mail from one without: "
-            "write delivery.ehlo: NAME, the name that its address has in DNS"
-        )
 
 
 def _show(ready: Prepared) -> None:

@@ -46,7 +46,7 @@ def made(folder: Path, *, before: tuple[str, ...] = ()) -> Iterator[Case]:
         with Suppressions.open(place) as ours:
             journal = Journal(store)
             composer = compose(load(folder), date=datetime(2026, 11, 21, tzinfo=UTC))
-            ledger = CampaignLedger(journal, composer, ours, None, resend_doubt=False)
+            ledger = CampaignLedger(journal, composer, ours, None)
             yield Case(ledger, ours, others)
             journal.close()
 

@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from road_child import Held
 from road_rig import Report, Road
 
 from bulkmail import sandbox
+from bulkmail.sandbox.smtp import Conversation
+from bulkmail.smtp import Message
 
 
 @pytest.fixture
@@ -25,3 +28,19 @@ async def road(world: sandbox.World, tmp_path: Path) -> AsyncIterator[Road]:
 @pytest.fixture
 async def send(road: Road) -> Callable[..., Awaitable[Report]]:
     return road.send
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Held:
+    held = Held()
+    answer = Conversation._answer
+
+    async def answer_when_told(self: Conversation, event: object) -> None:
+        await answer(self, event)
+        if isinstance(event, Message):
+            held.messages += 1
+            held.arrived.set()
+            await held.release.wait()
+
+    monkeypatch.setattr(Conversation, "_answer", answer_when_told)
+    return held

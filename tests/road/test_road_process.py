@@ -6,69 +6,16 @@ the signal comes.
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
 
-import pytest
 import trio
-from road_rig import PATIENCE_S, people, states_of
+from road_child import running
+from road_rig import people, states_of
 
 from bulkmail.journal import STATES, Store
-from bulkmail.sandbox.smtp import Conversation
-from bulkmail.smtp import Message
 
 ONE_BY_ONE = {"transaction": "individual", "connections": 2}
-
-
-class Child:
-    """`bulkmail run` in a process of its own; its events, one by one."""
-
-    def __init__(self, process: trio.Process) -> None:
-        self.process = process
-        assert process.stdout is not None
-        self._out = process.stdout
-        self._rest = b""
-
-    async def event(self, name: str) -> dict[str, object]:
-        """The next event of this name. EOFError where none comes."""
-        while True:
-            line, newline, rest = self._rest.partition(b"\n")
-            if newline:
-                self._rest = rest
-                event = json.loads(line)
-                if event["event"] == name:
-                    return event
-                continue
-            data = await self._out.receive_some()
-            if not data:
-                raise EOFError(f"no {name}")
-            self._rest += data
-
-
-@asynccontextmanager
-async def running(road, *addresses, flags=("--yes", "--new"), **settings) -> AsyncIterator[Child]:
-    file = road.file(*addresses, **settings)
-    command = [sys.executable, "-m", "bulkmail", "run", str(file), "--json", *flags]
-    async with trio.open_nursery() as nursery:
-        run = partial(
-            trio.run_process,
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            check=False,
-            env=dict(os.environ),
-        )
-        process = await nursery.start(run)
-        with trio.fail_after(PATIENCE_S):
-            yield Child(process)
-            await process.wait()
 
 
 def states(road) -> dict[str, str]:
@@ -76,31 +23,6 @@ def states(road) -> dict[str, str]:
         totals = store.totals()
         assert totals["source"] == sum(totals[state] for state in STATES)
         return states_of(store)[0]
-
-
-class Held:
-    """Messages that have come whole and whose 250 waits until the test lets it go."""
-
-    def __init__(self) -> None:
-        self.arrived = trio.Event()
-        self.release = trio.Event()
-        self.messages = 0
-
-
-@pytest.fixture
-def held(monkeypatch) -> Held:
-    held = Held()
-    answer = Conversation._answer
-
-    async def answer_when_told(self, event):
-        await answer(self, event)
-        if isinstance(event, Message):
-            held.messages += 1
-            held.arrived.set()
-            await held.release.wait()
-
-    monkeypatch.setattr(Conversation, "_answer", answer_when_told)
-    return held
 
 
 async def test_one_interrupt_drains_and_the_next_run_finishes(world, road, held):
