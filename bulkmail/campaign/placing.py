@@ -16,6 +16,7 @@ from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Protocol
 
+from bulkmail.campaign.refusals import Refusals
 from bulkmail.campaign.spill import (
     EXCLUSION,
     LEVELS,
@@ -30,10 +31,8 @@ from bulkmail.campaign.spill import (
     by_key,
     octets_of,
 )
-from bulkmail.errors import ConfigError, Problem
 from bulkmail.journal.records import LeftOut, Planned
 
-_PROBLEMS = 50  # rows named when the plan fails: enough to see the pattern
 _FIRST = itemgetter(0)
 _DOMAIN = attrgetter("domain")
 _KEY = attrgetter("key")
@@ -88,8 +87,7 @@ class Placing:
         self._budget = budget
         self._moved = moved
         self._spills = ExitStack()
-        self._failed = 0
-        self._problems: list[tuple[int, Problem]] = []
+        self._refusals = Refusals()
 
     def spill(self, key: Callable[[Candidate], int] = by_domain, level: int = 0) -> Spill:
         spill = Spill(self._folder, key, level=level, budget=self._budget)
@@ -124,15 +122,7 @@ class Placing:
 
     def finish(self) -> None:
         """Raise ConfigError with what is in the way of the message, in source order, if anything is."""
-        if not self._failed:
-            return
-        problems = [problem for _, problem in sorted(self._problems, key=_FIRST)[:_PROBLEMS]]
-        more = self._failed - len(problems)
-        if more:
-            problems.append(
-                Problem(problems[-1].file, 0, 0, "", f"and {more:,} more rows that cannot be rendered")
-            )
-        raise ConfigError(problems)
+        self._refusals.finish()
 
     # --- a domain of its own ------------------------------------------------------------------------------
 
@@ -258,15 +248,12 @@ class Placing:
         if state == "invalid" or self._skip:
             self._leave_out(state, row, reason)
             return
-        self._failed += 1
-        self._problems.append((row.order, Problem(self._files[row.file], row.line, 0, "", reason)))
-        if len(self._problems) >= 20 * _PROBLEMS:
-            self._problems = sorted(self._problems, key=_FIRST)[:_PROBLEMS]
+        self._refusals.add(row.order, self._files[row.file], row.line, reason, row.fields)
 
     # --- intervals ----------------------------------------------------------------------------------------
 
     def _write(self, kept: list[Candidate]) -> None:
-        if self._failed:
+        if self._refusals.count:
             return  # nothing will come of this plan; what remains is to find the other problems
         # The sort is stable and parts are in source order, so equals stay in it.
         kept.sort(key=_DOMAIN_AND_KEY if self._keyed else _DOMAIN)

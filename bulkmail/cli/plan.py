@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bulkmail.cli.common import campaign_file, load, print_json, print_table, printable, states
+from bulkmail.cli.common import campaign_file, load, print_json, print_table, printable, states, via_option
 from bulkmail.cli.screen import span
 
 if TYPE_CHECKING:
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 @click.command("plan")
 @campaign_file
+@via_option
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Domains to list.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def command(file: Path, top: int, as_json: bool) -> None:
+def command(file: Path, via: str | None, top: int, as_json: bool) -> None:
     """Say how many recipients FILE has, who is left out and why, and how many transactions that makes."""
     from bulkmail.campaign.compose import compose
     from bulkmail.campaign.config import missing_files
@@ -30,7 +31,7 @@ def command(file: Path, top: int, as_json: bool) -> None:
     from bulkmail.errors import ConfigError
     from bulkmail.journal import Suppressions
 
-    campaign = load(file, None)
+    campaign = load(file, via)
     if problems := missing_files(campaign):
         raise ConfigError(problems)
     composer = compose(campaign, date=datetime.now(UTC))

@@ -177,6 +177,13 @@ def test_a_seed_that_is_no_address_is_complained_of(case: Case) -> None:
         case.plan(seeds=["qa@a.test", "qa"])
 
 
+def test_a_field_that_is_no_column_is_met_with_the_columns_there_are(case: Case) -> None:
+    """I8."""
+    case.write("people.csv", "email,nmae\nann@a.test,Ann\n")
+    with pytest.raises(ConfigError, match="'name' is missing, did you mean 'nmae'"):
+        case.plan(message=composer(BY_NAME))
+
+
 def test_all_rows_without_a_field_are_told_before_anything_is_planned(case: Case) -> None:
     """I8."""
     people = "".join(f"p{n}@a.test{'' if n % 2 else ',N'}\n" for n in range(300))
@@ -185,7 +192,7 @@ def test_all_rows_without_a_field_are_told_before_anything_is_planned(case: Case
         case.plan(message=composer(BY_NAME), suppressed=["p3@a.test"])
     lines = str(raised.value).splitlines()
     assert [line.split(":")[1] for line in lines[:3]] == ["3", "7", "9"]  # not the suppressed one
-    assert (len(lines), lines[-1]) == (51, "people.csv: and 99 more rows that cannot be rendered")
+    assert (len(lines), lines[-1]) == (4, "people.csv: and 146 more rows that cannot be rendered")
     with Store.open(case.folder / "test.journal") as store:
         assert not store.planned
 
