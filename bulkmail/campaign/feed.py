@@ -1,5 +1,7 @@
-"""Where a run's parcels come from: the plan's unfinished intervals first, then deferrals as they fall due.
+"""Where a run's parcels come from: the plan's unfinished intervals, and deferrals as they fall due.
 
+They take turns, a page of the one and a page of the other: neither do the retries of many dead domains hold
+up those who were never tried, nor does a long plan hold up the retries.
 Nothing is held in memory but one page. No task sleeps for a recipient: this one feed sleeps until the
 earliest deferral of the campaign is due.
 """
@@ -46,20 +48,22 @@ class Feed:
         self._ready: deque[Parcel] = deque()
         self._after: tuple[int, int] | None = None
         self._planned = True  # some of the plan may not have been read yet
+        self._turn = [self._read_plan, self._read_due]  # whose page is next, if there is one
 
     async def next(self) -> Parcel | None:
         """The next parcel, once there is one; None when the campaign has nothing more to do. StoreError."""
         while not self._ready:
-            if await self._read_due():
-                continue
-            if self._planned and self._left > 0:
-                await self._read_plan()
-                continue
-            if not await self._wait_due():
+            first, second = self._turn
+            if await first():
+                self._turn = [second, first]
+            elif not await second() and not await self._wait_due():
                 return None
         return self._ready.popleft()
 
-    async def _read_plan(self) -> None:
+    async def _read_plan(self) -> bool:
+        """Whether there was a page."""
+        if not self._planned or self._left <= 0:
+            return False
         page = await self._journal.read(Store.open_intervals, self._after, PAGE)
         self._planned = bool(page)
         for interval, spans in page:
@@ -68,6 +72,7 @@ class Feed:
             if wanted:
                 shared = interval.shared and self._shareable
                 self._ready.append(Parcel(interval.domain, wanted, shared=shared))
+        return self._planned
 
     def _within_limit(self, spans: list[Span]) -> list[Span]:
         wanted: list[Span] = []
@@ -80,6 +85,7 @@ class Feed:
         return wanted
 
     async def _read_due(self) -> bool:
+        """Whether there was a page."""
         if self._first_pass:
             return False
         due: list[Due] = await self._journal.call(Store.due, self._now(), PAGE)

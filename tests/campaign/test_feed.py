@@ -1,0 +1,67 @@
+"""In which order a run hands out those who were never tried and those who are due again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import trio
+
+from bulkmail.campaign.feed import PAGE, Feed
+from bulkmail.journal import Journal, Planned, Record, Store
+
+NOW = 1_000.0
+DEAD, NEW = 2 * PAGE + 50, PAGE + 50  # domains: of dead ones whose retries are due, and of untried ones
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.create(tmp_path / "c.journal", {}) as store:
+        with store.write_plan() as writer:
+            for n in range(DEAD + NEW):
+                domain = f"dead{n}.test" if n < DEAD else f"new{n}.test"
+                writer.interval(domain, True, False, [Planned(f"ann@{domain}", "{}")])
+        gone = [Record(n, n, "deferred", 1.0, 451, due=2.0) for n in range(1, DEAD + 1)]
+        store.commit(gone, [], [])
+        yield store
+
+
+async def handed_out(
+    store: Store, *, first_pass: bool = False, limit: int | None = None
+) -> list[tuple[str, int]]:
+    """Kinds of domains in the order of the feed, each with how many follow each other."""
+    journal = Journal(store)
+    idle = SimpleNamespace(open_parcels=0, next_finished=trio.Event)
+    feed = Feed(
+        journal,
+        idle,
+        shareable=True,
+        first_pass=first_pass,
+        limit=limit,
+        now=lambda: NOW,  # type: ignore[arg-type]
+    )
+    domains = []
+    while (parcel := await feed.next()) is not None:
+        domains.append(parcel.domain[:3])
+    journal.close()
+    return [(kind, len(list(many))) for kind, many in groupby(domains)]
+
+
+async def test_retries_of_dead_domains_and_first_attempts_take_turns(store: Store) -> None:
+    assert await handed_out(store) == [
+        ("new", PAGE),
+        ("dea", PAGE),
+        ("new", 50),
+        ("dea", PAGE + 50),
+    ]
+
+
+async def test_a_first_pass_takes_no_retries(store: Store) -> None:
+    assert await handed_out(store, first_pass=True) == [("new", NEW)]
+
+
+async def test_a_limit_is_for_those_who_were_never_tried(store: Store) -> None:
+    assert await handed_out(store, limit=10) == [("new", 10), ("dea", DEAD)]
