@@ -199,4 +199,4 @@ class _Run:
 def session_slots() -> int:
     """Sessions that may be open at once in this process."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, min(SESSIONS, soft // 2))
+    return SESSIONS if soft == resource.RLIM_INFINITY else max(1, min(SESSIONS, soft // 2))
