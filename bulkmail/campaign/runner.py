@@ -144,6 +144,7 @@ class _Run:
             now=time.time,
             tally=self.tally,
             resend_doubt=delivery.on_doubt == "resend",
+            on_hold=lambda site, why, held_s: self._event("site", site=site, reason=why.text, held_s=held_s),
         )
 
     async def _deliver(

@@ -80,7 +80,11 @@ def events_schema() -> dict[str, Any]:
             },
             "every second",
         ),
-        _event("site", {"site": text}, "something was learned of the hosts behind some domains"),
+        _event(
+            "site",
+            {"site": text, "reason": text, "held_s": {"type": "number", "minimum": 0}},
+            "the hosts behind some domains are left alone for so many seconds",
+        ),
         _event("paused", {}, "no new transaction begins"),
         _event(
             "stopping",

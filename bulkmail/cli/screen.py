@@ -22,6 +22,7 @@ PLAIN_EVERY_S = 10.0  # a log file wants to know that it goes on, not every seco
 PLAIN_WAITING_S = 600.0  # the same where nothing has changed
 LONG_WAIT_S = 30.0  # from here on it is said what the waiting is for
 DONE = ("delivered", "bounced", "expired", "cancelled", "in_doubt")
+HELD_TOLD = 3  # sites left alone that are told of: a list of a million has thousands of dead ones
 TOLD = ("delivered", "bounced", "deferred", "expired", "in_doubt")
 
 Event = Mapping[str, object]
@@ -39,6 +40,7 @@ class Screen:
         self._live: Progress | None = None
         self._task: TaskID | None = None
         self._last_plain = time.monotonic()
+        self._held = 0  # sites that were left alone
         self._last_note = ""
         self._explained = False
 
@@ -89,6 +91,12 @@ class Screen:
         elif name == "stopping":
             why, again = event["signal"], "; again stops at once" if event["signal"] else ""
             self.say(f"{why or 'The time is over'}: no new message begins, open ones are finished{again}")
+        elif name == "site":
+            self._held += 1
+            if self._held <= HELD_TOLD:
+                more = ", and so may others: see `bulkmail status`" if self._held == HELD_TOLD else ""
+                left = span(cast("float", event["held_s"]))
+                self.say(printable(f"{event['site']} is left alone for {left}: {event['reason']}{more}"))
         elif name == "reported" and event["disposition"] != "delivered":
             self.say(printable(f"The report to {event['to']} is {event['disposition']}: {event['reply']}"))
 

@@ -177,7 +177,9 @@ class Destination:
         """A conversation brought nothing: after a few of them, defer all that is queued here, untried."""
         if not self.site.met_trouble(disposition) or self.held_by is not None or self.stopping:
             return
-        held_by = self.site.hold(disposition, trio.current_time() + REST * self.plant.retry.first)
+        rest_s = REST * self.plant.retry.first
+        held_by = self.site.hold(disposition, trio.current_time() + rest_s)
+        self.plant.on_hold(self.site.name, held_by, rest_s)
         self._proven = False
         held, self._parcels = self._parcels, deque()
         for parcel in held:

@@ -57,6 +57,7 @@ class Plant:
     rng: random.Random = field(default_factory=random.Random)
     tally: Tally = field(default_factory=Tally)
     resend_doubt: bool = False  # who is in doubt is tried again, under the retry policy and RESENDS
+    on_hold: Callable[[str, Disposition, float], None] = lambda site, why, seconds: None  # for people
     sites: Sites = field(init=False)
 
     def __post_init__(self) -> None:
