@@ -30,8 +30,13 @@ async def deliver_one(
     to: Mailbox,
     message: bytes,
     about_to_end: Callable[[], Awaitable[None]],
+    refused: Callable[[], Awaitable[None]],
 ) -> Disposition:
-    """What became of it. `about_to_end` is awaited before the first octet of the content, each time."""
+    """What became of it.
+
+    `about_to_end` is awaited before the first octet of the content, each time; `refused` after an attempt
+    that was answered with "later", so that nothing is in doubt while the next one is waited for.
+    """
     retrying = tenacity.AsyncRetrying(
         stop=tenacity.stop_after_attempt(TRIES),
         wait=tenacity.wait_fixed(PAUSE_S),
@@ -40,8 +45,15 @@ async def deliver_one(
         sleep=trio.sleep,
     )
     content = stuff(canonical(message))
-    disposition: Disposition = await retrying(_attempt, routing, pool, to, content, about_to_end)
-    return disposition
+
+    async def attempt() -> Disposition:
+        disposition = await _attempt(routing, pool, to, content, about_to_end)
+        if disposition.fate is Fate.DEFERRED:
+            await refused()
+        return disposition
+
+    done: Disposition = await retrying(attempt)
+    return done
 
 
 async def _attempt(

@@ -54,7 +54,9 @@ class Reporter:
                 message = await self._journal.read(self._built, made.ehlo)
                 if message is None:
                     return
-                done = await deliver_one(made.routing, made.pool, to, message, self._about_to_end)
+                done = await deliver_one(
+                    made.routing, made.pool, to, message, self._about_to_end, self._refused
+                )
                 fate, said = done.fate, done.text
         except StoreError:
             raise
@@ -73,3 +75,7 @@ class Reporter:
     async def _about_to_end(self) -> None:
         self._ending = True
         await self._journal.call(Store.set_meta, DONE, "in doubt")
+
+    async def _refused(self) -> None:
+        self._ending = False
+        await self._journal.call(Store.set_meta, DONE, "")

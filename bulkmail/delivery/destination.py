@@ -17,10 +17,12 @@ import trio
 
 from bulkmail.delivery.disposition import Disposition
 from bulkmail.delivery.plant import Plant
+from bulkmail.delivery.site import Site
 from bulkmail.delivery.unreached import settle_untried
 from bulkmail.delivery.work import Parcel, Recipient, Span, Where
 
 REST = 0.9  # of the first retry's wait: those deferred with the site find it probed when they are due
+AHEAD_S = 1.0  # by which the message rate is booked ahead when more sessions would only wait for it
 SLICE = 50  # personal recipients a session takes at a time: few enough to share, many enough for one fetch
 TRANSACTIONS_PER_SESSION = 4  # how much backlog is worth another connection
 
@@ -33,14 +35,14 @@ class Destination:
 
     def __init__(
         self,
-        site: str,
+        site: Site,
         plant: Plant,
         *,
         session: Callable[[Destination], Awaitable[None]],
         on_empty: Callable[[Destination], None],
     ) -> None:
         self.plant = plant
-        self.site = plant.sites.of(site, trio.current_time())
+        self.site = site
         self._session = session
         self.stopping = False
         self._parcels: deque[Parcel] = deque()
@@ -138,10 +140,11 @@ class Destination:
         """Open the sessions that the backlog is worth."""
         if self._nursery is None or self.stopping or self.held_by is not None:
             return
+        now = trio.current_time()
         wanted = -(-self._backlog() // TRANSACTIONS_PER_SESSION)
-        if wanted and not self._proven:
+        if wanted and (not self._proven or self.site.messages.ahead(now) > AHEAD_S):
             wanted = 1
-        for _ in range(min(wanted, self.site.connections_limit(trio.current_time())) - self._sessions):
+        for _ in range(min(wanted, self.site.connections_limit(now)) - self._sessions):
             self._sessions += 1
             self._nursery.start_soon(self._session, self)
 
@@ -175,10 +178,11 @@ class Destination:
 
     async def met_trouble(self, disposition: Disposition, where: Where) -> None:
         """A conversation brought nothing: after a few of them, defer all that is queued here, untried."""
-        if not self.site.met_trouble(disposition) or self.held_by is not None or self.stopping:
+        now = trio.current_time()
+        if self.stopping or not self.site.met_trouble(disposition, now):
             return
         rest_s = REST * self.plant.retry.first
-        held_by = self.site.hold(disposition, trio.current_time() + rest_s)
+        held_by = self.site.hold(disposition, now + rest_s)
         self.plant.on_hold(self.site.name, held_by, rest_s)
         self._proven = False
         held, self._parcels = self._parcels, deque()

@@ -69,14 +69,19 @@ class Dispatcher:
                 await settle_untried(parcel, no_route(route), NOWHERE, self.plant)
                 self._finished()
                 continue
-            now = trio.current_time()
-            if (held_by := self.plant.sites.of(route.site, now).held(now)) is not None:
+            if self.stopping:  # and nobody would stop what is begun now
+                return
+            destination = self.destinations.get(route.site)
+            site = self.plant.sites.of(route.site, trio.current_time())
+            if destination is not None:
+                site = destination.site
+                self.plant.sites.keep(site)
+            if (held_by := site.held(trio.current_time())) is not None:
                 await settle_untried(parcel, held_by, NOWHERE, self.plant)
                 self._finished()
                 continue
-            destination = self.destinations.get(route.site)
             if destination is None:
-                destination = Destination(route.site, self.plant, session=session, on_empty=self._forget)
+                destination = Destination(site, self.plant, session=session, on_empty=self._forget)
                 self.destinations[route.site] = destination
                 destinations.start_soon(destination.run)
             destination.add(parcel, self._finished)

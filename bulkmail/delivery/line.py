@@ -26,6 +26,7 @@ class Line:
         self._site = destination.site
         self._plant = destination.plant
         self._route: Route | None = None  # by which the connection was found
+        self._left: set[str] = set()  # hosts left for another since anything went well
 
     async def connected(self, domain: str) -> Connection | Disposition | None:
         """A connection that is idle, ours or another; why there is none; None when we are being stopped.
@@ -70,15 +71,26 @@ class Line:
                 await self._plant.pool.release(connection)
 
     def fail_over(self, trouble: Disposition) -> bool:
-        """The host cannot go on: leave it for the next one of its site, if there is one (RFC 5321 5.1)."""
-        return (
+        """The host cannot go on: leave it for the next one of its site, if there is one (RFC 5321 5.1).
+
+        Each host is left once: where the next one does not take us either, that is trouble after all.
+        """
+        connection, route = self.connection, self._route
+        if connection is None or route is None or connection.host in self._left:
+            return False
+        if not (
             trouble.fate is Fate.DEFERRED
             and trouble.scope is Scope.SESSION
             and trouble.stage in (Stage.MAIL, Stage.RCPT, Stage.DATA)
-            and self.connection is not None
-            and self._route is not None
-            and self._plant.pool.fail_over(self.connection, self._route)
-        )
+            and self._plant.pool.fail_over(connection, route)
+        ):
+            return False
+        self._left.add(connection.host)
+        return True
+
+    def went_well(self) -> None:
+        """A transaction brought what it could."""
+        self._left.clear()
 
     def _worn(self, connection: Connection) -> bool:
         most = least(self._site.messages_limit(trio.current_time()), connection.extensions.limits.mailmax)

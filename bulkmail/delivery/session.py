@@ -80,6 +80,11 @@ class _Session:
         else:
             self.destination.put_back(parcel, recipients)
 
+    def _proven(self) -> None:
+        """The site takes an envelope, or at least talks sense: this session is no probe any more."""
+        self.plant.slots.proven(self)
+        self.destination.proven()
+
     def _most(self, parcel: Parcel) -> int:
         if not parcel.shared:
             return 1
@@ -93,19 +98,26 @@ class _Session:
         Without a connection, if it is long: the peer would close it, and say 421 to a MAIL not yet sent.
         """
         turn = self.site.messages.book(trio.current_time())
-        if turn - trio.current_time() > PATIENCE_S:
+        if turn - trio.current_time() <= PATIENCE_S:
+            with self.destination.waiting():
+                await trio.sleep_until(turn)
+        else:
             await self.line.leave()
-        with self.destination.waiting():
-            await trio.sleep_until(turn)
+            await self._sleep_without_slot(turn)
         return not self.destination.stopping
 
     async def _pause(self) -> None:
         """This machine ran out of something: fewer sessions from now on, and nobody is charged (T6)."""
+        now = trio.current_time()
+        self.plant.slots.shed(now)
+        await self._sleep_without_slot(now + SHORTAGE_PAUSE_S)
+
+    async def _sleep_without_slot(self, until: float) -> None:
+        """Others may have it meanwhile. Without one again only where the run is being stopped."""
         slots = self.plant.slots
-        slots.shed(trio.current_time())
         slots.leave(self)
         with self.destination.waiting():
-            await trio.sleep(SHORTAGE_PAUSE_S)
+            await trio.sleep_until(until)
             await slots.enter(self, probing=not self.destination.is_proven)
 
     # --- one transaction ---------------------------------------------------------------------------
@@ -120,9 +132,8 @@ class _Session:
         except LocalResourceError:
             await self._pause()
             return batch
-        if connection is None:
+        if connection is None or self.destination.stopping:
             return batch
-        self.plant.slots.proven(self)
         if isinstance(connection, Disposition):
             if connection.scope is Scope.SITE and self.site.is_full(trio.current_time()):
                 self.surplus = True
@@ -181,7 +192,7 @@ class _Session:
         ending: list[Recipient] = []
 
         async def intend(positions: Sequence[int]) -> None:
-            self.destination.proven()
+            self._proven()
             accepted = [sendable[position] for position in positions]
             spans = spans_of(one.id for one in accepted)
             await self.plant.work.record(opened=Opened(key, spans, where, self.plant.now()))
@@ -223,7 +234,8 @@ class _Session:
             raise StoreError(f"the journal did not take an outcome within {RECORD_S:g} s")
         if trouble is None:
             self.site.went_well()
-            self.destination.proven()
+            self.line.went_well()
+            self._proven()
         elif not elsewhere:
             await self.destination.met_trouble(trouble, where)
         if elsewhere:

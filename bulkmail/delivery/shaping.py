@@ -44,3 +44,7 @@ class Bucket:
         booked = self._next
         self._next += self._interval_s
         return booked
+
+    def ahead(self, now: float) -> float:
+        """Seconds until the next one who books may go."""
+        return max(0.0, self._next - now)

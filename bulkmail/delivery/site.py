@@ -110,8 +110,10 @@ class Site:
     def went_well(self) -> None:
         self.strikes = 0
 
-    def met_trouble(self, disposition: Disposition) -> bool:
-        """A conversation brought nothing; True if the site is now to be left alone."""
+    def met_trouble(self, disposition: Disposition, now: float) -> bool:
+        """A conversation brought nothing; True if the site is from now on to be left alone."""
+        if self.held(now) is not None:
+            return False  # what was open when it was given up says nothing new
         self.strikes += 1
         return disposition.scope is Scope.SITE or self.strikes >= STRIKES
 
@@ -147,3 +149,8 @@ class Sites:
                 self._sites.popitem(last=False)
         self._sites.move_to_end(name)
         return site
+
+    def keep(self, site: Site) -> None:
+        """It is worked for: what is known of it is not to be forgotten."""
+        self._sites[site.name] = site
+        self._sites.move_to_end(site.name)

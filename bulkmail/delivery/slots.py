@@ -52,9 +52,13 @@ class Slots:
         """The kernel had no more for us."""
         if now - self._shed_at >= SHORTAGE_PAUSE_S:
             self._shed_at = now
-            self._sessions.total_tokens = max(1, self.total * 3 // 4)
+            self._set(max(1, self.total * 3 // 4))
 
     def recover(self) -> None:
         """A connection was opened."""
         if self.total < self._full:
-            self._sessions.total_tokens = self.total + 1
+            self._set(self.total + 1)
+
+    def _set(self, total: int) -> None:
+        self._sessions.total_tokens = total
+        self._probes.total_tokens = max(1, total // 2)

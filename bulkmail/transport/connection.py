@@ -223,14 +223,21 @@ class Connection:
                 ended.append(end)
                 writing.cancel()
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(read_on, nursery.cancel_scope)
-            try:
-                for start in range(0, len(octets), BLOCK):
-                    await self._write_block(octets[start : start + BLOCK])
-            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                broken.append(error)
-            nursery.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(read_on, nursery.cancel_scope)
+                try:
+                    for start in range(0, len(octets), BLOCK):
+                        await self._write_block(octets[start : start + BLOCK])
+                except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                    broken.append(error)
+                nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            # that there is a nursery here is nobody's business: callers are cancelled as by any other await
+            cancelled, others = group.split(trio.Cancelled)
+            if others is None and cancelled is not None:
+                raise first_of(cancelled) from None
+            raise
         if ended:
             raise ended[0]
         if broken:
@@ -269,6 +276,15 @@ class Connection:
             self._failure = failure
         self._busy = False
         self._transport.close()
+
+
+def first_of(group: BaseExceptionGroup[trio.Cancelled]) -> trio.Cancelled:
+    """Any one of several cancellations: they all say the same."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, trio.Cancelled)
+    return error
 
 
 def _lost(error: Exception) -> ConnectionLost:

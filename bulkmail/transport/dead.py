@@ -84,6 +84,12 @@ class DeadAddresses:
         mark.until, mark.probing = now + self._probe, True
         return True
 
+    def unclaim(self, address: str, port: int, now: float) -> None:
+        """The probe was not made after all: the next caller may have it."""
+        mark = self._marks.get((address, port))
+        if mark is not None and mark.probing:
+            mark.until, mark.probing = now, False
+
     def forgive(self, address: str, port: int) -> None:
         """It answered."""
         self._marks.pop((address, port), None)

@@ -163,6 +163,8 @@ class Dialer:
         )
         if result.stream is None:
             if result.shortage is not None:
+                for address in addresses:
+                    self._dead.unclaim(address, self.approach.port, trio.current_time())
                 raise LocalResourceError(f"cannot connect: {in_words(result.shortage)}")
             return _Contact(result, None)
         connection = Connection(

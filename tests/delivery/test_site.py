@@ -8,7 +8,7 @@ import pytest
 
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.shaping import Limits
-from bulkmail.delivery.site import BELIEVED_S, STRIKES, Site, Sites
+from bulkmail.delivery.site import BELIEVED_S, SITES, STRIKES, Site, Sites
 from bulkmail.transport.stage import Stage
 
 LOST = Disposition(Fate.DEFERRED, Scope.SESSION, Stage.RCPT, note="lost")
@@ -29,14 +29,14 @@ def test_what_was_learned_only_tightens_and_is_forgotten():
 
 def test_a_few_strikes_in_a_row_and_no_fewer_hold_a_site():
     site = Site("mx.a.test", Limits(), 0.0)
-    told = [site.met_trouble(LOST) for _ in range(STRIKES - 1)]
+    told = [site.met_trouble(LOST, 0.0) for _ in range(STRIKES - 1)]
     site.went_well()
-    told += [site.met_trouble(LOST) for _ in range(STRIKES)]
+    told += [site.met_trouble(LOST, 0.0) for _ in range(STRIKES)]
     assert told == [False] * (2 * STRIKES - 2) + [True]
 
 
 def test_one_refusal_of_the_whole_site_holds_it():
-    assert Site("mx.a.test", Limits(), 0.0).met_trouble(replace(LOST, scope=Scope.SITE))
+    assert Site("mx.a.test", Limits(), 0.0).met_trouble(replace(LOST, scope=Scope.SITE), 0.0)
 
 
 @pytest.mark.parametrize("fate", [Fate.BOUNCED, Fate.IN_DOUBT, Fate.DEFERRED])
@@ -49,3 +49,19 @@ def test_those_who_were_not_tried_are_deferred_whatever_befell_the_others(fate):
         held_by,
         None,
     )
+
+
+def test_what_was_open_when_a_site_was_given_up_is_no_strike_against_it():
+    site = Site("mx.a.test", Limits(), 0.0)
+    site.hold(LOST, 10.0)
+    told = [site.met_trouble(LOST, 5.0) for _ in range(STRIKES)] + [site.met_trouble(LOST, 11.0)]
+    assert told == [False] * (STRIKES + 1)
+
+
+def test_a_site_that_is_worked_for_is_not_forgotten():
+    sites = Sites(Limits())
+    worked_for = sites.of("mx.a.test", 0.0)
+    for number in range(2 * SITES):
+        sites.of(f"mx{number}.test", 0.0)
+        sites.keep(worked_for)
+    assert sites.of("mx.a.test", 0.0) is worked_for

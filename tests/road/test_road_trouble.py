@@ -34,6 +34,15 @@ async def test_a_host_that_drops_us_in_mid_envelope_is_left_for_the_next_one(wor
     assert (report.totals["delivered"], report.ledger.messages[0].host) == (30, "two.a.test")
 
 
+async def test_two_hosts_that_both_refuse_us_do_not_play_us_to_and_fro(world, send):
+    """T1."""
+    world.domain("a.test").host("one.a.test", 5).host("two.a.test", 10)
+    world.host("one.a.test").reply("RCPT", b"421 4.3.2 going down")
+    world.host("two.a.test").greeting(b"554 no service")
+    report = await send("ann@a.test", until=FIRST_PASS, retry={"first": "1h"})
+    assert (report.kinds(), mails(report, "one.a.test") <= 3) == ({"ann@a.test": "deferred"}, True)
+
+
 @pytest.mark.parametrize(
     ("stage", "reply"),
     [

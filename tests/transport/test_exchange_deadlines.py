@@ -142,6 +142,31 @@ async def test_a_peer_that_stops_reading_is_given_up(autojump_clock):
     assert (type(flight.failure), took, flight.handed_over) == (ReplyTimeout, 180, False)
 
 
+async def test_cancelled_in_mid_content_the_exchange_says_how_far_it_came(autojump_clock):
+    """P2."""
+
+    async def host(peer: Peer) -> None:
+        await peer.hello("PIPELINING", "CHUNKING")
+        await peer.hear("MAIL")
+        await peer.say("250 ok", "250 ok")
+        await peer.hear("RCPT")
+        await peer.take(65536 * 2)
+        await trio.sleep_forever()
+
+    caught: list[BaseException] = []
+    async with conversation(host, pair=trio.testing.lockstep_stream_pair) as connection:
+        await introduced(connection)
+        await connection.exchange([SENDER, rcpt("ann")])
+        with trio.move_on_after(1):
+            try:
+                await connection.exchange([Bdat(b"x" * 1_000_000, last=True)])
+            except BaseException as error:
+                caught.append(error)
+                raise
+    assert [type(error) for error in caught] == [trio.Cancelled]  # bare, not in a group
+    assert (connection.interrupted.handed_over, connection.usable) == (False, False)
+
+
 async def test_quit_is_polite_and_bounded(autojump_clock):
     heard: list[str] = []
 
