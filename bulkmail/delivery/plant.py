@@ -5,8 +5,9 @@ Built once by the runner and handed down; nothing in `delivery` is looked up any
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -56,6 +57,7 @@ class Plant:
     now: Callable[[], float]
     rng: random.Random = field(default_factory=random.Random)
     tally: Tally = field(default_factory=Tally)
+    intent_keys: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     resend_doubt: bool = False  # who is in doubt is tried again, under the retry policy and RESENDS
     on_hold: Callable[[str, Disposition, float], None] = lambda site, why, seconds: None  # for people
     sites: Sites = field(init=False)

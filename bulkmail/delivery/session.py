@@ -8,7 +8,6 @@ cancelled in between, the intent on disk says all that is known.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import trio
@@ -30,8 +29,6 @@ from bulkmail.transport.stage import Stage
 RECORD_S = 60.0  # for a verdict to be on disk: longer than any commit that will still end
 BREAK_OFF_S = 5.0  # to write down what was open when we were stopped; the intent on disk says it otherwise
 PATIENCE_S = 5.0  # for which a connection may wait for the message rate; hosts close idle ones in minutes
-
-_keys = itertools.count(1)  # of intents: unique within the process, which holds the campaign's lock
 
 
 async def session(destination: Destination) -> None:
@@ -188,7 +185,7 @@ class _Session:
             await self._settle(parcel, fates, where)
             return []
         envelope = commands(self.plant.reverse_path, paths, len(content), connection.extensions)
-        key = next(_keys)
+        key = next(self.plant.intent_keys)
         ending: list[Recipient] = []
 
         async def intend(positions: Sequence[int]) -> None:

@@ -9,9 +9,9 @@ world.ledger.copies                          # what arrived
 
 from __future__ import annotations
 
-from .ledger import Ledger, Received, Session
-from .names import Domain, Host
-from .serve import Running, Sandbox, serve
-from .world import World
+from bulkmail.sandbox.ledger import Ledger, Received, Session
+from bulkmail.sandbox.names import Domain, Host
+from bulkmail.sandbox.serve import Running, Sandbox, serve
+from bulkmail.sandbox.world import World
 
 __all__ = ["Domain", "Host", "Ledger", "Received", "Running", "Sandbox", "Session", "World", "serve"]

@@ -9,6 +9,11 @@ from __future__ import annotations
 
 import base64
 
+from bulkmail.sandbox.behaviour import Manner, Said
+from bulkmail.sandbox.ledger import Received, Session
+from bulkmail.sandbox.names import Domain, Host
+from bulkmail.sandbox.sasl import MECHANISMS, Exchange
+from bulkmail.sandbox.world import World
 from bulkmail.smtp import (
     Auth,
     AuthAbort,
@@ -32,12 +37,6 @@ from bulkmail.smtp import (
     StartTls,
     Vrfy,
 )
-
-from .behaviour import Manner, Said
-from .ledger import Received, Session
-from .names import Domain, Host
-from .sasl import MECHANISMS, Exchange
-from .world import World
 
 Event = Command | Message | Chunk | Refused
 

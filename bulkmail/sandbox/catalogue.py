@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .behaviour import TLS_KINDS
-from .names import Domain, Host
-from .values import (
+from bulkmail.sandbox.behaviour import TLS_KINDS
+from bulkmail.sandbox.names import Domain, Host
+from bulkmail.sandbox.values import (
     MISSING,
     Reader,
     boolean,

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import trio
 
-from .dnswire import Query, Response, encode, parse_query
-from .ledger import Ledger
+from bulkmail.sandbox.dnswire import Query, Response, encode, parse_query
+from bulkmail.sandbox.ledger import Ledger
 
 Answering = Callable[[Query], Response | None]
 

@@ -21,12 +21,11 @@ from typing import Any
 import yaml
 
 from bulkmail.errors import ConfigError, Problem
-
-from .catalogue import CATALOGUE, DOMAIN, HOST, Row
-from .ledger import Keep
-from .names import Domain, Host
-from .values import MISSING, did_you_mean, recipient
-from .world import World
+from bulkmail.sandbox.catalogue import CATALOGUE, DOMAIN, HOST, Row
+from bulkmail.sandbox.ledger import Keep
+from bulkmail.sandbox.names import Domain, Host
+from bulkmail.sandbox.values import MISSING, did_you_mean, recipient
+from bulkmail.sandbox.world import World
 
 _TOP = ("unknown_domains", "domains", "hosts")
 _UNKNOWN = ("accept", "nxdomain")

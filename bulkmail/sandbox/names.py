@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self
 
-from .behaviour import Manner, Said, line
-from .speaker import Speaker
+from bulkmail.sandbox.behaviour import Manner, Said, line
+from bulkmail.sandbox.speaker import Speaker
 
 if TYPE_CHECKING:
-    from .world import World
+    from bulkmail.sandbox.world import World
 
 Failure = Literal["SERVFAIL", "NXDOMAIN", "REFUSED", "TIMEOUT", "NODATA"]
 

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import trio
 
-from .authority import Authority
-from .dns import DnsServer, bind
-from .dnswire import Query, Response
-from .names import Host
-from .smtp import Conversation
-from .stream import Wire
-from .world import World
-from .zone import answer
+from bulkmail.sandbox.authority import Authority
+from bulkmail.sandbox.dns import DnsServer, bind
+from bulkmail.sandbox.dnswire import Query, Response
+from bulkmail.sandbox.names import Host
+from bulkmail.sandbox.smtp import Conversation
+from bulkmail.sandbox.stream import Wire
+from bulkmail.sandbox.world import World
+from bulkmail.sandbox.zone import answer
 
 LOCALHOST = "127.0.0.1"
 SHARED = "shared"  # the host that 127.0.0.1 is until the recipient says otherwise

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import trio
 
+from bulkmail.sandbox.answers import Answers, Event
+from bulkmail.sandbox.authority import Authority
+from bulkmail.sandbox.behaviour import Said
+from bulkmail.sandbox.names import Host
+from bulkmail.sandbox.stream import Wire
+from bulkmail.sandbox.world import World
 from bulkmail.smtp import Message, Refused, Reply, ServerProtocol, State
-
-from .answers import Answers, Event
-from .authority import Authority
-from .behaviour import Said
-from .names import Host
-from .stream import Wire
-from .world import World
 
 _STAGES = {  # of events that are not called like their stage
     "AuthResponse": "AUTH",

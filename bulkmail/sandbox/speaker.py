@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
-from .behaviour import TLS_KINDS, Manner, Said, line, stage_of
+from bulkmail.sandbox.behaviour import TLS_KINDS, Manner, Said, line, stage_of
 
 
 class Speaker:

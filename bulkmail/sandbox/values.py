@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
-from .behaviour import STAGES, Said, line, stage_of
-from .names import GREYLISTED, MAILBOX_FULL, UNKNOWN_USER
+from bulkmail.sandbox.behaviour import STAGES, Said, line, stage_of
+from bulkmail.sandbox.names import GREYLISTED, MAILBOX_FULL, UNKNOWN_USER
 
 Reader = Callable[[Any], Any]
 MISSING: Final = object()

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from .behaviour import Said, line
-from .ledger import Keep, Ledger
-from .names import GREYLISTED, MAILBOX_FULL, UNKNOWN_USER, Domain, Host, Zone
+from bulkmail.sandbox.behaviour import Said, line
+from bulkmail.sandbox.ledger import Keep, Ledger
+from bulkmail.sandbox.names import GREYLISTED, MAILBOX_FULL, UNKNOWN_USER, Domain, Host, Zone
 
 GOOGLE = ((5, "gmail-smtp-in.google.example"), (10, "alt1.gmail-smtp-in.google.example"))
 MICROSOFT = ((10, "mail.protection.outlook.example"),)
@@ -77,7 +77,9 @@ class World:
     @classmethod
     def from_yaml(cls, source: Path | str, *, keep: Keep = "memory") -> World:
         """A world from a file (`Path`) or from YAML text; everything that is wrong at once as ConfigError."""
-        from .file import read  # lazily: YAML and the catalogue are not needed by those who build in code
+        from bulkmail.sandbox.file import (
+            read,  # lazily: YAML and the catalogue are not needed by those who build in code
+        )
 
         return read(source, keep=keep)
 
@@ -124,7 +126,7 @@ class World:
         return self._invent(name)
 
     def _invent(self, name: str) -> Domain:
-        from .catalogue import by_label
+        from bulkmail.sandbox.catalogue import by_label
 
         told = by_label(name.partition(".")[0])
         if told is not None:

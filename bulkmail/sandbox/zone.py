@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .dnswire import Record, Response, address, encode_name, mx, soa
-from .names import Host, Zone
-from .world import World
+from bulkmail.sandbox.dnswire import Record, Response, address, encode_name, mx, soa
+from bulkmail.sandbox.names import Host, Zone
+from bulkmail.sandbox.world import World
 
 Locate = Callable[[Host], tuple[str, ...]]  # the addresses of a host, which listens there from now on
 
