@@ -112,6 +112,8 @@ def _deliver(ready: Prepared, screen: Screen, until: Until, limit: int | None) -
         error = _first(stopped)
     except BulkmailError as alone:
         error = alone
+    if isinstance(error, ConfigError):
+        raise error  # nothing was begun, and running again changes nothing: exit code 2
     screen.tell(event("stopped", ready.campaign, reason=str(error), exit=STOPPED))
     screen.say(f"bulkmail: {error}")
     kept = "what is recorded holds" if isinstance(error, StoreError) else "nobody was lost"
