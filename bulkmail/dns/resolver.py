@@ -73,7 +73,7 @@ class Resolver:
         nameservers: Sequence[tuple[str, int]],
         *,
         tries: Sequence[float] = TRIES,
-        cache_size: int = 50_000,
+        cache_size: int = 10_000,
         now: Callable[[], float] = trio.current_time,
     ) -> None:
         if not nameservers:

@@ -42,7 +42,7 @@ UPDATE interval SET open = 0 WHERE {touching("interval")} AND open = 1 AND NOT E
 class Texts:
     """The ids of texts that attempts repeat, of those seen lately; replies and places are bounded each."""
 
-    MOST = 20_000  # a queue id in each reply makes them all different: then this only bounds the memory
+    MOST = 1_000  # a queue id in each reply makes them all different: then this only bounds the memory
 
     def __init__(self) -> None:
         self.replies: dict[Reply, int] = {}
