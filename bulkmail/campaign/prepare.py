@@ -23,7 +23,7 @@ from bulkmail.campaign.listing import ListSpec, Source, SqlSource
 from bulkmail.campaign.plan import make_plan
 from bulkmail.delivery.retry import JITTER
 from bulkmail.errors import CampaignChanged, ConfigError, Problem
-from bulkmail.journal import LEFT_OUT, CampaignLock, Exported, Store, Suppressions
+from bulkmail.journal import LEFT_OUT, SETTLED, CampaignLock, Exported, Store, Suppressions
 from bulkmail.message import Composer
 
 # What may change on a resume, by the word of --accept-changes, and how it is told.
@@ -117,16 +117,13 @@ def prepared(campaign: Campaign, *, accept: frozenset[str] = frozenset(), tell: 
         if store is not None and store.meta("frozen") is None:
             store.close()  # planned, and nothing sent: the list as it is now counts
             store = None
-        resumed = store is not None
-        if store is None:
-            store, composer = _plan(campaign, path, suppressions, tell)
-        else:
+        composer: Composer | None = None
+        if store is not None:
             composer = _resume(campaign, store, accept)
+        resumed = composer is not None
+        if store is None or composer is None:
+            store, composer = _plan(campaign, path, suppressions, tell)
         stack.enter_context(store)
-        if resumed:
-            now, longest = time.time(), campaign.delivery.retry.max
-            store.recover(campaign.delivery.on_doubt, now)
-            store.bring_forward(now + longest * (1 + JITTER), now + longest)
         totals = store.totals()
         _check_size(campaign, totals)
         tell(event("planned", campaign, totals=totals, resumed=resumed))
@@ -202,8 +199,29 @@ def _plan(
     return store, composer
 
 
-def _resume(campaign: Campaign, store: Store, accept: frozenset[str]) -> Composer:
-    """Compare with what was frozen; refuse, or take over what the operator accepts."""
+def _resume(campaign: Campaign, store: Store, accept: frozenset[str]) -> Composer | None:
+    """Compare with what was frozen; refuse, or take over what the operator accepts.
+
+    None, and the store is closed, where something has changed and nothing ever came of the earlier run (a
+    relay that could not be reached, a wrong password): then it is planned anew. An open intent is something.
+    """
+    try:
+        now, longest = time.time(), campaign.delivery.retry.max
+        store.recover(campaign.delivery.on_doubt, now)
+        store.bring_forward(now + longest * (1 + JITTER), now + longest)
+        return _compared(campaign, store, accept)
+    except CampaignChanged:
+        if any(store.totals()[state] for state in (*SETTLED, "deferred", "in_doubt")):
+            store.close()
+            raise
+        store.close()
+        return None
+    except BaseException:
+        store.close()
+        raise
+
+
+def _compared(campaign: Campaign, store: Store, accept: frozenset[str]) -> Composer:
     composer = compose(campaign, date=datetime.fromisoformat(store.meta("date") or ""))
     now = {"content": composer.digest, "delivery": str(campaign.delivery.via)}
     was = {"content": store.meta("content"), "delivery": store.meta("via")}

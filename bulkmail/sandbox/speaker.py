@@ -6,6 +6,7 @@ of them, also of those it names later. Every method returns its object, so that 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -13,14 +14,14 @@ from typing import Any, Self
 from bulkmail.sandbox.behaviour import TLS_KINDS, Manner, Said, line, stage_of
 
 
-class Speaker:
+class Speaker(ABC):
     """Everything that can be said of how mail exchangers speak."""
 
     __slots__ = ()
 
+    @abstractmethod
     def tell(self, change: Callable[[Manner], None]) -> Self:
         """Apply `change` to the manner of the host, or of every host of the domain."""
-        raise NotImplementedError
 
     def say(self, stage: object, **changes: Any) -> Self:
         """Merge fields of `Said` into what happens at `stage`."""

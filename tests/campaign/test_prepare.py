@@ -11,8 +11,8 @@ import pytest
 from campaign_file import SMALL, load
 
 from bulkmail.campaign.prepare import Prepared, prepared, state_is_missing
-from bulkmail.errors import ConfigError
-from bulkmail.journal import Record
+from bulkmail.errors import CampaignChanged, ConfigError
+from bulkmail.journal import Intent, Record
 
 REAL = SMALL.replace("via: sandbox", "via: mx")
 NAMED = SMALL.replace("via: sandbox", "via: mx, ehlo: out.acme.example, retry: { max: 4h }")
@@ -116,3 +116,34 @@ def test_a_deferral_within_the_policy_keeps_its_time(folder: Path) -> None:
     prepare(folder, NAMED, defer)
     prepare(folder, NAMED, lambda ready: kept.append(ready.store.next_due(0.0)))
     assert kept == [due]
+
+
+def send_to(folder: Path, *addresses: str) -> None:
+    (folder / "people.csv").write_text("\n".join(["email", *addresses, ""]))
+
+
+def test_what_changed_after_a_run_that_came_to_nothing_is_planned_anew(folder: Path) -> None:
+    """I11: the first MAIL freezes, not the first try."""
+    prepare(folder, SMALL, lambda ready: ready.freeze())
+    send_to(folder, "carol@a.test")
+    pending: list[int] = []
+    prepare(folder, SMALL, lambda ready: pending.append(ready.store.totals()["pending"]))
+    assert pending == [1]
+
+
+@pytest.mark.parametrize("state", ["intent", "delivered", "deferred"])
+def test_what_changed_after_anything_came_of_it_is_refused(folder: Path, state: str) -> None:
+    """I11."""
+
+    def send(ready: Prepared) -> None:
+        ready.freeze()
+        if state == "intent":
+            ready.store.commit([], [Intent(1, ((1, 1),), "mx.a.test", "127.0.0.1", 1.0)], [])
+        else:
+            due = 2.0 if state == "deferred" else None
+            ready.store.commit([Record(1, 1, state, 1.0, due=due)], [], [])
+
+    prepare(folder, SMALL, send)
+    send_to(folder, "carol@a.test")
+    with pytest.raises(CampaignChanged, match="the list changed"):
+        prepare(folder, SMALL)
