@@ -1,17 +1,17 @@
 """A content file read into the sources of a draft, and how each kind of file becomes parts.
 
 .txt is one text part. .md is read twice: as it stands it is the text part, converted it is the HTML part.
-.html is the HTML part, with a text part made from it, given as a file, or left out.
+.html is the HTML part, .mjml becomes one; with a text part made from it, given as a file, or left out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bulkmail.errors import ConfigError, Problem
 
-KINDS = (".txt", ".md", ".html")
+KINDS = (".txt", ".md", ".html", ".mjml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,9 @@ class Content:
     text: Source | None = None
     html: Source | None = None
     markdown: Source | None = None
+    mjml: Source | None = None
     text_from_html: bool = True
+    folder: Path = Path()  # of the template: where its images are
 
 
 def read_content(template: Path, text: str | Path = "auto") -> Content:
@@ -41,15 +43,11 @@ def read_content(template: Path, text: str | Path = "auto") -> Content:
     source = _read(template, "content.template")
     if suffix == ".txt":
         return Content(text=source)
-    if suffix == ".md":
-        if text == "none":
-            return Content(markdown=source, text_from_html=False)
-        given = None if text == "auto" else _read(template.parent / text, "content.text")
-        return Content(markdown=source, text=given)
-    if suffix in (".html", ".htm"):
-        if text in ("auto", "none"):
-            return Content(html=source, text_from_html=text == "auto")
-        return Content(html=source, text=_read(template.parent / text, "content.text"))
+    kind = {".md": "markdown", ".html": "html", ".htm": "html", ".mjml": "mjml"}.get(suffix)
+    if kind is not None:
+        given = None if text in ("auto", "none") else _read(template.parent / text, "content.text")
+        content = Content(text=given, text_from_html=text != "none", folder=template.parent)
+        return replace(content, **{kind: source})
     raise ConfigError(
         Problem(
             str(template), 0, 0, "content.template", f"expected one of {', '.join(KINDS)}, not '{suffix}'"
