@@ -25,7 +25,7 @@ SETTINGS = {
 }
 TEMPLATES = {
     "fields": SETTINGS["text_of_message"],
-    "a condition": "Dear {{ first_name }},\n{% if first_name %}your branch is {{ branch | upper }}.{% endif %}\n",
+    "a condition": "{% if first_name %}{{ first_name }}, your branch is {{ branch | upper }}.{% endif %}\n",
 }
 
 
