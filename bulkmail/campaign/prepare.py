@@ -108,7 +108,7 @@ def prepared(campaign: Campaign, *, accept: frozenset[str] = frozenset(), tell: 
 
     Raises ConfigError (bad list or template, no name for EHLO; CampaignChanged), CampaignLocked, StoreError.
     """
-    _check_name(campaign)
+    check_name(campaign)
     with ExitStack() as stack:
         path = journal_path(campaign)
         stack.enter_context(CampaignLock(path))
@@ -125,7 +125,7 @@ def prepared(campaign: Campaign, *, accept: frozenset[str] = frozenset(), tell: 
             store, composer = _plan(campaign, path, suppressions, tell)
         stack.enter_context(store)
         totals = store.totals()
-        _check_size(campaign, totals)
+        check_size(campaign, totals)
         tell(event("planned", campaign, totals=totals, resumed=resumed))
         yield Prepared(campaign, store, composer, suppressions, resumed)
 
@@ -265,7 +265,7 @@ def _changed(campaign: Campaign, part: str, how: list[str]) -> Problem:
     )
 
 
-def _check_name(campaign: Campaign) -> None:
+def check_name(campaign: Campaign) -> None:
     """That we have a name to introduce ourselves by to the exchangers of the world. Raises ConfigError."""
     delivery = campaign.delivery
     if delivery.via.kind == "mx" and not delivery.allow_private and not (delivery.ehlo or default_ehlo()):
@@ -278,7 +278,8 @@ def _check_name(campaign: Campaign) -> None:
         )
 
 
-def _check_size(campaign: Campaign, totals: Mapping[str, int]) -> None:
+def check_size(campaign: Campaign, totals: Mapping[str, int]) -> None:
+    """That the plan is not larger than `safety.max_recipients` allows. Raises ConfigError."""
     most = campaign.safety.max_recipients
     planned = totals["source"] - sum(totals[state] for state in LEFT_OUT)
     if most is not None and planned > most:
