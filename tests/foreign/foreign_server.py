@@ -97,7 +97,8 @@ def unpacked(*parts: str) -> Path:
 
 def library_path(*folders: Path) -> str:
     """For LD_LIBRARY_PATH: `folders`, and the libraries that this machine does not have itself."""
-    return ":".join(map(str, [*folders, *sorted((FOLDER / "lib").glob("usr/lib/*-linux-gnu*"))]))
+    libraries = FOLDER / "lib/usr/lib"
+    return ":".join(map(str, [*folders, *sorted(libraries.glob("*-linux-gnu*")), libraries]))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Puts the mail servers that others wrote where tests/foreign can run them, on Debian or what derives from it.
+# Puts the mail servers that others wrote where tests/foreign can run them, on Debian or what derives from it,
+# and OpenDKIM, which says whether what arrived there is still signed (dkim_verifier.py).
 #
 # Debian's MTAs exclude each other as packages, and installing one would start it. So their .debs are only
 # unpacked, side by side, together with those libraries that this machine does not have; nothing of the system
@@ -14,8 +15,8 @@ set -eu
 
 here=$(cd "$(dirname "$0")/../.." && pwd)
 folder=${1:-${BULKMAIL_FOREIGN:-$here/.cache/foreign}}
-servers="postfix exim4-base exim4-daemon-light"
-contents="$servers opensmtpd 7"
+packages="postfix exim4-base exim4-daemon-light opendkim"
+contents="$packages opensmtpd 8"
 
 # The accounts, also when the folder came from a cache and the machine is new.
 if [ "$(id -u)" != 0 ]; then
@@ -42,12 +43,12 @@ libraries_of() {
     --no-enhances "$@" | grep -E '^(lib|zlib)' | grep -v -e '-perl$' | sort -u
 }
 
-if ! apt-cache show $servers >/dev/null 2>&1; then
+if ! apt-cache show $packages >/dev/null 2>&1; then
   apt-get update -q
 fi
 
 missing=$(
-  libraries_of $servers |
+  libraries_of $packages |
     while read -r library; do
       dpkg-query -W -f '${Status}' "$library" 2>/dev/null | grep -q 'ok installed' || echo "$library"
     done
@@ -57,10 +58,10 @@ rm -rf "$folder.new"
 mkdir -p "$folder.new/debs" "$folder.new/lib"
 chmod 755 "$folder.new"
 # As root without apt's own sandbox user, who may not be able to write here.
-(cd "$folder.new/debs" && apt-get download -q -o APT::Sandbox::User=root $servers $missing)
-for server in $servers; do
-  mkdir "$folder.new/$server"
-  dpkg-deb -x "$folder.new/debs/${server}"_*.deb "$folder.new/$server"
+(cd "$folder.new/debs" && apt-get download -q -o APT::Sandbox::User=root $packages $missing)
+for package in $packages; do
+  mkdir "$folder.new/$package"
+  dpkg-deb -x "$folder.new/debs/${package}"_*.deb "$folder.new/$package"
 done
 for library in $missing; do
   dpkg-deb -x "$folder.new/debs/${library}"_*.deb "$folder.new/lib"
