@@ -1,7 +1,7 @@
-"""Takes one message of our own to one mailbox: the report to the sender.
+"""Takes one message to one mailbox, by the road of the campaign: the report to the sender, a test.
 
-By the road of the campaign, with the null reverse-path, so that nothing can come back for it (RFC 5321
-section 4.5.5). It is tried a few times at once; where that is not enough the next `run` tries again.
+It is tried a few times at once; what to do where that is not enough is the caller's affair (the next `run`
+tries a report again).
 """
 
 from __future__ import annotations
@@ -31,9 +31,13 @@ async def deliver_one(
     message: bytes,
     about_to_end: Callable[[], Awaitable[None]],
     refused: Callable[[], Awaitable[None]],
+    *,
+    reverse_path: Mailbox | None = None,
 ) -> Disposition:
     """What became of it.
 
+    The reverse-path is null unless one is given, so that nothing can come back for a report (RFC 5321 section
+    4.5.5).
     `about_to_end` is awaited before the first octet of the content, each time; `refused` after an attempt
     that was answered with "later", so that nothing is in doubt while the next one is waited for.
     """
@@ -47,7 +51,7 @@ async def deliver_one(
     content = stuff(canonical(message))
 
     async def attempt() -> Disposition:
-        disposition = await _attempt(routing, pool, to, content, about_to_end)
+        disposition = await _attempt(routing, pool, reverse_path, to, content, about_to_end)
         if disposition.fate is Fate.DEFERRED:
             await refused()
         return disposition
@@ -57,7 +61,12 @@ async def deliver_one(
 
 
 async def _attempt(
-    routing: Routing, pool: Pool, to: Mailbox, content: bytes, about_to_end: Callable[[], Awaitable[None]]
+    routing: Routing,
+    pool: Pool,
+    reverse_path: Mailbox | None,
+    to: Mailbox,
+    content: bytes,
+    about_to_end: Callable[[], Awaitable[None]],
 ) -> Disposition:
     route = await routing.route(to.domain.decode())
     if isinstance(route, NoRoute):
@@ -67,10 +76,10 @@ async def _attempt(
     except Unreachable as unreachable:
         return no_connection(unreachable)
     try:
-        refused = unsendable(None, to, len(content), connection.extensions)
+        refused = unsendable(reverse_path, to, len(content), connection.extensions)
         if refused is not None:
             return refused
-        envelope = commands(None, [to], len(content), connection.extensions)
+        envelope = commands(reverse_path, [to], len(content), connection.extensions)
         done = await transact(connection, envelope, content, lambda _: about_to_end())
     finally:
         await pool.release(connection)
