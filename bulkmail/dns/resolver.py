@@ -1,4 +1,4 @@
-"""MX, A and AAAA from configurable name servers, with one query in flight per name and a bounded memory.
+"""MX, A, AAAA and TXT from configurable name servers, with one query in flight per name and a bounded memory.
 
 How it thinks: an answer is a value, also when it is "no" or "nobody answered" (FAILED), so nothing here
 raises for the network's sake. What does come out is LocalResourceError, when this machine cannot ask (T6): it
@@ -25,7 +25,7 @@ import trio
 
 from bulkmail.dns.cache import Cache
 from bulkmail.dns.exchange import NoReply, ask
-from bulkmail.dns.response import AAAA, LONGEST_CHAIN, LONGEST_S, MX, A, Reading, Status
+from bulkmail.dns.response import AAAA, LONGEST_CHAIN, LONGEST_S, MX, TXT, A, Reading, Status
 
 __all__ = ["Answer", "Resolver", "Status", "system_nameservers"]
 
@@ -42,8 +42,8 @@ class Answer:
     """What is known of one name and type until `expires` (on the resolver's clock).
 
     `records`: for MX pairs (preference, host), sorted, the host lower-case without final dot and "" for the
-    root (null MX); for A and AAAA the addresses as text. FOUND with no records: there are some, all unusable.
-    `reason` says for people why it FAILED.
+    root (null MX); for A and AAAA the addresses as text; for TXT the octets of each, sorted. FOUND with no
+    records: there are some, all unusable. `reason` says for people why it FAILED.
     """
 
     status: Status
@@ -101,6 +101,9 @@ class Resolver:
 
     async def aaaa(self, host: str) -> Answer:
         return await self._answer(host, AAAA)
+
+    async def txt(self, name: str) -> Answer:
+        return await self._answer(name, TXT)
 
     async def aclose(self) -> None:
         """Forget everything. No socket outlives the question it was opened for."""

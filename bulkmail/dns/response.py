@@ -22,7 +22,7 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
-MX, A, AAAA = dns.rdatatype.MX, dns.rdatatype.A, dns.rdatatype.AAAA
+MX, A, AAAA, TXT = dns.rdatatype.MX, dns.rdatatype.A, dns.rdatatype.AAAA, dns.rdatatype.TXT
 
 # An answer may be kept for a day, a negative one for three hours (RFC 2308 section 5), whatever its TTL.
 LONGEST_S = 86_400
@@ -113,7 +113,13 @@ def _follow_chain(response: dns.message.Message, question: dns.rrset.RRset, *, s
 
 
 def records_of(rrset: dns.rrset.RRset) -> tuple[object, ...]:
-    """MX as (preference, host), "" being the root of a null MX; A and AAAA as text. Unusable: left out."""
+    """MX as (preference, host), "" being the root of a null MX; A and AAAA as text; TXT as octets.
+
+    The character-strings of a TXT are joined with nothing between them (RFC 6376 section 3.6.2.2; RFC 7208
+    section 3.3). Unusable: left out.
+    """
+    if rrset.rdtype == TXT:
+        return tuple(sorted(b"".join(rdata.strings) for rdata in rrset))
     if rrset.rdtype != MX:
         return tuple(rdata.address for rdata in rrset)
     records = []
