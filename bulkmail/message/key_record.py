@@ -61,17 +61,17 @@ def mismatch(record: bytes, kind: str, public: bytes) -> str | None:
             return "it holds quotes or backslashes, which belong to the zone file and not to the record"
         return "it is not a list of tags (name=value; name=value)"
     if "v" in found and (next(iter(found)) != "v" or found["v"] != "DKIM1"):
-        return f"it must begin with v=DKIM1 (v={found['v']} is there)"
+        return f"it must begin with v=DKIM1 (v={_shown(found['v'])} is there)"
     if "p" not in found:
         return "it has no p="
     if not found["p"]:
         return "the key is revoked: p= is empty"
     if found.get("k", "rsa") != kind:
-        return f"it is for a key of type {found.get('k', 'rsa')}, this one is {kind}"
+        return f"it is for a key of type {_shown(found.get('k', 'rsa'))}, this one is {kind}"
     if "sha256" not in _list(found.get("h", "sha256")):
-        return f"it does not allow sha256 (h={found['h']})"
+        return f"it does not allow sha256 (h={_shown(found['h'])})"
     if not {"*", "email"} & set(_list(found.get("s", "*"))):
-        return f"it is not for email (s={found['s']})"
+        return f"it is not for email (s={_shown(found['s'])})"
     return _other_key("".join(found["p"].split()), kind, public)
 
 
@@ -104,6 +104,11 @@ def _read(der: bytes) -> object:
         return serialization.load_der_public_key(der)
     except (ValueError, UnsupportedAlgorithm):
         return None
+
+
+def _shown(value: str) -> str:
+    """A stranger's value, for a terminal."""
+    return "".join([character if " " <= character <= "~" else "?" for character in value[:40]])
 
 
 def _list(value: str) -> list[str]:
