@@ -24,6 +24,8 @@ VERBS = {
     "init": "Make a project folder: defaults, a first campaign, its list.",
     "run": "Send a campaign, or go on with it after any interruption.",
     "plan": "Say how many, who is left out and why; freeze nothing.",
+    "preview": "Show the message as its recipients will see it.",
+    "test": "Send one rendered message to the addresses you name.",
     "status": "Show where a campaign stands.",
     "explain": "Show everything that happened to one recipient.",
     "export": "Print the recipients in a state as CSV.",
@@ -37,8 +39,6 @@ VERBS = {
 }
 NOT_BUILT = (
     "check",
-    "preview",
-    "test",
     "top",
     "pause",
     "resume",
