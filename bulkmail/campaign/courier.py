@@ -15,6 +15,7 @@ from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.plant import Routing
 from bulkmail.delivery.transaction import commands, transact, unsendable
 from bulkmail.delivery.unreached import no_connection, no_route
+from bulkmail.delivery.work import Letter
 from bulkmail.dns.routes import NoRoute
 from bulkmail.smtp import Mailbox, canonical, stuff
 from bulkmail.transport.dial import Unreachable
@@ -33,11 +34,12 @@ async def deliver_one(
     refused: Callable[[], Awaitable[None]],
     *,
     reverse_path: Mailbox | None = None,
+    smtputf8: bool = False,
 ) -> Disposition:
     """What became of it.
 
     The reverse-path is null unless one is given, so that nothing can come back for a report (RFC 5321 section
-    4.5.5).
+    4.5.5). `smtputf8`: the header of `message` has addresses that need it (RFC 6531).
     `about_to_end` is awaited before the first octet of the content, each time; `refused` after an attempt
     that was answered with "later", so that nothing is in doubt while the next one is waited for.
     """
@@ -48,10 +50,10 @@ async def deliver_one(
         retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
         sleep=trio.sleep,
     )
-    content = stuff(canonical(message))
+    letter = Letter(reverse_path, stuff(canonical(message)), smtputf8)
 
     async def attempt() -> Disposition:
-        disposition = await _attempt(routing, pool, reverse_path, to, content, about_to_end)
+        disposition = await _attempt(routing, pool, to, letter, about_to_end)
         if disposition.fate is Fate.DEFERRED:
             await refused()
         return disposition
@@ -61,12 +63,7 @@ async def deliver_one(
 
 
 async def _attempt(
-    routing: Routing,
-    pool: Pool,
-    reverse_path: Mailbox | None,
-    to: Mailbox,
-    content: bytes,
-    about_to_end: Callable[[], Awaitable[None]],
+    routing: Routing, pool: Pool, to: Mailbox, letter: Letter, about_to_end: Callable[[], Awaitable[None]]
 ) -> Disposition:
     route = await routing.route(to.domain.decode())
     if isinstance(route, NoRoute):
@@ -76,11 +73,11 @@ async def _attempt(
     except Unreachable as unreachable:
         return no_connection(unreachable)
     try:
-        refused = unsendable(reverse_path, to, len(content), connection.extensions)
+        refused = unsendable(letter, to, connection.extensions)
         if refused is not None:
             return refused
-        envelope = commands(reverse_path, [to], len(content), connection.extensions)
-        done = await transact(connection, envelope, content, lambda _: about_to_end())
+        envelope = commands(letter, [to], connection.extensions)
+        done = await transact(connection, envelope, letter.content, lambda _: about_to_end())
     finally:
         await pool.release(connection)
     fate = done.fates[0]

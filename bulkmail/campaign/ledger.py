@@ -1,19 +1,24 @@
-"""Between delivery and the journal: how a campaign's recipients are loaded, rendered and recorded.
+"""Between delivery and the journal: how a campaign's recipients are loaded, written to and recorded.
 
 Delivery speaks of dispositions, the journal of states; this is the one place where the first become the
-second.
+second. Letters that are signed one by one are what a run spends its processors on: they are written in
+threads, as many as there are processors, for signing does not hold the interpreter up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import os
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import trio
 
 from bulkmail.campaign.accounting import AccountingLog
 from bulkmail.delivery.disposition import Fate
-from bulkmail.delivery.work import Opened, Recipient, Span, Verdict
+from bulkmail.delivery.work import Letter, Opened, Recipient, Span, Verdict
 from bulkmail.journal import Intent, Journal, Record, Store, Suppressions
-from bulkmail.message import Composer
-from bulkmail.smtp import stuff
+from bulkmail.message import Composer, Unrenderable
+from bulkmail.smtp import AddressError, Mailbox, stuff
 
 STATE = {
     Fate.DELIVERED: "delivered",
@@ -26,7 +31,7 @@ STATE = {
 
 
 class CampaignLedger:
-    """The `Work` of a campaign."""
+    """The `Work` of a campaign. `now` is UTC epoch seconds: by it a letter is dated."""
 
     def __init__(
         self,
@@ -34,6 +39,9 @@ class CampaignLedger:
         composer: Composer,
         suppressions: Suppressions,
         log: AccountingLog | None,
+        *,
+        now: Callable[[], float],
+        reverse_path: Mailbox | None = None,
     ) -> None:
         self._journal = journal
         self._composer = composer
@@ -41,7 +49,12 @@ class CampaignLedger:
         self._suppressions.changed()  # what was added until now is found when recipients are loaded
         self._asking = False  # somebody was suppressed since the plan: each batch is asked for
         self._log = log
-        self._shared: bytes | None = None
+        self._now = now
+        self._reverse_path = reverse_path
+        self._threads: trio.CapacityLimiter | None = None
+        if getattr(composer, "signs", False) and composer.personal:
+            self._threads = trio.CapacityLimiter(len(os.sched_getaffinity(0)))
+        self._last: tuple[object, Letter] | None = None
 
     async def fetch(self, spans: Sequence[Span]) -> Sequence[Recipient]:
         return await self._journal.read(self._load, spans)
@@ -61,13 +74,36 @@ class CampaignLedger:
         suppressed = self._suppressions.contains_keys(one.address.lower() for one in recipients)
         return {one.id for one in recipients if one.address.lower() in suppressed}
 
-    def content(self, recipient: Recipient) -> bytes:
-        if self._shared is not None:
-            return self._shared
-        content = stuff(self._composer.render(recipient.address, recipient.fields))
-        if not self._composer.personal:
-            self._shared = content
-        return content
+    async def letters(self, recipients: Sequence[Recipient]) -> Sequence[Letter | str]:
+        if self._threads is None:
+            await trio.lowlevel.checkpoint()
+            return self._write(recipients)
+        return await trio.to_thread.run_sync(self._write, recipients, limiter=self._threads)
+
+    def _write(self, recipients: Sequence[Recipient]) -> list[Letter | str]:
+        """Perhaps in a thread, and in several at once."""
+        now = self._now()
+        return [self._written(one, now) for one in recipients]
+
+    def _written(self, recipient: Recipient, now: float) -> Letter | str:
+        try:
+            composed = self._composed(recipient, now)
+        except (Unrenderable, AddressError) as problem:  # only where the content was changed: the plan checks
+            return str(problem)
+        last = self._last
+        if last is not None and last[0] is composed:  # nothing in it is personal: the same for everybody
+            return last[1]
+        letter = Letter(composed.reverse_path, stuff(composed.content), composed.smtputf8)
+        self._last = composed, letter
+        return letter
+
+    def _composed(self, recipient: Recipient, now: float) -> Any:
+        """For as long as the composer writes no letters: under one reverse-path for all."""
+        write = getattr(self._composer, "letter", None)
+        if write is not None:
+            return write(recipient.address, recipient.fields, id=recipient.id, now=now)
+        content = self._composer.render(recipient.address, recipient.fields)
+        return Letter(self._reverse_path, content, self._composer.smtputf8)
 
     async def record(
         self,

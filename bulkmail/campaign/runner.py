@@ -29,6 +29,7 @@ from bulkmail.delivery.retry import Retry
 from bulkmail.delivery.shaping import Limits
 from bulkmail.delivery.slots import Slots
 from bulkmail.journal import Journal, Store
+from bulkmail.smtp import Mailbox
 
 PROGRESS_S = 1.0
 SESSIONS = 400  # of all sites together; each is a descriptor, and half of what we may open is kept for others
@@ -128,7 +129,14 @@ class _Run:
         delivery, shaping = campaign.delivery, campaign.shaping.default
         retry = delivery.retry
         return Plant(
-            work=CampaignLedger(journal, self.prepared.composer, self.prepared.suppressions, log),
+            work=CampaignLedger(
+                journal,
+                self.prepared.composer,
+                self.prepared.suppressions,
+                log,
+                now=time.time,
+                reverse_path=Mailbox.parse(str(campaign.reverse_path)),
+            ),
             pool=made.pool,
             routes=made.routing,
             limits=Limits(
@@ -139,7 +147,6 @@ class _Run:
                 messages_per_connection=shaping.messages_per_connection,
             ),
             retry=Retry(retry.first, retry.factor, retry.max, retry.give_up),
-            reverse_path=campaign.reverse_path,
             slots=Slots(session_slots()),
             now=time.time,
             tally=self.tally,

@@ -16,9 +16,8 @@ from bulkmail.delivery.retry import Retry, jittered, next_attempt
 from bulkmail.delivery.shaping import Limits
 from bulkmail.delivery.site import Sites
 from bulkmail.delivery.slots import Slots
-from bulkmail.delivery.work import Recipient, Span, Verdict, Where, Work
+from bulkmail.delivery.work import Fated, Span, Verdict, Where, Work
 from bulkmail.dns.routes import NoRoute, Route
-from bulkmail.smtp import Mailbox
 from bulkmail.transport.pool import Pool
 
 
@@ -28,7 +27,6 @@ class Routing(Protocol):
     async def route(self, domain: str) -> Route | NoRoute: ...
 
 
-Fated = tuple[Recipient, Disposition]
 RESENDS = 2  # attempts that may end in doubt before the operator is asked, whatever `on_doubt` says
 
 
@@ -52,7 +50,6 @@ class Plant:
     routes: Routing
     limits: Limits
     retry: Retry
-    reverse_path: Mailbox | None
     slots: Slots
     now: Callable[[], float]
     rng: random.Random = field(default_factory=random.Random)

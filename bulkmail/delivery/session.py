@@ -1,9 +1,9 @@
 """One session: a task with one connection at a time, and one transaction after another on it.
 
-The road of a transaction is the straight one: envelope in one flight, intent on disk, end of data, reply,
-verdict on disk. What each answer means is decided in `envelope`; this file only carries it out. A recipient
-who was taken leaves it with a verdict on disk, or back in the queue of the destination; when the task is
-cancelled in between, the intent on disk says all that is known.
+The road of a transaction is the straight one: letter, envelope in one flight, intent on disk, end of data,
+reply, verdict on disk. What each answer means is decided in `transaction`; this file only carries it out. A
+recipient who was taken leaves it with a verdict on disk, or back in the queue of the destination; when the
+task is cancelled in between, the intent on disk says all that is known.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ from collections.abc import Sequence
 
 import trio
 
+from bulkmail.delivery.ahead import Ahead
 from bulkmail.delivery.destination import Destination
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.line import Line
-from bulkmail.delivery.plant import Fated
 from bulkmail.delivery.shaping import least
 from bulkmail.delivery.slots import SHORTAGE_PAUSE_S
-from bulkmail.delivery.transaction import commands, judge_content, transact, trouble_of, unsendable
+from bulkmail.delivery.transaction import addressed, commands, judge_content, transact, trouble_of
 from bulkmail.delivery.unreached import NOWHERE, where_of
-from bulkmail.delivery.work import Opened, Parcel, Recipient, Where, spans_of
+from bulkmail.delivery.work import Fated, Opened, Parcel, Recipient, Where, spans_of
 from bulkmail.errors import LocalResourceError, StoreError
-from bulkmail.smtp import Mailbox
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.stage import Stage
 
@@ -59,6 +58,7 @@ class _Session:
         self.plant = destination.plant
         self.site = destination.site
         self.line = Line(destination)
+        self.ahead = Ahead(destination.plant.work)
         self.surplus = False  # the site takes no more connections than the others have
 
     async def work_off(self, parcel: Parcel, recipients: list[Recipient]) -> None:
@@ -68,8 +68,9 @@ class _Session:
                 break
             most = self._most(parcel)
             batch, recipients = recipients[:most], recipients[most:]
-            again = await self._transaction(parcel, batch)
+            again = await self._transaction(parcel, batch, () if parcel.shared else recipients)
             recipients = [*again, *recipients]
+        self.ahead.forget()
         held = self.destination.held_by
         if recipients and held is not None and not self.destination.stopping:
             # the site was given up while these were in our hands
@@ -100,6 +101,7 @@ class _Session:
                 await trio.sleep_until(turn)
         else:
             await self.line.leave()
+            self.ahead.forget()
             await self._sleep_without_slot(turn)
         return not self.destination.stopping
 
@@ -119,8 +121,13 @@ class _Session:
 
     # --- one transaction ---------------------------------------------------------------------------
 
-    async def _transaction(self, parcel: Parcel, batch: list[Recipient]) -> list[Recipient]:
-        """Deliver one message to `batch`. Everybody gets a verdict but those returned, who go again."""
+    async def _transaction(
+        self, parcel: Parcel, batch: list[Recipient], following: Sequence[Recipient]
+    ) -> list[Recipient]:
+        """Deliver one letter to `batch`. Everybody gets a verdict but those returned, who go again.
+
+        `following` will each have a letter of their own.
+        """
         if not await self._wait_turn():
             return batch
         fates: list[Fated] = []
@@ -142,49 +149,31 @@ class _Session:
             return []
         # only now is it known how many the exchanger takes at once
         most = self._most(parcel)
-        again = await self._converse(connection, parcel, batch[:most])
+        again = await self._converse(connection, parcel, batch[:most], following)
         return [*again, *batch[most:]]
 
-    def _without_withheld(self, batch: list[Recipient], fates: list[Fated]) -> list[Recipient]:
-        """Those who may be mailed; the others get their fate."""
-        withheld = self.plant.work.withheld(batch)
-        fates.extend((one, SUPPRESSED) for one in batch if one.id in withheld)
-        return [one for one in batch if one.id not in withheld]
-
-    def _addressed(
-        self, connection: Connection, batch: list[Recipient], fates: list[Fated]
-    ) -> tuple[list[Recipient], list[Mailbox], bytes]:
-        """Those of `batch` who can be sent to over this connection, and what; the others get their fate."""
-        rest = self._without_withheld(batch, fates)
-        try:
-            content = self.plant.work.content(rest[0]) if rest else b""
-        except ValueError as problem:
-            skipped = Disposition(Fate.SKIPPED, Scope.MESSAGE, Stage.MAIL, note=str(problem))
-            fates.extend((one, skipped) for one in rest)
-            return [], [], b""
-        sendable: list[Recipient] = []
-        paths: list[Mailbox] = []
-        for one in rest:
-            path = Mailbox.parse(one.address)
-            refusal = unsendable(self.plant.reverse_path, path, len(content), connection.extensions)
-            if refusal is not None:
-                fates.append((one, refusal))
-            else:
-                paths.append(path)
-                sendable.append(one)
-        return sendable, paths, content
-
     async def _converse(
-        self, connection: Connection, parcel: Parcel, batch: list[Recipient]
+        self, connection: Connection, parcel: Parcel, batch: list[Recipient], following: Sequence[Recipient]
     ) -> list[Recipient]:
         """The transaction proper; returns those who go again at once."""
         where = where_of(connection)
-        fates: list[Fated] = []
-        sendable, paths, content = self._addressed(connection, batch, fates)
+        letter = await self.ahead.letter(batch[0], following)
+        if self.destination.stopping:  # while it was written
+            return batch
+        # asked last: who asks for no more mail until now gets none, whatever was written for him (H3)
+        withheld = self.plant.work.withheld(batch)
+        fates: list[Fated] = [(one, SUPPRESSED) for one in batch if one.id in withheld]
+        rest = [one for one in batch if one.id not in withheld]
+        if isinstance(letter, str):
+            skipped = Disposition(Fate.SKIPPED, Scope.MESSAGE, Stage.MAIL, note=letter)
+            await self._settle(parcel, [*fates, *((one, skipped) for one in rest)], where)
+            return []
+        sendable, paths, refused = addressed(letter, rest, connection.extensions)
+        fates += refused
         if not sendable:
             await self._settle(parcel, fates, where)
             return []
-        envelope = commands(self.plant.reverse_path, paths, len(content), connection.extensions)
+        envelope = commands(letter, paths, connection.extensions)
         key = next(self.plant.intent_keys)
         ending: list[Recipient] = []
 
@@ -197,7 +186,7 @@ class _Session:
 
         before = connection.transactions
         try:
-            done = await transact(connection, envelope, content, intend)
+            done = await transact(connection, envelope, letter.content, intend)
         except trio.Cancelled:
             await self._break_off(connection, ending, where, key)
             raise

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from bulkmail.delivery.classify import classify
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.work import Fated, Letter, Recipient
 from bulkmail.errors import ReplyTimeout
 from bulkmail.smtp import Command, Data, EndOfData, Extensions, Mail, Mailbox, Rcpt, Rset
 from bulkmail.transport.connection import Connection
@@ -48,37 +49,54 @@ class EnvelopeVerdict:
     lone_dot: bool
 
 
-def commands(
-    reverse_path: Mailbox | None, forward_paths: Sequence[Mailbox], size: int, extensions: Extensions
-) -> list[Command]:
+def commands(letter: Letter, forward_paths: Sequence[Mailbox], extensions: Extensions) -> list[Command]:
     """MAIL, RCPT … RCPT, DATA: one flight (RFC 2920). SIZE (RFC 1870) and SMTPUTF8 (RFC 6531) where due."""
     parameters: list[tuple[str, str | None]] = []
     if extensions.announces_size:
-        parameters.append(("SIZE", str(size)))
-    utf8 = any(path.smtputf8 for path in forward_paths) or (
-        reverse_path is not None and reverse_path.smtputf8
-    )
-    if utf8:
+        parameters.append(("SIZE", str(len(letter.content))))
+    if _needs_smtputf8(letter) or any(path.smtputf8 for path in forward_paths):
         parameters.append(("SMTPUTF8", None))
     return [
-        Mail(reverse_path, tuple(parameters)),
+        Mail(letter.reverse_path, tuple(parameters)),
         *(Rcpt(path) for path in forward_paths),
         Data(),
     ]
 
 
-def unsendable(
-    reverse_path: Mailbox | None, path: Mailbox, size: int, extensions: Extensions
-) -> Disposition | None:
-    """Why this exchanger cannot take the message for `path` at all (X10, X11), or None. Asked before MAIL."""
-    utf8 = path.smtputf8 or (reverse_path is not None and reverse_path.smtputf8)
-    if utf8 and not extensions.smtputf8:
-        note = "the address needs SMTPUTF8 and the exchanger does not offer it (RFC 6531)"
+def unsendable(letter: Letter, path: Mailbox, extensions: Extensions) -> Disposition | None:
+    """Why this exchanger cannot take the letter for `path` at all (X10, X11), or None. Asked before MAIL."""
+    size = len(letter.content)
+    if not extensions.smtputf8 and (path.smtputf8 or _needs_smtputf8(letter)):
+        what = "the address" if path.smtputf8 else "the sender's own address"
+        note = f"{what} needs SMTPUTF8 and the exchanger does not offer it (RFC 6531)"
         return Disposition(Fate.BOUNCED, Scope.RECIPIENT, Stage.MAIL, note=note, enhanced="5.6.7")
     if extensions.size is not None and size > extensions.size:
         note = f"the message has {size} octets, the exchanger takes {extensions.size} (RFC 1870)"
         return Disposition(Fate.BOUNCED, Scope.MESSAGE, Stage.MAIL, note=note, enhanced="5.3.4")
     return None
+
+
+def addressed(
+    letter: Letter, recipients: Sequence[Recipient], extensions: Extensions
+) -> tuple[list[Recipient], list[Mailbox], list[Fated]]:
+    """Whom of `recipients` the letter can be sent to here, their forward-paths, and the others' fates."""
+    sendable: list[Recipient] = []
+    paths: list[Mailbox] = []
+    refused: list[Fated] = []
+    for one in recipients:
+        path = Mailbox.parse(one.address)
+        refusal = unsendable(letter, path, extensions)
+        if refusal is not None:
+            refused.append((one, refusal))
+        else:
+            sendable.append(one)
+            paths.append(path)
+    return sendable, paths, refused
+
+
+def _needs_smtputf8(letter: Letter) -> bool:
+    """Whoever it goes to."""
+    return letter.smtputf8 or (letter.reverse_path is not None and letter.reverse_path.smtputf8)
 
 
 def lost(flight: Flight, stage: Stage, fate: Fate = Fate.DEFERRED) -> Disposition:

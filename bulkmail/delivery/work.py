@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bulkmail.delivery.disposition import Disposition
+from bulkmail.smtp import Mailbox
 
 Span = tuple[int, int]
 
@@ -29,6 +30,18 @@ class Recipient(Protocol):
     def attempts(self) -> int: ...
     @property
     def since(self) -> float | None: ...
+
+
+Fated = tuple[Recipient, Disposition]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What one transaction carries, and its reverse-path: of one recipient, or of all who share it."""
+
+    reverse_path: Mailbox | None  # None is the null reverse-path
+    content: bytes = field(repr=False)  # the stuffed end of data
+    smtputf8: bool = False  # its header has addresses that need SMTPUTF8 (RFC 6531)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +83,7 @@ class Opened:
 
 
 class Work(Protocol):
-    """How to load, render and record. Every method but `content` may raise StoreError."""
+    """How to load, render and record. Every method but `letters` may raise StoreError."""
 
     async def fetch(self, spans: Sequence[Span]) -> Sequence[Recipient]:
         """The recipients of `spans`, in id order."""
@@ -78,10 +91,11 @@ class Work(Protocol):
     def withheld(self, recipients: Sequence[Recipient]) -> Collection[int]:
         """Ids of those the suppression store has learned of since the plan. Cheap: asked before each MAIL."""
 
-    def content(self, recipient: Recipient) -> bytes:
-        """The stuffed end of data for this recipient; the same object for all where it is shared.
+    async def letters(self, recipients: Sequence[Recipient]) -> Sequence[Letter | str]:
+        """One each, in order; the same object for all where it is shared.
 
-        Raises ValueError with a reason for people where this row cannot be rendered.
+        A `str` says, for people, why this row has none. It may take milliseconds a letter, of a processor:
+        whatever waits meanwhile is not held up. Nothing is recorded, so what was asked for may be dropped.
         """
 
     async def record(

@@ -14,6 +14,8 @@ from bulkmail.campaign.compose import compose
 from bulkmail.campaign.ledger import CampaignLedger
 from bulkmail.journal import Journal, Planned, Store, Suppressions
 
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
+
 
 class Case:
     """A plan of three, its ledger, and the suppressions as another process would open them."""
@@ -46,7 +48,7 @@ def made(folder: Path, *, before: tuple[str, ...] = ()) -> Iterator[Case]:
         with Suppressions.open(place) as ours:
             journal = Journal(store)
             composer = compose(load(folder), date=datetime(2026, 11, 21, tzinfo=UTC))
-            ledger = CampaignLedger(journal, composer, ours, None)
+            ledger = CampaignLedger(journal, composer, ours, None, now=lambda: NOW)
             yield Case(ledger, ours, others)
             journal.close()
 

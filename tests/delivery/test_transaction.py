@@ -6,6 +6,7 @@ import pytest
 
 from bulkmail.delivery.disposition import Fate
 from bulkmail.delivery.transaction import commands, judge_content, judge_envelope, unsendable
+from bulkmail.delivery.work import Letter
 from bulkmail.errors import ConnectionLost, RemoteProtocolError
 from bulkmail.smtp import Extensions, Mail, Mailbox, Reply
 from bulkmail.transport.flight import Flight
@@ -86,12 +87,13 @@ def test_the_end_of_data(story, came, expected):
 def test_an_eai_recipient_asks_for_smtputf8_and_fails_alone_without_it():
     """X11."""
     plain, utf8 = Mailbox.parse("ann@a.test"), Mailbox.parse("jörg@a.test")
+    letter = Letter(plain, b"hello\r\n.\r\n")
     offered = Extensions(smtputf8=True, esmtp=True)
-    mail = commands(plain, [plain, utf8], 10, offered)[0]
+    mail = commands(letter, [plain, utf8], offered)[0]
     assert isinstance(mail, Mail)
-    refusal = unsendable(plain, utf8, 10, Extensions(esmtp=True))
+    refusal = unsendable(letter, utf8, Extensions(esmtp=True))
     assert mail.parameters == (("SMTPUTF8", None),)
-    assert unsendable(plain, plain, 10, Extensions(esmtp=True)) is None
+    assert unsendable(letter, plain, Extensions(esmtp=True)) is None
     assert refusal is not None
     assert refusal.status == "5.6.7"
 
@@ -99,6 +101,8 @@ def test_an_eai_recipient_asks_for_smtputf8_and_fails_alone_without_it():
 def test_a_message_that_is_too_large_is_not_even_offered():
     """X10."""
     plain = Mailbox.parse("ann@a.test")
-    refusal = unsendable(plain, plain, 2000, Extensions(esmtp=True, announces_size=True, size=1000))
+    refusal = unsendable(
+        Letter(plain, bytes(2000)), plain, Extensions(esmtp=True, announces_size=True, size=1000)
+    )
     assert refusal is not None
     assert (refusal.fate, refusal.status) == (Fate.BOUNCED, "5.3.4")

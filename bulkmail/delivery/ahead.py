@@ -1,0 +1,60 @@
+"""The letters of one session, asked for before their turn.
+
+Rendering and signing a letter costs more than all else that is done for it here, and is done best beside the
+event loop, where a journey costs as much as a short letter: so a session asks for those of the next few
+recipients at once. They are only values. What was asked for and is not used, because a session is stopped, a
+site is given up or somebody was suppressed meanwhile, is forgotten and was nobody's loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bulkmail.delivery.work import Letter, Recipient, Work
+
+LETTERS = 16  # at once: the journey is a small part of their cost, and a site that is given up wastes few
+OCTETS = 128 * 1024  # of content that a session holds, unless a single letter has more
+
+
+class Ahead:
+    """At most `LETTERS` letters and about `OCTETS` octets of one session, by the id of their recipient.
+
+    All of them come from one question, so that what is held is bounded by what may be asked: those that
+    were used stay until the next question, and serve again where a transaction is repeated.
+    """
+
+    __slots__ = ("_largest", "_letters", "_work")
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._letters: dict[int, Letter | str] = {}
+        self._largest = OCTETS  # of the last letters; before the first one, as if one filled the room
+
+    def __len__(self) -> int:
+        return len(self._letters)
+
+    async def letter(self, recipient: Recipient, following: Sequence[Recipient]) -> Letter | str:
+        """The letter of `recipient`, or why there is none.
+
+        `following`, in the order in which they are likely to be asked for, may be asked for with it.
+        """
+        if recipient.id not in self._letters:
+            self.forget()
+            count = max(1, min(LETTERS, OCTETS // self._largest))
+            people = [recipient, *following[: count - 1]]
+            self._keep(people, await self._work.letters(people))
+        return self._letters[recipient.id]
+
+    def _keep(self, people: Sequence[Recipient], letters: Sequence[Letter | str]) -> None:
+        """As many as there is room for; the first in any case."""
+        self._largest, held = 1, 0
+        for one, letter in zip(people, letters, strict=True):
+            size = len(letter.content) if isinstance(letter, Letter) else 0
+            self._largest = max(self._largest, size)
+            held += size
+            if held <= OCTETS or not self._letters:
+                self._letters[one.id] = letter
+
+    def forget(self) -> None:
+        """The recipients are out of our hands, or it may be long until they are tried."""
+        self._letters.clear()
