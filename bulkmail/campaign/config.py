@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from bulkmail.campaign.config_checks import contradictions, doubts
 from bulkmail.campaign.config_errors import dotted, problem_of, sections
 from bulkmail.campaign.config_model import NOT_BUILT, SHORT_FORM, Campaign, Delivery, SqlSource
 from bulkmail.campaign.config_values import Secret, Via, absolute
@@ -44,8 +45,8 @@ STATE = ".bulkmail"
 def load(path: Path, *, environ: Mapping[str, str], via: str | None = None, secrets: bool = True) -> Campaign:
     """The campaign in `path`. Raises ConfigError with every problem.
 
-    `via` replaces `delivery.via` (`--via sandbox`). With `secrets=False` a password that cannot be had is no
-    error, for those who only look (`status`, `explain`).
+    `via` replaces `delivery.via` (`--via sandbox`). With `secrets=False` a secret that cannot be had, or that
+    does not fit, is no error: for those who only look (`status`, `explain`).
     """
     problems: list[Problem] = []
     own = _read(path, environ, problems)
@@ -63,10 +64,12 @@ def load(path: Path, *, environ: Mapping[str, str], via: str | None = None, secr
         found = (problem_of(each, tree) for each in error.errors(include_url=False, include_input=False))
         raise ConfigError(_sorted([*problems, *found])) from None
     campaign = _resolved(campaign, path, beneath, base, tree)
-    for where, text in _contradictions(campaign.delivery, routed=via is not None, secrets=secrets):
-        problems.append(campaign.problem(where, text))
+    wrong = contradictions(campaign, routed=via is not None, secrets=secrets)
+    problems += (campaign.problem(where, text) for where, text in wrong)
     if problems:
         raise ConfigError(_sorted(problems))
+    told = [campaign.problem(where, text) for where, text in doubts(campaign, secrets=secrets)]
+    campaign._warnings = (*_cut_short(tree), *told)
     return campaign
 
 
@@ -104,6 +107,10 @@ def missing_files(campaign: Campaign) -> tuple[Problem, ...]:
         named.append(("content.text", campaign.content.text))
     if campaign.content.data is not None:
         named.append(("content.data", campaign.content.data))
+    named += [
+        (f"content.attachments[{index}]", attached.file)
+        for index, attached in enumerate(campaign.content.attachments)
+    ]
     source = campaign.recipients.source
     if isinstance(source, str) and source != "-" and not any(sign in source for sign in "*?["):
         named.append(("recipients.source", Path(source)))
@@ -209,7 +216,7 @@ def _resolved(
     given = delivery.model_fields_set
     settled: dict[str, object] = {}
     if "reverse_path" not in given:
-        settled["reverse_path"] = campaign.author.mailbox
+        settled["reverse_path"] = str(campaign.author.mailbox)
     if "tls" not in given and delivery.via.kind == "relay":
         # Credentials never leave without a verified certificate unless the user says so (FAULTS.md S5);
         # smtps:// is encrypted from the first octet, there is no clear text to fall back to.
@@ -223,7 +230,6 @@ def _resolved(
         update["state"] = project
     campaign = campaign.model_copy(update=update)
     campaign._file, campaign._project_state, campaign._tree = path, project, tree
-    campaign._warnings = tuple(_warnings(tree))
     return campaign
 
 
@@ -234,26 +240,7 @@ def _project_state(beneath: Path, base: Node) -> Path:
     return Path(os.path.abspath(beneath)).parent / STATE
 
 
-def _contradictions(delivery: Delivery, *, routed: bool, secrets: bool) -> Iterator[tuple[str, str]]:
-    """What is wrong between keys that are right by themselves."""
-    via, retry = delivery.via, delivery.retry
-    if retry.max < retry.first:
-        yield "delivery.retry.max", "is shorter than retry.first"
-    if retry.give_up < retry.first:
-        yield "delivery.retry.give_up", "is shorter than retry.first: nobody would be tried twice"
-    if via.implicit_tls and delivery.tls == "none":
-        yield "delivery.tls", "smtps:// is TLS from the first octet: write smtp:// or another tls"
-    if via.kind != "relay" or not secrets:
-        return
-    if via.user and delivery.password is None:
-        yield "delivery.via", "a user needs a password: write delivery.password: {env: NAME} or {file: PATH}"
-    elif via.user and delivery.password is not None and delivery.password.missing:
-        yield "delivery.password", delivery.password.missing
-    elif delivery.password is not None and not via.user and not routed:
-        yield "delivery.password", "a password without a user: write via: smtp://USER@HOST:PORT"
-
-
-def _warnings(tree: Node) -> Iterator[Problem]:
+def _cut_short(tree: Node) -> Iterator[Problem]:
     subject, exact = tree.find(["subject"])
     if exact and subject.cut:
         yield subject.mark.problem(

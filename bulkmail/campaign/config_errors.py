@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from bulkmail.campaign.config_model import NOT_BUILT, Campaign, SqlSource
+from bulkmail.campaign.config_model import NOT_BUILT, Campaign
 from bulkmail.campaign.config_values import VIA_CHOICES
 from bulkmail.campaign.yaml_marks import Node
 from bulkmail.errors import Problem
@@ -26,6 +26,10 @@ MISSING = {
     "recipients.source": "is missing: write the path of a list, as people.csv",
     "content": "is missing: write the path of a template, as hello.md",
     "content.template": "is missing: write the path of a template, as hello.md",
+    "content.attachments.file": "is missing: write the path of the file to attach",
+    "delivery.dkim.domain": "is missing: write who signs, as mail.acme.example",
+    "delivery.dkim.selector": "is missing: write which key of the domain it is, as s1",
+    "delivery.dkim.key": "is missing: write {file: PATH} or {env: NAME} of the private key",
     "delivery.via": f"is missing, and has no default: write {VIA_CHOICES}",
 }
 WANTED = {
@@ -36,7 +40,7 @@ WANTED = {
     "list_type": "a list is wanted here: [one, another]",
 }
 # Steps of pydantic's `loc` that are not keys of the file: the form of a union, or "the key, not its value".
-_FORMS = ("<file>", "<sql>")
+_FORMS = ("<file>", "<sql>", "<path>", "<mapping>")
 _KEY = "[key]"
 
 
@@ -47,7 +51,7 @@ def problem_of(error: ErrorDetails, tree: Node) -> Problem:
     node, exact = tree.find(path)
     kind = error["type"]
     if kind == "missing":
-        return node.key.problem(where, MISSING.get(where, "is missing"))
+        return node.key.problem(where, MISSING.get(dotted(_keys_of(path)), "is missing"))
     if kind == "extra_forbidden":
         return node.key.problem(where, unknown_key(path))
     mark = node.key if not exact or _KEY in error["loc"] else node.mark
@@ -62,7 +66,7 @@ def problem_of(error: ErrorDetails, tree: Node) -> Problem:
 
 def unknown_key(path: Path) -> str:
     """What to say of a key that no section knows: a near miss here, or the right word in the wrong place."""
-    name, section = str(path[-1]), path[:-1]
+    name, section = str(path[-1]), _keys_of(path[:-1])
     keys = [str(known[-1]) for known in known_keys() if known[:-1] == section]
     close = get_close_matches(name.lower(), keys, 1)
     if close:
@@ -82,8 +86,15 @@ def sections(model: type[BaseModel], path: Path = ()) -> Iterator[tuple[Path, ty
     """Every section beneath `model`, itself included, with its path."""
     yield path, model
     for name, annotation in _annotations(model):
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            yield from sections(annotation, (*path, name))
+        for inner in _models(annotation):
+            yield from sections(inner, (*path, name))
+
+
+def _models(annotation: Any) -> set[type[BaseModel]]:
+    """The sections in a key's type, whether it is one, a tuple of one, or one of several forms."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {annotation}
+    return set[type[BaseModel]]().union(*map(_models, get_args(annotation)))
 
 
 def dotted(path: Path) -> str:
@@ -94,10 +105,14 @@ def dotted(path: Path) -> str:
     return text
 
 
+def _keys_of(path: Path) -> Path:
+    """Without the numbers of the items of lists."""
+    return tuple(step for step in path if isinstance(step, str))
+
+
 def _keys(model: type[BaseModel], path: Path) -> Iterator[Path]:
     for section, kind in sections(model, path):
         yield from ((*section, name) for name, _ in _annotations(kind))
-    yield from (("recipients", "source", name) for name, _ in _annotations(SqlSource))
 
 
 def _annotations(model: type[BaseModel]) -> Iterator[tuple[str, Any]]:

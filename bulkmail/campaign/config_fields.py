@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 
+from bulkmail.campaign import config_mail as mail
 from bulkmail.campaign import config_values as values
 from bulkmail.campaign import units
 from bulkmail.campaign.config_values import Secret
@@ -57,18 +58,10 @@ def choice(*allowed: str) -> Any:
     return typed(one_of(*allowed), enum=list(allowed))
 
 
-def kind(text: str) -> str:
-    if text == "marketing":
-        raise ValueError("marketing (list, unsubscribe, postal address) is not built yet in this version")
-    return one_of("announcement", "transactional")(text)
-
-
 def template(text: str) -> Path:
     suffix = Path(text).suffix.lower()
-    if suffix == ".mjml":
-        raise ValueError(".mjml is not built yet in this version: write .html, .md or .txt")
-    if suffix not in (".html", ".htm", ".md", ".txt"):
-        raise ValueError(f"{text!r} is no template: its name ends in .html, .md or .txt")
+    if suffix not in (".mjml", ".html", ".htm", ".md", ".txt"):
+        raise ValueError(f"{text!r} is no template: its name ends in .mjml, .html, .md or .txt")
     return values.absolute(text)
 
 
@@ -108,8 +101,8 @@ RATES: dict[str, Any] = {"pattern": units.RATE_PATTERN, "examples": ["100/s", "2
 WHOLE = "a whole number"
 
 Text = Annotated[str, *typed(str, type=["string", "number"])]
-Line = Annotated[str, *typed(values.one_line, type=["string", "number"])]
-Subject = Annotated[str, *typed(values.subject, type=["string", "number"])]
+Line = Annotated[str, *typed(mail.one_line, type=["string", "number"])]
+Subject = Annotated[str, *typed(mail.subject, type=["string", "number"])]
 Name = Annotated[str, *typed(values.campaign_name, type=["string", "number"])]
 PathField = Annotated[Path, *typed(values.absolute)]
 Flag = Annotated[bool, *typed(values.boolean, type="boolean")]
@@ -120,9 +113,10 @@ Factor = Annotated[float, *typed(values.bounded(1, float, "a number"), type="num
 Duration = Annotated[float, *typed(values.positive_duration, **DURATIONS)]
 RateField = Annotated[Rate, *typed(units.parse_rate, **RATES)]
 SecretField = Annotated[Secret, PlainValidator(secret), WithJsonSchema(REFERENCE)]
-AuthorText = Annotated[str, *typed(values.author_text)]
-AuthorTemplate = Annotated[str, *typed(values.author_template)]
+AuthorText = Annotated[str, *typed(mail.author_text)]
+AuthorTemplate = Annotated[str, *typed(mail.author_template)]
 Kind = Annotated[
-    Literal["announcement", "transactional"], *typed(kind, enum=["announcement", "transactional"])
+    Literal["marketing", "announcement", "transactional"],
+    *choice("marketing", "announcement", "transactional"),
 ]
 Tls = Literal["none", "opportunistic", "required", "verified"]

@@ -1,4 +1,4 @@
-"""The values of a campaign file that are more than text: routes, secrets, addresses, paths, units.
+"""The values of a campaign file that are more than text: routes, secrets, hosts, paths, numbers.
 
 Each has a parser from what the file holds to a frozen value, and an annotated type that gives pydantic the
 parser and editors the JSON Schema. A parser's ValueError is what the user reads, so it says what to write
@@ -19,7 +19,6 @@ from urllib.parse import unquote
 from bulkmail.campaign import units
 from bulkmail.campaign.yaml_marks import Scalar, reason
 from bulkmail.errors import ConfigError, Problem
-from bulkmail.message.author import Author
 from bulkmail.smtp.address import Mailbox, domain_to_ascii
 
 VIA_CHOICES = (
@@ -132,41 +131,6 @@ def parse_endpoint(text: str) -> tuple[str, int]:
     return host, port(number)
 
 
-def subject(text: str) -> str:
-    """One line that is not empty. Raises ValueError."""
-    if not text.strip():
-        raise ValueError("is empty: a message without a subject is taken for spam")
-    return one_line(text)
-
-
-def author_text(text: str) -> str:
-    """`Name <local@domain>` or `local@domain`, the same for everybody; as it is. Raises ValueError."""
-    if "{{" in text or "{%" in text:
-        raise ValueError("this is the same for everybody: no {{ fields }} here")
-    Author.parse(one_line(text))
-    return str(text)
-
-
-def author_template(text: str) -> str:
-    """Like author_text(), or a template of one. What a template renders to is checked for each recipient."""
-    return one_line(text) if "{{" in text or "{%" in text else author_text(text)
-
-
-def mailbox(text: str) -> Mailbox:
-    """An address without a name. Raises ValueError."""
-    if "{{" in text:
-        raise ValueError(
-            "{{ token }} (VERP) is not built yet in this version: write one address for all bounces"
-        )
-    return Mailbox.parse(text)
-
-
-def address_text(text: str) -> str:
-    """An address, as it is. Raises ValueError."""
-    Mailbox.parse(text)
-    return str(text)
-
-
 def source_text(text: str) -> str:
     """A list's path or glob made absolute, or `-` for standard input."""
     return "-" if text == "-" else str(absolute(text))
@@ -209,13 +173,6 @@ def absolute(text: str) -> Path:
     path = Path(text).expanduser()
     folder = text.mark.folder if isinstance(text, Scalar) else Path()
     return Path(os.path.abspath(folder / path))
-
-
-def one_line(text: str) -> str:
-    """Text that may stand in a header. Raises ValueError (FAULTS.md I1)."""
-    if re.search(r"[\r\n\0]", text):
-        raise ValueError("must be one line: it becomes a header of the message")
-    return str(text)
 
 
 def boolean(text: str) -> bool:

@@ -1,7 +1,7 @@
 """JSON Schema (2020-12) of the campaign file, for editors, and of the events of `run --json`, for scripts.
 
-The campaign's comes from the models, so it cannot drift from what is accepted. No key is required in it: any
-may stand in `bulkmail.yaml` instead, and the same schema serves that file.
+The campaign's comes from the models, so it cannot drift from what is accepted. No section's key is
+required in it: any may stand in `bulkmail.yaml` instead, and the same schema serves that file.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ STATES = (
     "in_doubt",
     "cancelled",
 )
+# Sections that are one value, as the items of a list are: nothing of them can stand in bulkmail.yaml alone.
+WHOLE = ("SqlSource", "AttachmentFile", "Dkim")
 EXIT_CODES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 130)
 _NUMBER = {"type": "integer", "minimum": 0}
 
@@ -42,7 +44,7 @@ def campaign_schema() -> dict[str, Any]:
         schema = Campaign.model_json_schema(by_alias=True)
     definitions = schema["$defs"]
     for model in (schema, *definitions.values()):
-        if model is not definitions.get("SqlSource"):
+        if model.get("title") not in WHOLE:
             model.pop("required", None)
         model.pop("title", None)
         for field in model.get("properties", {}).values():

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from bulkmail.campaign import config
 from bulkmail.campaign.config import Rate, Via
 from bulkmail.errors import ConfigError
-from bulkmail.smtp.address import Mailbox
 
 COMPLETE = """\
 campaign: weekly-2026-w48
@@ -81,7 +80,7 @@ def test_a_small_file_gets_every_default(tmp_path: Path) -> None:
         "auto",
         tmp_path / ".bulkmail",
         Via("sandbox"),
-        Mailbox.parse("news@acme.example"),
+        "news@acme.example",
         "opportunistic",
         172_800.0,
         600.0,
@@ -122,7 +121,7 @@ def test_a_complete_file_means_what_it_says(tmp_path: Path) -> None:
         ("qa@acme.example",),
         100_000,
         tmp_path / "weekly.txt",
-        Mailbox.parse("bounces@mail.acme.example"),
+        "bounces@mail.acme.example",
         1.5,
         60.0,
         (("127.0.0.1", 5300), ("::1", 53)),
