@@ -1,0 +1,129 @@
+"""CSS inlined: the rules of <style> as style attributes, for clients that do not read <style>.
+
+css-inline does it on a tree and writes the tree out again, which has traps. What it would lose or move is
+hidden from it behind comments and put back: the doctype (which decides how tables are drawn), Outlook's
+<![if !mso]> marks, and text that stands between table rows.
+
+What cannot become an attribute stays in a <style>: media queries, :hover, fonts. An attribute beats a
+stylesheet, so all of that is made !important; else no dark mode could ever win over what was inlined.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+from bulkmail.message.problem import MarkupProblem
+from bulkmail.message.stylesheet import insistent
+from bulkmail.message.tags import TOKEN, attribute
+
+if TYPE_CHECKING:
+    from css_inline import CSSInliner
+
+_DOCTYPE = re.compile(r"\s*<!doctype[^>]*>", re.IGNORECASE)
+_EVERYWHERE = frozenset(("", "all", "screen"))
+_TABLE = frozenset(("table", "tbody", "thead", "tfoot", "tr"))
+_CELL = frozenset(("td", "th", "caption"))
+
+
+def inlined(html: str) -> str:
+    """`html` with its <style> rules as style attributes. Nothing is loaded, from the network or from files.
+
+    A document without <style> comes back as it is. Raise MarkupProblem where the inliner refuses it.
+    """
+    from css_inline import InlineError
+
+    if not any((token["kind"] or "").lower() == "style" for token in TOKEN.finditer(html)):
+        return html
+    hidden = _Hidden(html)
+    try:
+        result = _inliner().inline(hidden.document)
+    except InlineError as error:
+        raise MarkupProblem(f"its CSS cannot be inlined: {error}") from error
+    doctype = _DOCTYPE.match(html)
+    if doctype:
+        result = doctype[0].lstrip() + "\n" + _DOCTYPE.sub("", result, count=1)
+    return hidden.restored(_kept(result))
+
+
+@cache
+def _inliner() -> CSSInliner:
+    from css_inline import CSSInliner
+
+    return CSSInliner(
+        keep_style_tags=True,
+        remove_inlined_selectors=True,
+        keep_link_tags=True,
+        load_remote_stylesheets=False,
+    )
+
+
+class _Hidden:
+    """A document with comments in place of what the inliner must not see."""
+
+    def __init__(self, html: str) -> None:
+        self._stem = next(stem for n in range(len(html) + 1) if (stem := f"hidden{n}x") not in html)
+        self._held: list[str] = []
+        self.document = "".join(self._pieces(html))
+
+    def _hide(self, text: str) -> str:
+        self._held.append(text)
+        return f"<!--{self._stem}{len(self._held) - 1}-->"
+
+    def _pieces(self, html: str) -> list[str]:
+        pieces: list[str] = []
+        within: list[str] = []  # the open parts of tables
+        at, conditional = 0, False
+        for token in TOKEN.finditer(html):
+            text = html[at : token.start()]
+            stray = text.strip() and within and within[-1] in _TABLE and not conditional
+            pieces.append(self._hide(text) if stray else text)
+            at = token.end()
+            piece = token[0]
+            if token["mark"]:
+                if not piece.startswith("<!--"):
+                    piece = self._hide(piece) if not conditional else piece
+                conditional = _conditional(token[0], conditional)
+            elif (token["kind"] or "").lower() == "style" and not conditional:
+                media = (attribute(token["options"], "media") or "").strip().lower()
+                if media not in _EVERYWHERE:
+                    piece = self._hide(piece)
+            elif not conditional:
+                _follow(token, within)
+            pieces.append(piece)
+        return [*pieces, html[at:]]
+
+    def restored(self, html: str) -> str:
+        return re.sub(rf"<!--{self._stem}(\d+)-->", lambda match: self._held[int(match[1])], html)
+
+
+def _conditional(mark: str, before: bool) -> bool:
+    """Whether what follows `mark` is a comment to everybody but Outlook."""
+    if mark.startswith("<!--[if"):
+        return mark.endswith("]>")  # <!--[if !mso]><!--> shows to everybody
+    return False if mark.endswith("-->") else before
+
+
+def _follow(token: re.Match[str], within: list[str]) -> None:
+    if token["name"]:
+        name = token["name"].lower()
+        if name in _TABLE or name in _CELL:
+            within.append(name)
+    elif token["end"]:
+        name = re.split(r"[\s>/]", token["end"][2:], maxsplit=1)[0].lower()
+        if name in within:
+            del within[len(within) - 1 - within[::-1].index(name) :]
+
+
+def _kept(html: str) -> str:
+    """The rules that stayed made to win, and no empty <style> left."""
+
+    def style(token: re.Match[str]) -> str:
+        if (token["kind"] or "").lower() != "style":
+            return token[0]
+        if not token["content"].strip():
+            return ""
+        return f"<style{token['options']}>{insistent(token['content'])}</style>"
+
+    return TOKEN.sub(style, html)
