@@ -8,7 +8,7 @@ site is given up or somebody was suppressed meanwhile, is forgotten and was nobo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bulkmail.delivery.work import Letter, Recipient, Work
 
@@ -30,8 +30,9 @@ class Ahead:
         self._letters: dict[int, Letter | str] = {}
         self._largest = OCTETS  # of the last letters; before the first one, as if one filled the room
 
-    def __len__(self) -> int:
-        return len(self._letters)
+    def __iter__(self) -> Iterator[Letter | str]:
+        """What is held."""
+        return iter(self._letters.values())
 
     async def letter(self, recipient: Recipient, following: Sequence[Recipient]) -> Letter | str:
         """The letter of `recipient`, or why there is none.

@@ -98,6 +98,28 @@ def test_an_eai_recipient_asks_for_smtputf8_and_fails_alone_without_it():
     assert refusal.status == "5.6.7"
 
 
+@pytest.mark.parametrize(
+    ("reverse_path", "in_header", "expected"),
+    [
+        ("bounces@acme.test", False, False),
+        ("bounces@acme.test", True, True),
+        ("grüße@acme.test", False, True),
+        (None, False, False),
+        (None, True, True),
+    ],
+)
+def test_a_sender_whose_own_address_needs_smtputf8_needs_it_for_everybody(reverse_path, in_header, expected):
+    """X11."""
+    path = None if reverse_path is None else Mailbox.parse(reverse_path)
+    letter = Letter(path, b"hello\r\n.\r\n", in_header)
+    ann = Mailbox.parse("ann@a.test")
+    mail = commands(letter, [ann], Extensions(smtputf8=True, esmtp=True))[0]
+    assert isinstance(mail, Mail)
+    refusal = unsendable(letter, ann, Extensions(esmtp=True))
+    assert (mail.reverse_path, ("SMTPUTF8", None) in mail.parameters) == (path, expected)
+    assert (refusal is not None and refusal.status == "5.6.7") is expected
+
+
 def test_a_message_that_is_too_large_is_not_even_offered():
     """X10."""
     plain = Mailbox.parse("ann@a.test")

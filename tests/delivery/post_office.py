@@ -1,0 +1,142 @@
+"""The whole of delivery over real sockets, with a `Work` that keeps everything in memory.
+
+People are numbered from 1 and live in a.test. What delivery asks for is kept in order, so that a test can say
+what was asked before it was needed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import trio
+
+from bulkmail import sandbox
+from bulkmail.delivery.dispatch import Dispatcher
+from bulkmail.delivery.plant import Plant
+from bulkmail.delivery.retry import Retry
+from bulkmail.delivery.shaping import Limits
+from bulkmail.delivery.slots import Slots
+from bulkmail.delivery.work import Letter, Opened, Parcel, Recipient, Span, Verdict
+from bulkmail.dns.resolver import Resolver
+from bulkmail.dns.routes import Routes
+from bulkmail.smtp import Mailbox, stuff
+from bulkmail.transport.approach import Approach, TlsPolicy
+from bulkmail.transport.dead import DeadAddresses
+from bulkmail.transport.dial import Dialer
+from bulkmail.transport.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    id: int
+    address: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    attempts: int = 0
+    since: float | None = None
+
+
+def person(number: int) -> Person:
+    return Person(number, f"p{number}@a.test")
+
+
+def letter_of(one: Recipient, *, octets: int = 0, smtputf8: bool = False) -> Letter:
+    """His name is in it and in its reverse-path."""
+    content = stuff(f"To: {one.address}\r\n\r\nHello {one.id}\r\n".encode() + b"x" * octets + b"\r\n")
+    return Letter(Mailbox.parse(f"bounces+{one.id}@acme.test"), content, smtputf8)
+
+
+class Post:
+    """`write` makes a letter or says why there is none; `until` is awaited while letters are written."""
+
+    def __init__(self, write: Callable[[Recipient], Letter | str] = letter_of) -> None:
+        self.write = write
+        self.until: Callable[[], Awaitable[object]] = trio.lowlevel.checkpoint
+        self.asked: list[list[int]] = []
+        self.suppressed: set[int] = set()
+        self.verdicts: dict[int, str] = {}
+        self.notes: dict[int, str] = {}
+        self.opened: list[tuple[Span, ...]] = []
+
+    async def fetch(self, spans: Sequence[Span]) -> Sequence[Recipient]:
+        return [person(number) for first, last in spans for number in range(first, last + 1)]
+
+    def withheld(self, recipients: Sequence[Recipient]) -> Collection[int]:
+        return self.suppressed & {one.id for one in recipients}
+
+    async def letters(self, recipients: Sequence[Recipient]) -> Sequence[Letter | str]:
+        self.asked.append([one.id for one in recipients])
+        await self.until()
+        return [self.write(one) for one in recipients]
+
+    async def record(
+        self,
+        verdicts: Sequence[Verdict] = (),
+        *,
+        opened: Opened | None = None,
+        closed: int | None = None,
+        recipients: Sequence[Recipient] = (),
+    ) -> None:
+        if opened is not None:
+            self.opened.append(opened.spans)
+        for verdict in verdicts:
+            for number in range(verdict.first, verdict.last + 1):
+                assert number not in self.verdicts, f"{number} has two fates"
+                self.verdicts[number] = verdict.disposition.fate.value
+                self.notes[number] = verdict.disposition.text
+
+
+class Office:
+    """Delivers to people `1` … `count`, as often as asked, over one pool."""
+
+    def __init__(self, post: Post, pool: Pool, routes: Routes, ledger: sandbox.Ledger) -> None:
+        self.post = post
+        self.ledger = ledger
+        self._pool = pool
+        self._routes = routes
+
+    def dispatcher(self, **limits: float) -> Dispatcher:
+        return Dispatcher(
+            Plant(
+                work=self.post,
+                pool=self._pool,
+                routes=self._routes,
+                limits=Limits(**({"connections": 1, "message_rate": 1e6, "connection_rate": 1e6} | limits)),
+                retry=Retry(1.0, 1.0, 1.0, 3600.0),
+                slots=Slots(10),
+                now=time.time,
+            )
+        )
+
+    async def deliver(
+        self, count: int, dispatcher: Dispatcher | None = None, *, shared: bool = False
+    ) -> None:
+        parcels = [Parcel("a.test", [(1, count)], shared=shared)]
+
+        async def source() -> Parcel | None:
+            await trio.lowlevel.checkpoint()
+            return parcels.pop() if parcels else None
+
+        await (dispatcher or self.dispatcher()).run(source)
+
+    @property
+    def envelopes(self) -> list[tuple[str, tuple[str, ...], bytes]]:
+        """What arrived: reverse-path, forward-paths, the line of the content that says to whom."""
+        return [
+            (one.reverse_path, one.recipients, one.content.split(b"\r\n")[0]) for one in self.ledger.messages
+        ]
+
+
+@asynccontextmanager
+async def office(world: sandbox.World, post: Post) -> AsyncIterator[Office]:
+    async with sandbox.serve(world) as running:
+        approach = Approach(port=running.smtp_port, ehlo="out.test", tls=TlsPolicy.NONE)
+        resolver = Resolver((running.dns,))
+        pool = Pool(Dialer(approach, dead=DeadAddresses()), per_host=10, messages=1_000)
+        try:
+            yield Office(post, pool, Routes(resolver, allow_private=True), world.ledger)
+        finally:
+            await pool.aclose()
+            await resolver.aclose()
