@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from bulkmail.message.problem import MarkupProblem
-from bulkmail.message.stylesheet import insistent
+from bulkmail.message.stylesheet import remaining
 from bulkmail.message.tags import TOKEN, attribute
 
 if TYPE_CHECKING:
@@ -117,13 +117,18 @@ def _follow(token: re.Match[str], within: list[str]) -> None:
 
 
 def _kept(html: str) -> str:
-    """The rules that stayed made to win, and no empty <style> left."""
-
-    def style(token: re.Match[str]) -> str:
-        if (token["kind"] or "").lower() != "style":
-            return token[0]
-        if not token["content"].strip():
-            return ""
-        return f"<style{token['options']}>{insistent(token['content'])}</style>"
-
-    return TOKEN.sub(style, html)
+    """The rules that stayed made to win; no rule for elements that are not there, and no empty <style>."""
+    elements = {token["name"].lower() for token in TOKEN.finditer(html) if token["name"]}
+    pieces: list[str] = []
+    at, conditional = 0, False
+    for token in TOKEN.finditer(html):
+        pieces.append(html[at : token.start()])
+        at = token.end()
+        piece = token[0]
+        if token["mark"]:
+            conditional = _conditional(piece, conditional)
+        elif (token["kind"] or "").lower() == "style" and not conditional:
+            css = remaining(token["content"], elements).strip()
+            piece = f"<style{token['options']}>\n{css}\n</style>" if css else ""
+        pieces.append(piece)
+    return "".join([*pieces, html[at:]])

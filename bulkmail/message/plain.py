@@ -19,6 +19,7 @@ _HIDDEN = re.compile(
     r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all)", re.IGNORECASE
 )
 _BORDER = re.compile(r"(?:^|;)\s*border-(?:top|bottom)\s*:", re.IGNORECASE)
+_BLOCK_STYLE = re.compile(r"(?:^|;)\s*display\s*:\s*(?:block|table|flex)\b", re.IGNORECASE)
 _NO_ADDRESS = re.compile(r"\s*(?:#|javascript:|data:|$)", re.IGNORECASE)
 _BLOCKS = re.compile(r"p|div|table|[udo]l|h[1-6]|blockquote|pre|hr|section|article|header|footer")
 _UNSEEN = re.compile(r"head|style|script|title|noscript|template|object|video|audio|iframe|svg")
@@ -57,15 +58,15 @@ def _config() -> ParserConfig:
     from inscriptis.model.config import ParserConfig
     from inscriptis.model.html_element import HtmlElement  # type: ignore[import-untyped]
 
-    apart = {"display": Display.block, "margin_before": 1, "margin_after": 1}
+    pre = HtmlElement(display=Display.block, margin_before=1, margin_after=1, whitespace=WhiteSpace.pre)
+    quote = HtmlElement(display=Display.block, margin_before=1, margin_after=1, padding_inline=2)
+    inherit = HtmlElement(whitespace=None)
+    gap = HtmlElement(display=Display.block, margin_before=1, margin_after=1)
+    table = HtmlElement(display=Display.block)
     return ParserConfig(
         css=CSS_PROFILES["strict"]
-        | {
-            "blockquote": HtmlElement(**apart, padding_inline=2),
-            "pre": HtmlElement(**apart, whitespace=WhiteSpace.pre),
-            "ul": HtmlElement(**apart, padding_inline=4),
-            "ol": HtmlElement(**apart, padding_inline=4),
-        }
+        | {"pre": pre, "code": inherit, "span": inherit, "blockquote": quote, "gap": gap}
+        | dict.fromkeys(("thead", "tbody", "tfoot", "caption", "center", "dl", "dt", "dd"), table)
     )
 
 
@@ -79,21 +80,29 @@ def tidy(text: str) -> str:
 
 def _reduce(tree: Any) -> None:
     """Put a tree of lxml in order for inscriptis, in place."""
-    for element in [e for e in tree.iter() if _unseen(e)]:
+    for element in [element for element in tree.iter() if _unseen(element)]:
         if element.getparent() is not None:
             element.drop_tree()
     for table in list(tree.iter("table")):
         _flatten(table)
+    for list_ in list(tree.iter("ul", "ol")):
+        if next(list_.iterancestors("li"), None) is None:
+            _set_apart(list_)
     for image in list(tree.iter("img")):
-        alt = (image.get("alt") or "").strip()
+        alt = " ".join((image.get("alt") or "").split())
         image.tag = "span"
         image.text = f"[{alt}]" if alt else None
-    for link in list(tree.iter("a")):
-        _spell_out(link)
-    for paragraph in list(tree.iter("p", "hr")):
-        if paragraph.tag == "hr" or (_BORDER.search(paragraph.get("style", "")) and _empty(paragraph)):
-            paragraph.tag = "p"
-            paragraph.text = _RULE
+        image.attrib.pop("style", None)
+    _spell_out(list(tree.iter("a")))
+    for line in list(tree.iter("p", "hr")):
+        if line.tag == "hr" or (_BORDER.search(line.get("style", "")) and not _seen(line)):
+            line.tag, line.text = "p", _RULE
+    for element in tree.iter():  # inscriptis would read margins in pixels as lines, and centre text
+        block = _BLOCK_STYLE.search(element.attrib.pop("style", "")) is not None
+        if block and element.tag in ("span", "a"):
+            element.set("style", "display:block")
+        for name in ("align", "valign"):
+            element.attrib.pop(name, None)
 
 
 def _unseen(element: Any) -> bool:
@@ -104,46 +113,66 @@ def _unseen(element: Any) -> bool:
     )
 
 
+def _seen(element: Any) -> str:
+    """The text of an element, as one line."""
+    return " ".join("".join(element.itertext()).split())
+
+
+def _set_apart(element: Any) -> None:
+    """An empty line around an element. A margin of its own would part what is in it, too."""
+    from lxml.html import Element
+
+    if element.getparent() is not None:
+        element.addprevious(Element("gap"))
+        element.addnext(Element("gap"))
+
+
 def _flatten(table: Any) -> None:
     rows = [row for row in table.iter("tr") if next(row.iterancestors("table"), None) is table]
     as_data = _is_data(table, rows)
     for row in rows:
-        for n, cell in enumerate(cell for cell in row if cell.tag in ("td", "th")):
-            cell.tag = "span" if as_data else "div"
-            if as_data and n:
+        cells = [cell for cell in row if cell.tag in ("td", "th")]
+        for n, cell in enumerate(cells):
+            cell.tag, cell.tail = "span" if as_data else "div", None
+            cell.attrib.pop("style", None)
+            if not as_data:
+                _set_apart(cell)
+            elif n:
                 cell.text = " | " + (cell.text or "").lstrip()
         row.tag = "div"
-    for part in table.iter("thead", "tbody", "tfoot", "caption"):
-        part.tag = "div"
-    table.tag = "p" if as_data else "div"
+    table.tag = "div"
+    _set_apart(table)
 
 
 def _is_data(table: Any, rows: list[Any]) -> bool:
     """Whether the cells of a row belong on one line: short things side by side, not columns of a page."""
-    if table.get("role", "").lower() in ("presentation", "none"):
+    if (table.get("role") or "").lower() in ("presentation", "none"):
         return False
-    return not any(_BLOCKS.fullmatch(element.tag) for row in rows for element in row.iter()) and any(
-        sum(1 for cell in row if cell.tag in ("td", "th")) > 1 for row in rows
-    )
+    several = any(sum(1 for cell in row if cell.tag in ("td", "th")) > 1 for row in rows)
+    return several and not any(_BLOCKS.fullmatch(element.tag) for row in rows for element in row.iter())
 
 
-def _empty(element: Any) -> bool:
-    return not "".join(element.itertext()).strip("\u00a0 \t\r\n")
+def _spell_out(links: list[Any]) -> None:
+    """Put the address of each link behind its text, unless the text says it already.
 
-
-def _spell_out(link: Any) -> None:
-    """Put the address of a link behind its text, unless the text says it already."""
+    An image without words needs none where a text beside it leads to the same place.
+    """
     from lxml.html import Element
 
-    address = (link.get("href") or "").strip()
-    seen = " ".join("".join(link.itertext()).split())
-    if _NO_ADDRESS.match(address) or (not seen and not len(link)):
-        return
-    bare = re.sub(r"^(?:mailto:|tel:|https?://(?:www\.)?)", "", address, flags=re.IGNORECASE)
-    if seen in (address, bare, bare.rstrip("/")):
-        return
-    if address.lower().startswith("mailto:"):
-        address = address[7:].partition("?")[0] if "?" not in address else address
-    spelled = Element("span")
-    spelled.text = f" <{address}>" if seen else f"<{address}>"
-    link.append(spelled)
+    told = {link.get("href") for link in links if _seen(link)}
+    for link in links:
+        address = (link.get("href") or "").strip()
+        seen = _seen(link)
+        if _NO_ADDRESS.match(address) or (not seen and (link.get("href") in told or not len(link))):
+            continue
+        if address.lower().startswith("mailto:") and "?" not in address:
+            address = address[len("mailto:") :]
+        bare = re.sub(r"^(?:mailto:|tel:|https?://(?:www\.)?)", "", address, flags=re.IGNORECASE)
+        if seen in (address, bare, bare.rstrip("/")):
+            continue
+        following = link.getnext()
+        spelled = Element("span")
+        spelled.text = f" <{address}>" if seen else f"<{address}>"
+        link.append(spelled)
+        if not (link.tail or "").strip() and following is not None and following.tag == "a":
+            link.tail = "  "

@@ -1,4 +1,4 @@
-"""A stylesheet that must win: every declaration !important, where that means something.
+"""What is left of a stylesheet once its rules are attributes: made to win, and without what matches nothing.
 
 Not a CSS parser: it knows strings, comments, blocks and declarations, and copies what it does not know.
 """
@@ -6,6 +6,8 @@ Not a CSS parser: it knows strings, comments, blocks and declarations, and copie
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from dataclasses import dataclass
 
 _TOKEN = re.compile(
     r"""/\*.*?(?:\*/|\Z) | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*'
@@ -13,41 +15,91 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 # Blocks that hold rules; every other at-rule holds descriptors, to which !important is an error.
-_GROUPS = re.compile(r"\s*@(?:media|supports|layer|container|document|-moz-document)\b", re.IGNORECASE)
+_GROUP = re.compile(r"\s*@(?:media|supports|layer|container|document|-moz-document)\b", re.IGNORECASE)
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _IMPORTANT = re.compile(r"!\s*important\s*$", re.IGNORECASE)
+# Elements that mail clients do not put in themselves, as they do with a, div, span and u.
+_WRITTEN = frozenset(
+    (
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "p",
+        "ul",
+        "ol",
+        "li",
+        "dl",
+        "dt",
+        "dd",
+        "blockquote",
+        "pre",
+        "code",
+        "hr",
+    )
+) | frozenset(("table", "thead", "tbody", "tr", "th", "td", "img"))
+_NAMES = re.compile(r"[a-z][a-z0-9]*(?:\s*[\s>+~]\s*[a-z][a-z0-9]*)*", re.IGNORECASE)
 
 
-def insistent(css: str) -> str:
-    """`css` with all declarations of its rules !important; fonts, keyframes and imports as they are."""
+@dataclass(slots=True)
+class _Block:
+    kind: str  # group | rule | other
+    prelude: str
+    before: int  # pieces that stood before it
+
+
+def remaining(css: str, elements: Collection[str]) -> str:
+    """`css` for a document of `elements`: its declarations !important, fonts, keyframes and imports as they are.
+
+    Rules that name only elements, of which one is not there, go; so do groups with nothing in them.
+    """
     out: list[str] = []
     held = ""  # of the prelude or declaration that is being read
-    blocks: list[str] = []  # "group", "rule" or "other", outermost first
+    blocks: list[_Block] = []
     depth = 0  # of parentheses: url(data:image/png;base64,…)
     for token in _TOKEN.findall(css):
-        if token == "(":
-            depth += 1
-        elif token == ")":
-            depth = max(0, depth - 1)
+        depth = max(0, depth + (token == "(") - (token == ")"))
         if depth or token not in ("{", "}", ";"):
             held += token
             continue
         if token == "{":
-            prelude = _COMMENT.sub("", held)
-            if _GROUPS.match(prelude) and "rule" not in blocks and "other" not in blocks:
-                blocks.append("group")
-            else:
-                at_rule = prelude.lstrip().startswith("@") or "other" in blocks
-                blocks.append("other" if at_rule else "rule")
+            blocks.append(_Block(_kind(held, blocks), held, len(out)))
             out.append(held)
         else:
-            out.append(_declaration(held) if blocks and blocks[-1] == "rule" else held)
-            if token == "}" and blocks:
-                blocks.pop()
+            out.append(_declaration(held) if blocks and blocks[-1].kind == "rule" else held)
         out.append(token)
+        if token == "}" and blocks:
+            block = blocks.pop()
+            if _is_idle(block, out, elements):
+                del out[block.before :]
         held = ""
-    out.append(_declaration(held) if blocks and blocks[-1] == "rule" else held)
+    out.append(_declaration(held) if blocks and blocks[-1].kind == "rule" else held)
     return "".join(out)
+
+
+def _kind(prelude: str, outer: list[_Block]) -> str:
+    said = _COMMENT.sub("", prelude)
+    inside_groups = all(block.kind == "group" for block in outer)
+    if _GROUP.match(said) and inside_groups:
+        return "group"
+    return "other" if said.lstrip().startswith("@") or not inside_groups else "rule"
+
+
+def _is_idle(block: _Block, out: list[str], elements: Collection[str]) -> bool:
+    if block.kind == "group":
+        return not "".join(out[block.before + 2 : -1]).strip()
+    return block.kind == "rule" and not any(
+        _may_match(selector, elements) for selector in _COMMENT.sub("", block.prelude).split(",")
+    )
+
+
+def _may_match(selector: str, elements: Collection[str]) -> bool:
+    if not _NAMES.fullmatch(selector.strip()):
+        return True
+    names = set(re.findall(r"[a-z0-9]+", selector.lower()))
+    return all(name in elements for name in names & _WRITTEN)
 
 
 def _declaration(text: str) -> str:
