@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 # RFC 6376 section 3.2: tag-name = ALPHA *ALNUMPUNC
 _TAG = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _VERSION = re.compile(rb"[\s\"'\\]*v[ \t]*=[ \t]*([A-Za-z0-9]*)", re.IGNORECASE)
+_QUOTES = set("\"'\\")
 _SPACE = " \t\r\n"
 
 
@@ -56,9 +57,10 @@ def mismatch(record: bytes, kind: str, public: bytes) -> str | None:
     t=s is no obstacle: it forbids a subdomain in i=, which is never written here.
     """
     found = tags(record)
+    read = [record.decode("latin-1")] if found is None else [found[name] for name in found if name != "n"]
+    if any(_QUOTES & set(value) for value in read):
+        return "it holds quotes or backslashes, which belong to the zone file and not to the record"
     if found is None:
-        if set(b"\"'\\") & set(record):
-            return "it holds quotes or backslashes, which belong to the zone file and not to the record"
         return "it is not a list of tags (name=value; name=value)"
     if "v" in found and (next(iter(found)) != "v" or found["v"] != "DKIM1"):
         return f"it must begin with v=DKIM1 (v={_shown(found['v'])} is there)"
