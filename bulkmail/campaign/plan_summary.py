@@ -50,6 +50,7 @@ class PlanSummary:
     seeds: int  # of the pending
     domains: int
     transactions: int
+    sharing: int  # recipients whose message has the same octets as that of somebody else of their domain
     transactions_if_same: int  # if everybody got the same bytes: what a constant `to` could save
     top: tuple[DomainCount, ...]  # the biggest domains first
     reasons: tuple[ReasonCount, ...]  # the most frequent first
@@ -118,6 +119,7 @@ class _Tally:
             if len(self._samples) < _SAMPLES and not seeds:
                 self._samples.append(row)
         self._counts["pending"] += size
+        self._sums["sharing"] += size if shared and size > 1 else 0
         transactions = -(-size // self._shared_size) if shared else size
         if seeds:  # beside the domain's people, in transactions of their own
             self._seeds += size
@@ -149,6 +151,7 @@ class _Tally:
             seeds=self._seeds,
             domains=self._domains,
             transactions=self._sums["transactions"],
+            sharing=self._sums["sharing"],
             transactions_if_same=self._sums["if_same"],
             top=tuple(count for *_, count in sorted(self._top, key=lambda entry: entry[:2], reverse=True)),
             reasons=tuple(sorted(reasons, key=lambda reason: -reason.rows)),

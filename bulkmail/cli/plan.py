@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from bulkmail.cli.common import campaign_file, load, print_json, print_table, printable, states, via_option
-from bulkmail.cli.screen import span
+from bulkmail.cli.screen import counted, span
 
 if TYPE_CHECKING:
     from bulkmail.campaign.config import Campaign
     from bulkmail.campaign.plan_summary import PlanSummary
+    from bulkmail.message import Composer
 
 
 @click.command("plan")
@@ -23,7 +25,11 @@ if TYPE_CHECKING:
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Domains to list.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def command(file: Path, via: str | None, top: int, as_json: bool) -> None:
-    """Say how many recipients FILE has, who is left out and why, and how many transactions that makes."""
+    """Say how many recipients FILE has, who is left out and why, how many transactions that makes and why.
+
+    Recipients of one domain share a transaction where their messages are the same octet for octet: where To
+    and Subject are constant, no field of the row is used that differs, and nothing holds a token.
+    """
     from bulkmail.campaign.compose import compose
     from bulkmail.campaign.config import missing_files
     from bulkmail.campaign.plan_summary import plan_summary
@@ -34,7 +40,7 @@ def command(file: Path, via: str | None, top: int, as_json: bool) -> None:
     campaign = load(file, via)
     if problems := missing_files(campaign):
         raise ConfigError(problems)
-    composer = compose(campaign, date=datetime.now(UTC))
+    composer = compose(campaign, date=datetime.now(UTC), sealed=False)
     with Suppressions.look(campaign.project_state / "project.db") as suppressions:
         summary = plan_summary(
             list_spec(campaign),
@@ -46,10 +52,36 @@ def command(file: Path, via: str | None, top: int, as_json: bool) -> None:
             top=top,
         )
     seconds = least_seconds(campaign, summary)
+    reasons = list(why(campaign, composer, summary))
     if as_json:
-        print_json({"campaign": campaign.campaign, **asdict(summary), "least_seconds": round(seconds, 1)})
+        facts = {"why": reasons, "fields": sorted(composer.fields), "least_seconds": round(seconds, 1)}
+        print_json({"campaign": campaign.campaign, **asdict(summary), **facts})
         return
-    _show(campaign, summary, composer.personal, sorted(composer.fields), seconds)
+    _show(campaign, summary, reasons, seconds)
+
+
+def why(campaign: Campaign, composer: Composer, summary: PlanSummary) -> Iterator[str]:
+    """Why there are so many transactions and not fewer, a line each."""
+    fields = ", ".join(sorted(composer.fields))
+    most = campaign.shaping.default.recipients_per_transaction
+    fewer = f"the same octets for everybody would take {summary.transactions_if_same:,}"
+    if composer.unique:
+        yield f"everybody gets a message of their own: {'; '.join(composer.unique)}"
+        if summary.transactions_if_same < summary.transactions:
+            yield fewer
+        return
+    if composer.personal:
+        alone = summary.recipients - summary.sharing
+        yield f"the message uses {fields}: who agrees in that, in one domain, gets the same octets"
+        yield f"{summary.sharing:,} recipients share them with others, {alone:,} with nobody"
+    else:
+        yield "everybody gets the same octets: the message uses no field of the list"
+    if campaign.delivery.transaction == "individual":
+        yield f"none is shared: delivery.transaction is individual; {fewer}"
+    else:
+        yield f"up to {most:,} of one domain share a transaction (shaping.default.recipients_per_transaction)"
+        if composer.personal and summary.transactions_if_same < summary.transactions:
+            yield fewer
 
 
 def least_seconds(campaign: Campaign, summary: PlanSummary) -> float:
@@ -58,9 +90,7 @@ def least_seconds(campaign: Campaign, summary: PlanSummary) -> float:
     return biggest / campaign.shaping.default.message_rate.per_second
 
 
-def _show(
-    campaign: Campaign, summary: PlanSummary, personal: bool, fields: list[str], seconds: float
-) -> None:
+def _show(campaign: Campaign, summary: PlanSummary, reasons: Sequence[str], seconds: float) -> None:
     source = summary.totals["source"]
     click.echo(f"{campaign.campaign}: {source:,} rows, {summary.recipients:,} recipients")
     click.echo(
@@ -73,10 +103,9 @@ def _show(
             f"  {reason.state} {reason.rows:,}: {reason.reason or reason.first.reason}; the first is {first}"
         )
         click.echo(printable(told))
-    click.echo(f"{summary.transactions:,} transactions")
-    if personal:
-        click.echo(f"  everybody gets a message of their own: it uses {', '.join(fields)}")
-        click.echo(f"  the same bytes for everybody would take {summary.transactions_if_same:,}")
+    click.echo(counted(summary.transactions, "transaction"))
+    for line in reasons:
+        click.echo(printable(f"  {line}"))
     if seconds >= 1:
         rate = campaign.shaping.default.message_rate
         click.echo(

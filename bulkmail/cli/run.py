@@ -15,6 +15,7 @@ from bulkmail.cli.common import campaign_file, load, printable, via_option
 from bulkmail.errors import BulkmailError, ConfigError, StoreError
 
 if TYPE_CHECKING:
+    from bulkmail.campaign.config import Campaign
     from bulkmail.campaign.prepare import Prepared
     from bulkmail.campaign.runner import Outcome, Until
     from bulkmail.cli.screen import Screen
@@ -49,7 +50,7 @@ def not_built(ctx: click.Context, param: click.Parameter, value: object) -> None
     help="Go on with those who remain though recipients, content, delivery (a comma between) have changed.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One event a line on standard output.")
-@click.option("--dry-run", is_flag=True, hidden=True, expose_value=False, callback=not_built)
+@click.option("--dry-run", is_flag=True, help="Plan, render and sign everything; open no connection.")
 @click.option("--workers", hidden=True, expose_value=False, callback=not_built)
 def command(
     file: Path,
@@ -60,16 +61,22 @@ def command(
     new_state: bool,
     accept_changes: str,
     as_json: bool,
+    dry_run: bool,
 ) -> int:
     """Send the campaign in FILE, or go on with it after any interruption.
 
     Nobody who is settled is ever sent to again: running a finished campaign does nothing. The first Ctrl-C
     finishes open messages, a second one stops at once.
+
+    With --dry-run the list is read and every message rendered and signed, and what that brought is told:
+    sizes, rate, each problem. No connection is opened, no name is looked up, and nothing is kept.
     """
     from bulkmail.campaign import prepare
     from bulkmail.cli.screen import Screen
 
     campaign = load(file, via, secrets=True)
+    if dry_run:
+        return _rehearsed(campaign, until, limit, accept_changes, as_json=as_json)
     stop = parse_until(until)
     accept = prepare.parse_accept(accept_changes)
     if prepare.state_is_missing(campaign) and not new_state:
@@ -94,6 +101,17 @@ def command(
         screen.say("A rehearsal: nothing left this machine. What arrived (the first 1,000 messages) is in")
         screen.say(f"{rehearsed_mail(campaign)}/maildir/new")
     return outcome.exit
+
+
+def _rehearsed(
+    campaign: Campaign, until: str, limit: int | None, accept_changes: str, *, as_json: bool
+) -> int:
+    """A dry run is always of the whole list as it is now. Raises click.UsageError for what says otherwise."""
+    from bulkmail.cli.dry_run import dry_run
+
+    if until != "settled" or limit is not None or accept_changes:
+        raise click.UsageError("--until, --limit and --accept-changes mean nothing with --dry-run")
+    return dry_run(campaign, as_json=as_json)
 
 
 def _deliver(ready: Prepared, screen: Screen, until: Until, limit: int | None) -> Outcome | None:

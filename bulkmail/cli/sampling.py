@@ -37,7 +37,7 @@ def composed(campaign: Campaign, *, sealed: bool) -> Composer:
 
     if problems := missing_files(campaign):
         raise ConfigError(problems)
-    return compose(campaign, date=datetime.now(UTC).replace(microsecond=0))  # TODO sealed
+    return compose(campaign, date=datetime.now(UTC).replace(microsecond=0), sealed=sealed)
 
 
 def choose(

@@ -174,3 +174,11 @@ def span(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def octets(number: int) -> str:
+    """A size, for people: 812 octets, 11.9 kB, 3.4 GB."""
+    if number < 1000:
+        return counted(number, "octet")
+    unit, size = ("kB", 10**3) if number < 10**6 else ("MB", 10**6) if number < 10**9 else ("GB", 10**9)
+    return f"{number / size:,.1f} {unit}"

@@ -104,7 +104,7 @@ def test_a_full_disk_is_no_bug() -> None:
     )
 
 
-@pytest.mark.parametrize("option", [["--dry-run"], ["--workers", "2"]])
+@pytest.mark.parametrize("option", [["--workers", "2"]])
 def test_an_option_that_is_not_built_is_refused_by_name(
     file: Path, capfd: pytest.CaptureFixture[str], option: list[str]
 ) -> None:
