@@ -86,15 +86,15 @@ def sections(model: type[BaseModel], path: Path = ()) -> Iterator[tuple[Path, ty
     """Every section beneath `model`, itself included, with its path."""
     yield path, model
     for name, annotation in _annotations(model):
-        for inner in _models(annotation):
+        for inner in sections_in(annotation):
             yield from sections(inner, (*path, name))
 
 
-def _models(annotation: Any) -> set[type[BaseModel]]:
+def sections_in(annotation: Any) -> set[type[BaseModel]]:
     """The sections in a key's type, whether it is one, a tuple of one, or one of several forms."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return {annotation}
-    return set[type[BaseModel]]().union(*map(_models, get_args(annotation)))
+    return set[type[BaseModel]]().union(*map(sections_in, get_args(annotation)))
 
 
 def dotted(path: Path) -> str:

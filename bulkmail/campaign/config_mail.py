@@ -20,6 +20,8 @@ _JINJA = re.compile(r"\{\{|\{%|\{#")
 _WORD = "zq".ljust(34, "7")
 # RFC 3986 section 2: what a URI is made of. The braces of {{ token }} are gone when this is asked.
 _URI = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*", re.ASCII)
+# What needs no %-codes before the @ of a mailto URI (RFC 6068 section 2)
+_MAILTO = re.compile(rb"[A-Za-z0-9._~!$'*+-]+")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
 # RFC 2919 section 3: a label and a name space, both dot-atoms of RFC 5322
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -114,11 +116,10 @@ def unsubscribe_url(text: str) -> str:
         raise ValueError("{{ token }} cannot be part of the host: write https://u.acme.example/{{ token }}")
     if "#" in plain:
         raise ValueError("what stands behind a # never reaches the server: write the URL without it")
-    if not tokens and not parts.path + parts.query:
-        raise ValueError(f"the token is appended to this: write {plain}/")
-    if not tokens and not plain.endswith(("/", "=")):
+    if not tokens and parts.query and not plain.endswith(("=", "&")):
         raise ValueError(
-            f"the token is appended to this: write {plain}/, or put {{{{ token }}}} where it belongs"
+            f"the token is appended to this: end it in =, or write {{{{ token }}}} where it belongs, as "
+            f"https://{parts.netloc}/?who={{{{ token }}}}"
         )
     return plain.replace(_WORD, "{{ token }}")
 
@@ -132,8 +133,8 @@ def mailto(text: str) -> str:
     if text.lower().startswith("mailto:"):
         raise ValueError(f"the address alone is wanted: write {text[7:].partition('?')[0]}")
     box = Mailbox.parse(text)
-    if not box.local.isascii():
-        raise ValueError("not every mail program could write to it: ASCII before the @ is wanted")
+    if not _MAILTO.fullmatch(box.local):
+        raise ValueError("it becomes a URI: write only letters, digits, and . _ + - before the @")
     return str(box)
 
 
