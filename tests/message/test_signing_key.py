@@ -189,7 +189,7 @@ PKCS1_P = base64.b64encode(
         f"v=DKIM1; k=rsa; p={RSA_P}",
         f"v=DKIM1;k=rsa;p={RSA_P};",
         f"p={RSA_P}",
-        f"v = DKIM1 ; t = s:y ; n=a "note"; p = {RSA_P[:50]} {RSA_P[50:]} ; ",
+        f'v = DKIM1 ; t = s:y ; n=a "note"; p = {RSA_P[:50]} {RSA_P[50:]} ; ',
         f"v=DKIM1; h=sha1:sha256; s=email:tlsrpt; x_own=1; p={RSA_P}",
         f"v=DKIM1; s=*; p={PKCS1_P}",  # RSAPublicKey, as RFC 6376 section 3.6.1 says
     ],
