@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import resource
 from collections.abc import AsyncIterator
 
 import pytest
@@ -105,6 +106,17 @@ async def test_dns_that_does_not_answer_is_a_warning(
     (warning,) = await check_records([ED], resolver, strict=strict)
     assert "e1._domainkey.acme.test could not be checked: SERVFAIL" in warning
     assert warning.endswith(ED.record())
+
+
+async def test_a_machine_that_cannot_ask_is_a_warning(names: Responder, resolver: Resolver) -> None:
+    """T6."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))  # those that are open stay so
+    try:
+        (warning,) = await check_records([ED], resolver, strict=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert "could not be checked: cannot ask for names: Too many open files" in warning
 
 
 async def test_every_key_with_an_error_is_told_at_once(names: Responder, resolver: Resolver) -> None:
