@@ -11,7 +11,6 @@ plain_text reads the result of the first, or any later one.
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import TYPE_CHECKING
 
 from bulkmail.message.inlining import inlined
@@ -19,7 +18,7 @@ from bulkmail.message.layout import LAYOUT
 from bulkmail.message.mjml import mjml_html
 from bulkmail.message.plain import plain_text
 from bulkmail.message.problem import MarkupProblem
-from bulkmail.message.tags import TOKEN
+from bulkmail.message.tags import TOKEN, hides
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -30,7 +29,7 @@ __all__ = ["MarkupProblem", "inlined", "markdown_html", "mjml_html", "plain_text
 # spaces that cannot collapse, kept apart by characters without width, since clients fold plain runs of them.
 PADDING = "&#847;&zwnj;&nbsp;&#8199;" * 75
 
-_HEAD_ENDS = re.compile(r"</head\b", re.IGNORECASE)
+_BEFORE_BODY = re.compile(r"<!doctype\b|<html\b|</?head\b", re.IGNORECASE)
 _HIDDEN = (
     "display:none;max-height:0;max-width:0;overflow:hidden;opacity:0;visibility:hidden;mso-hide:all;"
     "font-size:1px;line-height:1px"
@@ -45,7 +44,6 @@ def markdown_html(source: str) -> str:
     return LAYOUT.replace("<!--content-->", _markdown().render(source))
 
 
-@cache
 def _markdown() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
@@ -65,14 +63,14 @@ def with_preheader(html: str, preheader: str) -> str:
 
 def _start_of_body(html: str) -> int:
     """After <body>, or where it would be: nothing may come before a doctype, or it counts nothing."""
-    at = 0
+    at, conditional = 0, False
     for token in TOKEN.finditer(html):
-        if token["name"]:
-            name = token["name"].lower()
-            if name == "body":
-                return token.end()
-            if name in ("html", "head"):
-                at = token.end()
-        elif _HEAD_ENDS.match(token[0]) or (token["declaration"] and not at):
+        if token["mark"]:
+            conditional = hides(token["mark"], conditional)
+        elif conditional:
+            continue
+        elif token["name"] and token["name"].lower() == "body":
+            return token.end()
+        elif _BEFORE_BODY.match(token[0]):
             at = token.end()
     return at

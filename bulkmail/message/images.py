@@ -118,6 +118,8 @@ def _in_css(css: str, rename: Rename, *, in_attribute: bool) -> str:
 
 def _in_srcset(value: str, rename: Rename) -> str:
     """`a.png 1x, b.png 2x`: the first of each candidate is an address."""
+    if "data:" in value:
+        return value  # whose commas part nothing; and who wrote that brings no files
     return ",".join(
         _CANDIDATE.sub(lambda match: _renamed(match[0], rename), candidate, count=1)
         for candidate in value.split(",")
@@ -127,12 +129,12 @@ def _in_srcset(value: str, rename: Rename) -> str:
 def load_image(folder: Path, source: str) -> Image:
     """The image that `source` names in `folder`. Raise ValueError, for people."""
     name = re.sub(r"^cid:", "", source, flags=re.IGNORECASE)
-    path = next((path for path in _candidates(folder, name) if path.is_file()), None)
-    if path is None:
-        raise ValueError(f"image {source}: not found in {folder}")
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"image {source}: outside of {folder}, where the template is")
     try:
+        path = next((path for path in _candidates(folder, name) if path.is_file()), None)
+        if path is None:
+            raise ValueError(f"image {source}: not found in {folder}")
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"image {source}: outside of {folder}, the template's folder")
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
     except OSError as error:

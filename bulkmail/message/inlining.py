@@ -11,17 +11,16 @@ stylesheet, so all of that is made !important; else no dark mode could ever win 
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import TYPE_CHECKING
 
 from bulkmail.message.problem import MarkupProblem
 from bulkmail.message.stylesheet import remaining
-from bulkmail.message.tags import TOKEN, attribute
+from bulkmail.message.tags import TOKEN, attribute, hides
 
 if TYPE_CHECKING:
     from css_inline import CSSInliner
 
-_DOCTYPE = re.compile(r"\s*<!doctype[^>]*>", re.IGNORECASE)
+_DOCTYPE = re.compile(r"<!doctype\b", re.IGNORECASE)
 _EVERYWHERE = frozenset(("", "all", "screen"))
 _TABLE = frozenset(("table", "tbody", "thead", "tfoot", "tr"))
 _CELL = frozenset(("td", "th", "caption"))
@@ -41,13 +40,9 @@ def inlined(html: str) -> str:
         result = _inliner().inline(hidden.document)
     except InlineError as error:
         raise MarkupProblem(f"its CSS cannot be inlined: {error}") from error
-    doctype = _DOCTYPE.match(html)
-    if doctype:
-        result = doctype[0].lstrip() + "\n" + _DOCTYPE.sub("", result, count=1)
     return hidden.restored(_kept(result))
 
 
-@cache
 def _inliner() -> CSSInliner:
     from css_inline import CSSInliner
 
@@ -65,6 +60,7 @@ class _Hidden:
     def __init__(self, html: str) -> None:
         self._stem = next(stem for n in range(len(html) + 1) if (stem := f"hidden{n}x") not in html)
         self._held: list[str] = []
+        self._doctype = ""
         self.document = "".join(self._pieces(html))
 
     def _hide(self, text: str) -> str:
@@ -82,27 +78,30 @@ class _Hidden:
             at = token.end()
             piece = token[0]
             if token["mark"]:
-                if not piece.startswith("<!--"):
-                    piece = self._hide(piece) if not conditional else piece
-                conditional = _conditional(token[0], conditional)
-            elif (token["kind"] or "").lower() == "style" and not conditional:
+                if not conditional and not piece.startswith("<!--"):
+                    piece = self._hide(piece)
+                conditional = hides(token[0], conditional)
+            elif conditional:
+                pass  # within a comment already
+            elif (token["kind"] or "").lower() == "style":
                 media = (attribute(token["options"], "media") or "").strip().lower()
                 if media not in _EVERYWHERE:
                     piece = self._hide(piece)
-            elif not conditional:
+            elif token["declaration"]:
+                if _DOCTYPE.match(piece) and not self._doctype:
+                    self._doctype = piece
+                else:
+                    piece = self._hide(piece)
+            else:
                 _follow(token, within)
             pieces.append(piece)
         return [*pieces, html[at:]]
 
     def restored(self, html: str) -> str:
+        if self._doctype:
+            written = next(token for token in TOKEN.finditer(html) if token["declaration"])
+            html = f"{html[: written.start()]}{self._doctype}\n{html[written.end() :]}"
         return re.sub(rf"<!--{self._stem}(\d+)-->", lambda match: self._held[int(match[1])], html)
-
-
-def _conditional(mark: str, before: bool) -> bool:
-    """Whether what follows `mark` is a comment to everybody but Outlook."""
-    if mark.startswith("<!--[if"):
-        return mark.endswith("]>")  # <!--[if !mso]><!--> shows to everybody
-    return False if mark.endswith("-->") else before
 
 
 def _follow(token: re.Match[str], within: list[str]) -> None:
@@ -126,7 +125,7 @@ def _kept(html: str) -> str:
         at = token.end()
         piece = token[0]
         if token["mark"]:
-            conditional = _conditional(piece, conditional)
+            conditional = hides(piece, conditional)
         elif (token["kind"] or "").lower() == "style" and not conditional:
             css = remaining(token["content"], elements).strip()
             piece = f"<style{token['options']}>\n{css}\n</style>" if css else ""

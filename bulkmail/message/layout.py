@@ -29,7 +29,8 @@ p { margin: 0 0 16px }
 a { color: #1d4ed8; text-decoration: underline }
 ul, ol { margin: 0 0 16px; padding-left: 24px }
 li { margin: 0 0 6px }
-blockquote { margin: 0 0 16px; padding: 2px 0 2px 16px; border-left: 4px solid #d1d5db; color: #4b5563 }
+li ul, li ol { margin: 6px 0 0 }
+blockquote { margin: 0 0 16px; padding: 2px 0 1px 16px; border-left: 4px solid #d1d5db; color: #4b5563 }
 code { padding: 2px 5px; border-radius: 4px; background-color: #f3f4f6; color: #1f2937;
   font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: 14px }
 pre { margin: 0 0 16px; padding: 14px 16px; border-radius: 6px; background-color: #f3f4f6; color: #1f2937;
@@ -37,7 +38,8 @@ pre { margin: 0 0 16px; padding: 14px 16px; border-radius: 6px; background-color
 pre code { padding: 0; background-color: transparent }
 table { width: 100%; margin: 0 0 16px; border-collapse: collapse }
 th, td { padding: 8px 10px; border-bottom: 1px solid #d1d5db; text-align: left; vertical-align: top }
-th { border-bottom: 2px solid #9ca3af; color: #111827 }
+th { border-bottom: 2px solid #9ca3af; color: #111827; word-break: normal; overflow-wrap: normal }
+blockquote p { margin: 0 0 8px }
 hr { margin: 28px 0; border: 0; border-top: 1px solid #d1d5db }
 img { max-width: 100%; height: auto; border: 0 }
 @media (prefers-color-scheme: dark) {
@@ -53,6 +55,7 @@ img { max-width: 100%; height: auto; border: 0 }
 @media (max-width: 480px) {
   .ground { padding: 0 !important }
   .page { padding: 24px 16px !important; border-radius: 0 !important }
+  th, td { padding: 8px 6px !important }
 }
 </style>
 </head>

@@ -9,7 +9,6 @@ and links get their address behind them, in the brackets that RFC 3986 (appendix
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,7 +50,6 @@ def plain_text(html: str) -> str:
     return tidy(Inscriptis(tree, _config()).get_text())
 
 
-@cache
 def _config() -> ParserConfig:
     from inscriptis.css_profiles import CSS_PROFILES  # type: ignore[import-untyped]
     from inscriptis.html_properties import Display, WhiteSpace  # type: ignore[import-untyped]
@@ -80,7 +78,7 @@ def tidy(text: str) -> str:
 
 def _reduce(tree: Any) -> None:
     """Put a tree of lxml in order for inscriptis, in place."""
-    for element in [element for element in tree.iter() if _unseen(element)]:
+    for element in [element for element in tree.iter("*") if _unseen(element)]:
         if element.getparent() is not None:
             element.drop_tree()
     for table in list(tree.iter("table")):
@@ -97,7 +95,7 @@ def _reduce(tree: Any) -> None:
     for line in list(tree.iter("p", "hr")):
         if line.tag == "hr" or (_BORDER.search(line.get("style", "")) and not _seen(line)):
             line.tag, line.text = "p", _RULE
-    for element in tree.iter():  # inscriptis would read margins in pixels as lines, and centre text
+    for element in tree.iter("*"):  # inscriptis would read margins in pixels as lines, and centre text
         block = _BLOCK_STYLE.search(element.attrib.pop("style", "")) is not None
         if block and element.tag in ("span", "a"):
             element.set("style", "display:block")

@@ -51,7 +51,7 @@ class _Block:
 
 
 def remaining(css: str, elements: Collection[str]) -> str:
-    """`css` for a document of `elements`: its declarations !important, fonts, keyframes and imports as they are.
+    """`css` for a document of `elements`: its declarations !important; fonts, keyframes, imports as they are.
 
     Rules that name only elements, of which one is not there, go; so do groups with nothing in them.
     """

@@ -12,13 +12,14 @@ import re
 from collections.abc import Iterator
 from html import unescape
 
-# A tag ends at the first > that is not within quotes.
-_INSIDE = r"""(?:[^<>"']|"[^"]*"|'[^']*')*"""
+# A tag ends at the first > that is not in a quoted value. Possessive: what is no tag shows in one pass.
+_INSIDE = r"""(?>=\s*"[^"]*"|=\s*'[^']*'|[^>])*+"""
 
 TOKEN = re.compile(
     rf"""
-      (?P<mark> <!--\[if\b[^\]>]*\](?:>(?:<!--+>)?|-->) | <!(?:--<!)?\[endif\](?:-->|>) | <!\[if\b[^\]>]*\]> )
-    | (?P<comment> <!--.*?(?:--!?>|\Z) )
+      (?P<mark> <!--\[if\b[^\]>]*\](?:>(?:<!--\s*-*>|-->)?|-->)
+        | <!(?:--\s*<!)?\[endif\](?:--+>|>) | <!\[if\b[^\]>]*\]> )
+    | (?P<comment> <!--(?:-?>|.*?(?:--!?>|\Z)) )
     | (?P<declaration> <[!?][^>]*> )
     | (?P<raw> <(?P<kind>style|script|title|textarea|xmp|noembed)\b(?P<options>{_INSIDE})>
         (?P<content>.*?) (?:</(?P=kind)\s*>|\Z) )
@@ -33,6 +34,13 @@ _ATTRIBUTE = re.compile(
         (?: \s*=\s* (?: "(?P<double>[^"]*)" | '(?P<single>[^']*)' | (?P<bare>[^\s"'<>]+) ) )?""",
     re.VERBOSE,
 )
+
+
+def hides(mark: str, before: bool) -> bool:
+    """Whether what follows `mark` is a comment to everybody but Outlook, given what it was before."""
+    if mark.startswith("<!--[if"):
+        return mark.endswith("]>")  # <!--[if !mso]><!--> shows to everybody
+    return before and not mark.endswith("-->")
 
 
 def attributes(inside: str) -> Iterator[tuple[str, str, int, int]]:
