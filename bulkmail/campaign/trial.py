@@ -44,6 +44,7 @@ async def send(
     meant, CredentialsRefused.
     """
     check_name(campaign)
+    campaign.state.mkdir(mode=0o700, parents=True, exist_ok=True)  # a rehearsal's mail goes there
     async with road(campaign) as made:
         for mailbox in to:
             if _suppressed(campaign, mailbox):

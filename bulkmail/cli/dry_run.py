@@ -143,4 +143,4 @@ def _measures(found: Rehearsed) -> Iterator[str]:
     if found.messages > 1:
         what = "rendered and signed" if found.signed else "rendered"
         cores = f" by {counted(found.workers, 'core')}" if found.workers > 1 else ""
-        yield f"{what} in {found.seconds:.1f} s, {found.rate:,.0f} a second{cores}"
+        yield f"{what} in {found.seconds:.2f} s, {found.rate:,.0f} a second{cores}"

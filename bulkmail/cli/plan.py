@@ -66,7 +66,9 @@ def why(campaign: Campaign, composer: Composer, summary: PlanSummary) -> Iterato
     most = campaign.shaping.default.recipients_per_transaction
     fewer = f"the same octets for everybody would take {summary.transactions_if_same:,}"
     if composer.unique:
-        yield f"everybody gets a message of their own: {'; '.join(composer.unique)}"
+        beside = f"{campaign.file.parent.absolute()}/"
+        reasons = "; ".join(reason.removeprefix(beside) for reason in composer.unique)
+        yield f"everybody gets a message of their own: {reasons}"
         if summary.transactions_if_same < summary.transactions:
             yield fewer
         return
