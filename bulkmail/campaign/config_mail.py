@@ -185,4 +185,6 @@ def _ascii(url: str) -> str:
         host = domain_to_ascii(parts.hostname or "").decode("ascii")
     except ValueError:
         return "the host as xn--…, the rest with %-codes"
-    return parts._replace(netloc=host, path=quote(parts.path), query=quote(parts.query, safe="=&")).geturl()
+    return parts._replace(
+        netloc=host, path=quote(parts.path, safe="/%"), query=quote(parts.query, safe="=&%")
+    ).geturl()

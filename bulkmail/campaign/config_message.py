@@ -77,6 +77,7 @@ class UnsubscribeSection(Section):
         str,
         *typed(
             mail.unsubscribe_url,
+            pattern="^https://",
             examples=["https://u.acme.example/", "https://u.acme.example/leave?who={{ token }}"],
         ),
     ] = default(

@@ -49,7 +49,7 @@ def campaign_schema() -> dict[str, Any]:
         model.pop("title", None)
         for field in model.get("properties", {}).values():
             field.pop("title", None)
-            if field.get("default", ...) is None:
+            if field.get("default", ...) in (None, ""):
                 del field["default"]
     for section in SHORT_FORM:
         field = schema["properties"][section]

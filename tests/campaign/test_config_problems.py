@@ -158,6 +158,7 @@ def test_a_file_without_keys_is_refused(tmp_path: Path, text: str) -> None:
 
 LINES = [
     "campaign", "from", "subject", "recipients", "content", "delivery", "shaping", "safety", "headers", "log",
+    "kind", "list", "unsubscribe", "preheader", "to",
 ]  # fmt: skip
 VALUES = st.sampled_from(
     [
@@ -169,6 +170,11 @@ VALUES = st.sampled_from(
         "[a, {b: c}]",
         "a@b.example",
         "{ source: {} }",
+        "{ id: x, postal_address: [] }",
+        "{ url: 'https://[', mailto: x, secret: { env: } }",
+        "{ template: a.md, attachments: [{}, x, [], { file: }], images: }",
+        "{ via: sandbox, reverse_path: '{{ token }}', dkim: [x, {}, { key: {} }] }",
+        "marketing",
         "{ default: x }",
         "5",
         "'{{'",
