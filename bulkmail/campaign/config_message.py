@@ -52,7 +52,8 @@ class Content(Section):
     )
     inline_css: Flag = default(True, "put the rules of <style> into the elements that they are for")
     images: Annotated[Literal["link", "embed"], *choice("link", "embed")] = default(
-        "link", "link leaves images where they are; embed sends the files that the HTML names along (cid:)"
+        "link",
+        "link: the HTML has https addresses; embed: the files that it names go with the message (cid:)",
     )
     attachments: tuple[Attached, ...] = default(
         (), "files that go with the message, each a path or {file: PATH, name: NAME}"
@@ -77,7 +78,6 @@ class UnsubscribeSection(Section):
         str,
         *typed(
             mail.unsubscribe_url,
-            pattern="^https://",
             examples=["https://u.acme.example/", "https://u.acme.example/leave?who={{ token }}"],
         ),
     ] = default(
