@@ -28,6 +28,7 @@ RSA, ED25519 = "rsa-sha256", "ed25519-sha256"
 SHORTEST = 1024  # RFC 8301 section 3.2: MUST
 RECOMMENDED = 2048  # and SHOULD
 LONGEST = 4096  # more than that no receiver has to check
+SEED = 32  # octets of an Ed25519 key (RFC 8032 section 5.1.5)
 
 _PKCS1, _SHA256 = padding.PKCS1v15(), hashes.SHA256()
 _PRIVATE = re.compile(
@@ -48,7 +49,7 @@ _INSTEAD = {
     "RSA PUBLIC KEY": "it is a public key; what signs is the private one",
     "CERTIFICATE": "it is a certificate; what signs is the private key",
 }
-_NO_KEY = "it is no private key in PEM (-----BEGIN PRIVATE KEY-----), nor 32 octets in base64 (Ed25519)"
+_NO_KEY = "it is no private key in PEM (-----BEGIN PRIVATE KEY-----), nor one in base64"
 _DAMAGED = "it is damaged or incomplete"
 
 
@@ -71,7 +72,9 @@ class SigningKey:
     @classmethod
     def load(cls, pem: str, *, domain: str, selector: str) -> SigningKey:
         """The key in `pem`. Raises ValueError, for people and without a part of the key."""
-        domain = domain_to_ascii(domain.removesuffix(".")).decode("ascii")
+        if not (domain := domain.removesuffix(".")):
+            raise ValueError("the domain that signs is missing")
+        domain = domain_to_ascii(domain).decode("ascii")
         if _SELECTOR.fullmatch(selector) is None or "_domainkey" in selector.lower():
             raise ValueError(
                 f"the selector is what stands before ._domainkey.{domain}: letters, digits, hyphens, dots"
@@ -145,24 +148,25 @@ def _read(pem: str) -> rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey:
         labels = _LABEL.findall(pem)
         if labels:
             raise ValueError(_INSTEAD.get(labels[0], _DAMAGED))
-        return _from_seed(pem)
-    if block["label"] in _INSTEAD or "ENCRYPTED" in block["body"]:
+        return _from_base64(pem, _NO_KEY)
+    if block["label"] in _INSTEAD or ",ENCRYPTED" in block["body"]:
         raise ValueError(_INSTEAD.get(block["label"], _ENCRYPTED))
+    return _from_base64(block["body"], _DAMAGED)
+
+
+def _from_base64(text: str, otherwise: str) -> rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey:
+    """The key that is a seed or DER in base64; `otherwise` is said of what is neither."""
     try:
-        der = binascii.a2b_base64("".join(block["body"].split()).encode("utf-8"), strict_mode=True)
-        key = serialization.load_der_private_key(der, None)
-    except (ValueError, TypeError):
-        raise ValueError(_DAMAGED) from None
+        octets = binascii.a2b_base64("".join(text.split()).encode("utf-8"), strict_mode=True)
+        if len(octets) == SEED:
+            return ed25519.Ed25519PrivateKey.from_private_bytes(octets)
+        key = serialization.load_der_private_key(octets, None)
+    except TypeError:  # PKCS #8 whose armour does not say that it is encrypted
+        raise ValueError(_ENCRYPTED) from None
+    except ValueError:
+        raise ValueError(otherwise) from None
     except UnsupportedAlgorithm:
         key = None
     if not isinstance(key, rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey):
         raise ValueError("it is of a kind that DKIM does not know; RSA and Ed25519 are (RFC 6376, RFC 8463)")
     return key
-
-
-def _from_seed(text: str) -> ed25519.Ed25519PrivateKey:
-    try:
-        seed = binascii.a2b_base64("".join(text.split()).encode("utf-8"), strict_mode=True)
-        return ed25519.Ed25519PrivateKey.from_private_bytes(seed)
-    except ValueError:
-        raise ValueError(_NO_KEY) from None

@@ -118,6 +118,26 @@ def test_no_line_of_a_signature_is_longer_than_78(kind: str) -> None:
     assert (len(lines[0]) <= 78, lines[-1]) == (True, b"")
 
 
+labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
+ours = st.lists(st.from_regex(r"X-[A-Za-z0-9]{1,60}", fullmatch=True), max_size=20, unique_by=str.lower)
+
+
+@given(st.lists(labels, min_size=1, max_size=3), labels, ours, ours)
+def test_whatever_has_to_be_folded_the_tags_are_the_same(
+    domain: list[str], selector: str, signed: list[str], absent: list[str]
+) -> None:
+    key = SigningKey.load(ED25519_SEED, domain=".".join([*domain, "test"]), selector=selector)
+    fields = [FROM, *(f"{name}: x\r\n".encode() for name in signed)]
+    field = sign(key, fields, BODY, oversigned=absent)
+    tags = dict(
+        tag.split(b"=", 1) for tag in field[len("DKIM-Signature:") :].translate(None, b"\r\n ").split(b";")
+    )
+    assert max(map(len, field.split(b"\r\n"))) <= 78
+    assert (tags[b"d"], tags[b"s"]) == (key.domain.encode(), selector.encode())
+    assert tags[b"h"].split(b":") == [name.lower().encode() for name in ["From", *signed, *absent]]
+    assert verified(b"".join([field, *reversed(fields), b"\r\n", BODY]), [key])
+
+
 def test_several_signatures_stand_on_one_message() -> None:
     keys = [rsa_key(1024), ed25519_key(), rsa_key(2048, "two")]
     fields = [sign(key, [FROM, TO, SUBJECT], BODY) for key in keys]

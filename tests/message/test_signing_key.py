@@ -59,6 +59,7 @@ def written_out(text: str) -> str:
         (pem(ED25519), "ed25519-sha256", 256),
         (ED25519_SEED, "ed25519-sha256", 256),
         (f"  {ED25519_SEED}\r\n", "ed25519-sha256", 256),
+        ("".join(RSA_PEM.split("\n")[1:-2]), "rsa-sha256", 1024),  # as some providers want it, without armour
     ],
 )
 def test_a_key_is_read_in_every_form_that_people_have(text: str, algorithm: str, bits: int) -> None:
@@ -86,6 +87,7 @@ PUBLIC = ED25519.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPub
             pem(load_pem_private_key(RSA_PEM.encode(), None), form="TraditionalOpenSSL", password="sesame"),
             "encrypted with a passphrase",
         ),
+        (pem(ED25519, password="sesame").replace("ENCRYPTED ", ""), "encrypted with a passphrase"),
         (pem(ED25519, form="OpenSSH"), "OpenSSH"),
         (pem(ec.derive_private_key(4711, ec.SECP256R1())), "of a kind"),
         (pem(ed448.Ed448PrivateKey.from_private_bytes(bytes(57))), "of a kind"),
