@@ -22,6 +22,8 @@ GMAIL_CLIPS = 102_000  # octets of HTML, behind which "[Message clipped]" stands
 _UNSEEN = frozenset({"head", "style", "script", "title", "template"})
 # What authors put behind a preheader so that no body text follows it, and soft hyphens
 _PADDING = re.compile("[\u00ad\u034f\u061c\u115f\u17b4\u17b5\u180e\u200b-\u200f\u2060-\u2064\ufeff]+")
+_BLANKS = re.compile(r"[ \t\r\n\f]+")  # what HTML shows as one space; a no-break space is none of them
+_BLOCKS = frozenset({"p", "div", "br", "td", "tr", "li", "h1", "h2", "h3", "h4", "table", "blockquote", "hr"})
 _REMOTE = re.compile(
     r"""(?:\b(?:src|srcset|background|poster)\s*=\s*["']?|url\(\s*["']?|<link\b[^>]*\bhref\s*=\s*["']?)"""
     r"""(https?:[^"'\s)>]+)""",
@@ -91,7 +93,7 @@ def inbox_line(html: str) -> str:
     """The first words of an HTML body, hidden ones too: what a list of messages shows beside the subject."""
     reader = _FirstWords()
     reader.feed(html)
-    return _line(" ".join(reader.words))
+    return _line(reader.text)
 
 
 def with_images(html: str, message: EmailMessage) -> str:
@@ -136,7 +138,8 @@ def _shown(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    return " ".join(_PADDING.sub("", text[: 10 * INBOX]).split())[:INBOX]
+    """So much of a text as fits beside a subject, on one line. What pads it takes room, though unseen."""
+    return " ".join(_PADDING.sub("", _BLANKS.sub(" ", text.strip())[:INBOX]).split())
 
 
 class _FirstWords(HTMLParser):
@@ -144,20 +147,18 @@ class _FirstWords(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.words: list[str] = []
-        self._length = 0
+        self.text = ""
         self._unseen = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._unseen += tag in _UNSEEN
+        self.text += " " if tag in _BLOCKS else ""
 
     def handle_endtag(self, tag: str) -> None:
         if tag in _UNSEEN and self._unseen:
             self._unseen -= 1
 
     def handle_data(self, data: str) -> None:
-        if not self._unseen and self._length < INBOX:
-            words = _line(data)
-            if words:
-                self.words.append(words)
-                self._length += len(words)
+        if not self._unseen and len(self.text) < INBOX:
+            # cut, so that a long text is not looked at as a whole; blanks that it begins with count as one
+            self.text = _BLANKS.sub(" ", self.text + data[: 10 * INBOX]).lstrip()

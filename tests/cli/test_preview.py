@@ -205,6 +205,7 @@ def test_an_empty_list_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFix
     [
         ("<head><title>No</title></head><div hidden>Yes&nbsp;this</div><p>then that", "Yes this then that"),
         ("<div>Pre&zwnj;&#847; &shy; header</div>", "Pre header"),
+        ("<div>Pre" + "&#847;&zwnj;&nbsp;" * 60 + "</div><p>Body", "Pre"),
         ("<p>" + "word " * 100, ("word " * 28).strip()),
     ],
 )  # fmt: skip
