@@ -23,6 +23,7 @@ THE_WEB = (
 # A link cannot be followed (a sandboxed frame may open no window), and a scroll bar takes no width away.
 _FRAME = '<base target="_blank"><style>html{scrollbar-width:none}</style>'
 _DOCTYPE = re.compile(r"\s*<!doctype[^>]*>", re.IGNORECASE)
+_SCREENS = (("same", "As this page"), ("light", "Light"), ("dark", "Dark"))
 _PANES = (("desktop", "Desktop 640"), ("phone", "Phone 375"), ("text", "Text"), ("source", "Source"))
 
 
@@ -34,6 +35,7 @@ def preview_page(
     chosen = "".join(
         f"body:has(#m{number}:checked) .m{number}{{display:block}}" for number in range(len(previews))
     )
+    panes = _panes([view for _, view in previews])
     return "".join(
         [
             '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n',
@@ -43,7 +45,8 @@ def preview_page(
             f"<title>{escape(title)}: preview</title>\n<style>\n{css}{chosen}\n</style>\n",
             f"<h1>{escape(title)}<small>{escape(note)}</small></h1>\n",
             *_choice("Recipient", "m", [(f"m{i}", one.address) for i, (one, _) in enumerate(previews)]),
-            *_choice("Shown as", "pane", _panes([view for _, view in previews])),
+            *_choice("Shown as", "pane", panes),
+            *(_choice("The reader's screen", "screen", _SCREENS) if "desktop" in dict(panes) else ()),
             *(part for i, (one, view) in enumerate(previews) for part in _article(i, one, view, remote)),
             "</html>\n",
         ]
