@@ -1,155 +1,239 @@
-"""A draft compiled once into a function from a row to the bytes of its message.
+"""A draft compiled once into a function from a row to the octets of its message, signed.
 
 The composer knows before the first connection what can go wrong with a row (`check`), and which fields of
-the row matter at all (`fields`): rows that agree in them get the same bytes and may share a transaction.
-Everything that is the same for everybody is encoded once; `render` joins it with what is not. The same
-draft, date and row give the same bytes on any day, so that a resumed campaign sends what it would have
+the row matter at all (`fields`): rows that agree in them get the same octets and may share a transaction.
+What is the same for everybody is encoded and canonicalised once; `letter` joins it with what is not. The same
+draft, date, row and hour give the same octets on any day, so that a resumed campaign sends what it would have
 sent.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from bulkmail.errors import Problem
-from bulkmail.message import header, mime
+from bulkmail.message import header
 from bulkmail.message.draft import Draft
+from bulkmail.message.edition import Edition, digest_of
 from bulkmail.message.fields import HeaderFields
 from bulkmail.message.parts import Parts
+from bulkmail.message.signing_key import SigningKey
 from bulkmail.message.template import Environments, Reason, Template, TemplateProblem, Unrenderable
-from bulkmail.smtp.address import Mailbox
+from bulkmail.message.token import INERT, Tokens, base32
+from bulkmail.message.unsubscribe import ONE_CLICK, TOKEN, with_foot
+from bulkmail.message.values import EMAIL, Values
+from bulkmail.smtp.address import AddressError, Mailbox
 
-FORMAT = "1"  # part of the digest: raise it when the same draft begins to give other bytes
 ANYBODY = "someone@example.com"  # stands for the recipient while a row is checked
+HOUR_S = 3600
+# of the body; where one is absent a signature says that it is (RFC 6376 section 5.4)
+BODY_FIELDS = ("Content-Type", "Content-Transfer-Encoding")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message and where its bounces go. `content`: canonical CRLF lines, signed, not dot-stuffed.
+
+    `smtputf8`: an address in it, other than the recipient's, needs it (RFC 6531).
+    """
+
+    reverse_path: Mailbox | None
+    content: bytes
+    smtputf8: bool
+
+
 class Composer:
-    """`fields`: the row fields that any template reads, `email` among them; `personal`: there are some."""
+    """`fields`: the row fields that any template reads, `email` among them.
+
+    `personal`: messages differ. `unique`: why no two of them can be the same; empty where those with equal
+    `fields` are. `signs`: a letter takes a private key's time. Threads may share a composer.
+    """
 
     fields: frozenset[str]
     personal: bool
+    unique: tuple[str, ...]
+    signs: bool
     digest: str  # of everything that makes the content but the date
-    smtputf8: bool  # an address of the sender's own needs it, whoever the recipient is
 
-    def __init__(self, draft: Draft, *, date: datetime) -> None:
-        """`date` becomes the Date field and must know its zone. Raise TemplateProblem, with all found."""
+    def __init__(
+        self,
+        draft: Draft,
+        *,
+        date: datetime,
+        tokens: Tokens | None = None,
+        keys: Sequence[SigningKey] = (),
+    ) -> None:
+        """`date`: of the plan, with its zone. Raise TemplateProblem, with all found."""
         if date.tzinfo is None:
             raise ValueError("the date of a message needs a time zone")
-        self._static: dict[str, object] = {**draft.data, "campaign": draft.campaign}
+        self._date, self._keys, self.signs = date, tuple(keys), bool(keys)
+        self._values = Values(draft, date=date, tokens=tokens)
         environments = Environments(draft.on_missing)
         self._lenient = environments.lenient
-        problems: list[Problem] = []
-        fields: HeaderFields | None = None
-        parts: Parts | None = None
-        try:
-            fields = HeaderFields(draft, environments, date)
-        except TemplateProblem as problem:
-            problems += problem.problems
-        try:
-            parts = Parts(draft.sources(), environments)
-        except TemplateProblem as problem:
-            problems += problem.problems
-        if "email" in draft.data:
-            problems.append(Problem(draft.file, 0, 0, "content.data", "'email' is the recipient's address"))
-        if fields is None or parts is None or problems:
-            raise TemplateProblem(problems)
-
-        self._header, self._parts = fields, parts
-        templates = [*fields.templates, *parts.templates]
-        self._slow_header = [template for template in fields.templates if not template.plain]
-        self._slow_body = [template for template in parts.templates if not template.plain]
-        self._plain = [template for template in templates if template.plain]
-        self._plain_header = self._read_by(template for template in fields.templates if template.plain)
-        self.fields = self._read_by(templates) | ({"email"} if fields.to_recipient else set())
-        self.personal = bool(self.fields)
-        self._columns = sorted(self.fields - {"email"})
-        self._required = frozenset[str]().union(*(t.required for t in self._plain)) & set(self._columns)
-        self.digest = _digest(draft)
-        self._key = bytes.fromhex(self.digest)
-        self._boundary = b"=_" + self.digest[:24].encode("ascii")
-        self.smtputf8 = fields.smtputf8
-        self._shared: bytes | None = None
+        self._header, self._parts = self._compile(draft, environments)
+        templates = [*self._header.templates, *self._parts.templates]
+        self._values.settle(draft, _read_by(templates))
+        self.unique = tuple(self._values.reasons(draft, templates, self._header.own_address))
+        own = {EMAIL} & _read_by(templates) | ({EMAIL} if self._header.own_address else set())
+        self.fields = frozenset(self._values.columns) | own
+        self.personal = bool(self.fields or self.unique)
+        in_header = [*self._header.templates, *self._parts.attachments.templates]
+        self._in_header = _read_by(in_header)
+        self._slow_header = any(not template.plain for template in in_header)
+        required = frozenset[str]().union(self._parts.required, *(one.required for one in in_header))
+        self._required = required & set(self._values.columns)
+        self.digest = digest_of(draft, draft.sources(), [image.cid for image in self._parts.images])
+        self._digest = bytes.fromhex(self.digest)
+        self._reverse_path = _reverse_path(draft)
+        self._edition: tuple[int, Edition | None, Letter | None] = (-1, None, None)
         if not self.personal:
             try:
-                self._shared = self._compose(Mailbox.parse(ANYBODY), {})
+                self.letter(ANYBODY, {})
             except Unrenderable as error:  # for everybody, then
                 raise TemplateProblem(Problem(draft.file, 0, 0, "", error.reason)) from error
+
+    def _compile(self, draft: Draft, environments: Environments) -> tuple[HeaderFields, Parts]:
+        problems: list[Problem] = []
+        made: list[HeaderFields | Parts] = []
+        static = self._values.static
+
+        def parts() -> Parts:
+            content = with_foot(draft.sources(), draft, environments)
+            seed = digest_of(draft, content)[:24]
+            domain = draft.from_.rpartition("@")[2].rstrip("> ")
+            domain = domain if domain.isascii() else "bulkmail.invalid"
+            return Parts(draft, content, environments, static, seed=seed, domain=domain)
+
+        for make in (lambda: HeaderFields(draft, environments, static), parts):
+            try:
+                made.append(make())
+            except TemplateProblem as problem:
+                problems += problem.problems
+        problems += self._values.problems
+        if problems:
+            raise TemplateProblem(problems)
+        fields, body = made
+        assert isinstance(fields, HeaderFields)
+        assert isinstance(body, Parts)
+        return fields, body
+
+    @property
+    def smtputf8(self) -> bool:
+        """An address of the sender's own needs it, whoever the recipient is."""
+        return self._header.smtputf8
+
+    # --- before the first connection ---------------------------------------------------------------
 
     def check(self, fields: Mapping[str, str]) -> Reason | None:
         """Why this row has no message, or None.
 
         Where `missing` is set, `on_missing` decides about the row (I8); otherwise it can never be sent (I1).
         """
-        if not self._lenient and not self._required <= fields.keys():
-            present = {*fields, *self._static, "email"}
-            return next(filter(None, (template.lacks(present) for template in self._plain)), None)
-        for name in self._columns:
+        hidden = self._values.hidden & fields.keys()
+        if hidden:
+            name = min(hidden)
+            text = f"'{name}' is bulkmail's own: give the column another name in recipients.columns"
+            return Reason(text, missing=True)
+        for name in self._values.columns:
             value = fields.get(name, "")
             if not value.isprintable():
-                if name in self._plain_header and header.FORBIDDEN.search(value):
+                if name in self._in_header and header.FORBIDDEN.search(value):
                     return Reason(f"{name}: a line break or NUL, and a header uses it", missing=False)
                 if _SURROGATE.search(value):
                     return Reason(f"{name}: not valid Unicode (half a surrogate pair)", missing=False)
-        if not self._slow_header and not self._slow_body:
+        sure = self._parts.total and not self._slow_header
+        if sure and (self._lenient or self._required <= fields.keys()):
             return None
-        values = self._values(fields, fields.get("email") or ANYBODY)
+        values = self._values.of_row(fields, fields.get(EMAIL) or ANYBODY, self._values.token(INERT))
         try:
-            if self._slow_header:
-                self._header.render(values, Mailbox.parse(ANYBODY))
-            for template in self._slow_body:
-                template.render(values)
+            self._header.varying(values, Mailbox.parse(ANYBODY))
+            self._parts.render(values)
         except Unrenderable as error:
             return error.reason
         return None
 
-    def render(self, address: str, fields: Mapping[str, str]) -> bytes:
-        """The message for one recipient: canonical CRLF, 7-bit but for an address that is not.
+    # --- one message -------------------------------------------------------------------------------
 
-        Raise Unrenderable where `check` gives a reason, AddressError for an address that is none.
+    def letter(
+        self, address: str, fields: Mapping[str, str], *, id: int = INERT, now: float | None = None
+    ) -> Letter:
+        """The message for one recipient, who has `id` in the plan, at `now` (UTC epoch; None: at the plan's).
+
+        All 7-bit but for an address that is not. The same object for all where nothing is personal, for an
+        hour. Raise Unrenderable where `check` gives a reason, AddressError for an address that is none.
         """
-        if self._shared is not None:
-            return self._shared
-        return self._compose(Mailbox.parse(address), fields)
+        hour = 0 if now is None else max(0, int((now - self._date.timestamp()) // HOUR_S))
+        known, edition, shared = self._edition
+        if known != hour or edition is None:
+            edition, shared = self._new_edition(hour), None
+        if shared is None:
+            if not self.personal:
+                shared = self._compose(edition, Mailbox.parse(ANYBODY), {}, INERT)
+            self._edition = (hour, edition, shared)
+        if shared is not None:
+            return shared
+        try:
+            return self._compose(edition, Mailbox.parse(address), fields, id)
+        except UnicodeEncodeError as error:
+            raise Unrenderable(Reason("not valid Unicode (half a surrogate pair)", missing=False)) from error
 
-    def _compose(self, recipient: Mailbox, fields: Mapping[str, str]) -> bytes:
-        values = self._values(fields, str(recipient))
-        head = self._header.render(values, recipient)
-        text, html = self._parts.render(values)
-        if html is None:
-            body = mime.part(b"plain", text or "", self._boundary)
-        elif text is None:
-            body = mime.part(b"html", html, self._boundary)
-        else:
-            body = mime.alternative(text, html, self._boundary)
-        varying = b"\0".join((recipient.wire, head, body)) if self.personal else b""
-        local = hashlib.blake2b(varying, key=self._key, digest_size=15).digest()
-        return b"".join((head, self._header.message_id(local), body))
+    def render(self, address: str, fields: Mapping[str, str]) -> bytes:
+        """`letter(…).content`, with the inert token."""
+        return self.letter(address, fields).content
 
-    def _values(self, fields: Mapping[str, str], address: str) -> dict[str, object]:
-        values: dict[str, object] = {name: fields[name] for name in self._columns if name in fields}
-        values.update(self._static)
-        values["email"] = address
-        return values
+    def _new_edition(self, hour: int) -> Edition:
+        date = self._date + timedelta(hours=hour)
+        constant, names = self._header.constant(date), [*self._header.constant_names]
+        varying = [*self._header.varying_names]
+        if (unsubscription := self._values.unsubscription) is not None:
+            if unsubscription.personal:
+                constant.append(ONE_CLICK)
+                names.append("List-Unsubscribe-Post")
+                varying.append("List-Unsubscribe")
+            else:
+                constant.append(unsubscription.field(""))
+                names.append("List-Unsubscribe")
+        names += [*varying, "Message-ID", *BODY_FIELDS]
+        return Edition(constant, names, self._keys, timestamp=int(date.timestamp()))
 
-    def _read_by(self, templates: Iterable[Template]) -> frozenset[str]:
-        return frozenset[str]().union(*(template.names for template in templates)) - self._static.keys()
+    def _compose(self, edition: Edition, recipient: Mailbox, fields: Mapping[str, str], id: int) -> Letter:
+        token = self._values.token(id)
+        values = self._values.of_row(fields, str(recipient), token)
+        varying = self._header.varying(values, recipient)
+        unsubscription = self._values.unsubscription
+        if unsubscription is not None and unsubscription.personal:
+            varying.append(unsubscription.field(token))
+        # the same across retries and resumes, and another for each message
+        said = [recipient.wire, *map(values.get, self._values.columns)] if self.personal else []
+        digest = hashlib.blake2b(repr(said).encode("utf-8"), key=self._digest, digest_size=15).digest()
+        varying.append(self._header.message_id(base32(digest)))
+        shape, body = self._parts.render(values)
+        return Letter(
+            self._path(token), edition.message([*varying, *shape.fields], body), self._header.smtputf8
+        )
+
+    def _path(self, token: str) -> Mailbox | None:
+        path = self._reverse_path
+        return Mailbox.parse(f"{path[0]}{token}{path[1]}") if isinstance(path, tuple) else path
 
 
-def _digest(draft: Draft) -> str:
-    content = draft.sources()
-    sources = [source and source.text for source in (content.text, content.markdown, content.html)]
-    everything = {
-        "format": FORMAT,
-        "campaign": draft.campaign,
-        "fields": [draft.from_, draft.to, draft.reply_to, draft.subject, list(draft.headers.items())],
-        "sources": [*sources, content.text_from_html],
-        "data": draft.data,
-        "policy": [draft.on_missing, draft.kind],
-    }
-    serialised = json.dumps(everything, sort_keys=True, default=str)
-    return hashlib.blake2b(serialised.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
+def _read_by(templates: Sequence[Template]) -> frozenset[str]:
+    return frozenset[str]().union(*(template.names for template in templates))
+
+
+def _reverse_path(draft: Draft) -> Mailbox | tuple[str, str] | None:
+    """The reverse-path, or what stands before and behind a token in it. Raise TemplateProblem."""
+    text = draft.reverse_path
+    place = TOKEN.search(text)
+    try:
+        if place is None:
+            return Mailbox.parse(text) if text else None
+        Mailbox.parse(f"{text[: place.start()]}token{text[place.end() :]}")
+    except AddressError as error:
+        raise TemplateProblem(Problem(draft.file, 0, 0, "delivery.reverse_path", str(error))) from error
+    return text[: place.start()], text[place.end() :]

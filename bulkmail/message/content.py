@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from bulkmail.errors import ConfigError, Problem
@@ -43,11 +43,16 @@ def read_content(template: Path, text: str | Path = "auto") -> Content:
     source = _read(template, "content.template")
     if suffix == ".txt":
         return Content(text=source)
-    kind = {".md": "markdown", ".html": "html", ".htm": "html", ".mjml": "mjml"}.get(suffix)
-    if kind is not None:
+    if suffix in KINDS or suffix == ".htm":
         given = None if text in ("auto", "none") else _read(template.parent / text, "content.text")
-        content = Content(text=given, text_from_html=text != "none", folder=template.parent)
-        return replace(content, **{kind: source})
+        return Content(
+            text=given,
+            html=source if suffix in (".html", ".htm") else None,
+            markdown=source if suffix == ".md" else None,
+            mjml=source if suffix == ".mjml" else None,
+            text_from_html=text != "none",
+            folder=template.parent,
+        )
     raise ConfigError(
         Problem(
             str(template), 0, 0, "content.template", f"expected one of {', '.join(KINDS)}, not '{suffix}'"

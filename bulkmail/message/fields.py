@@ -7,11 +7,11 @@ name and the address are two templates, so no comma, quote or bracket in a name 
 
 from __future__ import annotations
 
-import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from email.utils import format_datetime
+from functools import partial
 
 from bulkmail.errors import Problem
 from bulkmail.message import header
@@ -20,6 +20,9 @@ from bulkmail.message.draft import Draft
 from bulkmail.message.template import Environments, Reason, Template, TemplateProblem, Unrenderable
 from bulkmail.smtp.address import AddressError, Mailbox
 
+Render = Callable[[Mapping[str, object], Mailbox], bytes]
+
+_NOBODY = Mailbox.parse("nobody@example.invalid")
 _EMAIL = re.compile(r"\{\{-?\s*email\s*-?\}\}")
 
 
@@ -28,7 +31,8 @@ class AddressLine:
 
     def __init__(self, name: str, display: Template | None, source: str, template: Template) -> None:
         """`source` is the address as written, `template` the same compiled. Raise AddressError."""
-        self._name, self._display = name, display
+        self.name, self._display = name, display
+        self.names = template.names | (display.names if display is not None else frozenset())
         self._template: Template | None = None
         self.recipient = _EMAIL.fullmatch(source) is not None
         self.constant: Mailbox | None = None
@@ -48,7 +52,7 @@ class AddressLine:
 
     def render(self, values: Mapping[str, object], recipient: Mailbox) -> bytes:
         display = "" if self._display is None else render_line(self._display, values)
-        return header.address(self._name, display, self.mailbox(values, recipient).wire)
+        return header.address(self.name, display, self.mailbox(values, recipient).wire)
 
 
 def render_line(template: Template, values: Mapping[str, object]) -> str:
@@ -60,11 +64,15 @@ def render_line(template: Template, values: Mapping[str, object]) -> str:
 
 
 class HeaderFields:
-    """`templates`: the header's, all of them. `to_recipient`: an address in it is the recipient's own."""
+    """`templates`: the header's, all of them; `own_address`: those lines that hold the recipient's address.
 
-    def __init__(self, draft: Draft, environments: Environments, date: datetime) -> None:
+    The fields that are the same for everybody come first, then those that are not: `constant_names` and
+    `varying_names`, in order. Message-ID is among neither, the composer knows what it is made of.
+    """
+
+    def __init__(self, draft: Draft, environments: Environments, static: Mapping[str, object]) -> None:
         """Raise TemplateProblem with everything that is wrong."""
-        self._draft, self._environments = draft, environments
+        self._draft, self._environments, self._static = draft, environments, static
         self._problems: list[Problem] = []
         self.templates: list[Template] = []
         author = self._author(draft.from_)
@@ -72,36 +80,70 @@ class HeaderFields:
         if draft.reply_to:
             lines.append(self._address_line("Reply-To", "reply_to", draft.reply_to))
         subject = self._template("subject", draft.subject)
-        self._own = self._own_fields()
+        own = self._own_fields()
         if self._problems or author is None or subject is None:
             raise TemplateProblem(self._problems)
-        self._subject = subject
-        self._addresses = [line for line in lines if line is not None]
-        self.to_recipient = any(line.recipient for line in self._addresses)
-        constants = [author.mailbox, *(line.constant for line in self._addresses if line.constant)]
+        self.domain = author.mailbox.domain.decode("ascii")
+        addresses = [line for line in lines if line is not None]
+        self.own_address = [line.name for line in addresses if line.recipient]
+        constants = [author.mailbox, *(line.constant for line in addresses if line.constant)]
         self.smtputf8 = any(mailbox.smtputf8 for mailbox in constants)
-        self._domain = author.mailbox.domain
-        given = {name.lower() for name, _ in self._own}
-        self._fixed = b"".join(
-            [
-                header.address("From", author.name, author.mailbox.wire),
-                f"Date: {format_datetime(date)}\r\n".encode("ascii"),
-                *(field for name, field in _automatic(draft.kind) if name.lower() not in given),
-                b"MIME-Version: 1.0\r\n",
-            ]
-        )
+        given = {name.lower() for name, _ in own}
+        self._constant: list[tuple[str, bytes]] = [
+            ("From", header.address("From", author.name, author.mailbox.wire)),
+            ("MIME-Version", b"MIME-Version: 1.0\r\n"),
+            *((name, field) for name, field in self._automatic() if name.lower() not in given),
+        ]
+        self._varying: list[tuple[str, Render]] = []
+        for line in addresses:
+            self._add(line.name, line.names, line.render)
+        for name, template in [("Subject", subject), *own]:
+            self._add(name, template.names, partial(_unstructured, name, template))
+        if self._problems:
+            raise TemplateProblem(self._problems)
+        self.constant_names = [*(name for name, _ in self._constant), "Date"]
+        self.varying_names = [name for name, _ in self._varying]
 
-    def render(self, values: Mapping[str, object], recipient: Mailbox) -> bytes:
-        """Every field but Message-ID and the body's own. Raise Unrenderable, also for a line break (I1)."""
-        fields = [self._fixed]
-        fields += [line.render(values, recipient) for line in self._addresses]
-        fields.append(header.unstructured("Subject", render_line(self._subject, values)))
-        fields += [header.unstructured(name, render_line(template, values)) for name, template in self._own]
-        return b"".join(fields)
+    def constant(self, date: datetime) -> list[bytes]:
+        """The fields of `constant_names`."""
+        return [*(field for _, field in self._constant), f"Date: {format_datetime(date)}\r\n".encode("ascii")]
 
-    def message_id(self, digest: bytes) -> bytes:
-        """The Message-ID field (RFC 5322 section 3.6.4) for 15 octets that tell messages apart."""
-        return b"Message-ID: <%s@%s>\r\n" % (base64.b32encode(digest).lower(), self._domain)
+    def varying(self, values: Mapping[str, object], recipient: Mailbox) -> list[bytes]:
+        """The fields of `varying_names`. Raise Unrenderable, also for a line break (I1)."""
+        return [render(values, recipient) for _, render in self._varying]
+
+    def message_id(self, local: str) -> bytes:
+        """The Message-ID field (RFC 5322 section 3.6.4)."""
+        return f"Message-ID: <{local}@{self.domain}>\r\n".encode("ascii")
+
+    def _add(self, name: str, names: frozenset[str], render: Render) -> None:
+        if not names <= self._static.keys():
+            self._varying.append((name, render))
+            return
+        try:
+            self._constant.append((name, render(self._static, _NOBODY)))
+        except Unrenderable as error:
+            self._problem("", error.reason)
+
+    def _automatic(self) -> list[tuple[str, bytes]]:
+        """What a message to many says of itself, for robots.
+
+        Only a transactional message is one that nobody wrote (RFC 3834 section 5); for mail to many,
+        Precedence is what out-of-office robots look at (RFC 3834 section 2). Feedback-ID is what Gmail's
+        statistics are told apart by: its last part is the sender's for good.
+        """
+        draft = self._draft
+        fields = []
+        if draft.kind == "transactional":
+            fields.append(("Auto-Submitted", b"Auto-Submitted: auto-generated\r\n"))
+        else:
+            fields.append(("Precedence", b"Precedence: bulk\r\n"))
+            list_id = draft.list_.id if draft.list_ is not None else ""
+            feedback = f"Feedback-ID: {draft.campaign}:{list_id}:{draft.kind}:{self.domain}\r\n"
+            fields.append(("Feedback-ID", feedback.encode("ascii")))
+        if draft.list_ is not None and draft.list_.id:
+            fields.append(("List-Id", f"List-Id: <{draft.list_.id}>\r\n".encode("ascii")))
+        return fields
 
     def _problem(self, where: str, text: str) -> None:
         self._problems.append(Problem(self._draft.file, 0, 0, where, text))
@@ -165,12 +207,5 @@ class HeaderFields:
         return own
 
 
-def _automatic(kind: str) -> list[tuple[str, bytes]]:
-    """What keeps out-of-office robots from answering.
-
-    Only a transactional message is one that nobody wrote (RFC 3834 section 5); for mail to many, Precedence
-    is what those robots look at (RFC 3834 section 2).
-    """
-    if kind == "transactional":
-        return [("Auto-Submitted", b"Auto-Submitted: auto-generated\r\n")]
-    return [("Precedence", b"Precedence: bulk\r\n")]
+def _unstructured(name: str, template: Template, values: Mapping[str, object], _: Mailbox) -> bytes:
+    return header.unstructured(name, render_line(template, values))

@@ -1,94 +1,252 @@
-"""The text and the HTML of a message, compiled from whatever its author wrote.
+"""The body of a message: from its author's templates to a shape with the values of one row in it.
 
-Where an author gives one form, the other is made from it (markup.py): once, on the template, where that is
-sound, and otherwise from each rendered message.
+A message is a document or two (marks.py), converted and encoded into a shape (shape.py). Where no control
+flow depends on the row there is one shape, made at once; else a row's documents are looked up among the
+shapes made so far. What varies without end (HTML that a row brings along) is converted for each message:
+slow, and right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-import jinja2
+from markupsafe import escape
 
 from bulkmail.errors import Problem
+from bulkmail.message import document, mime
+from bulkmail.message.attachments import Attachments
 from bulkmail.message.content import Content, Source
-from bulkmail.message.markup import Markdown, Pieces, PlainText, tidy
-from bulkmail.message.template import Environments, Template, TemplateProblem
+from bulkmail.message.draft import Draft
+from bulkmail.message.images import image_sources, load_image, with_cids
+from bulkmail.message.marks import MarkedTemplate, Words
+from bulkmail.message.mime import FilePart, TextPart
+from bulkmail.message.shape import Body, Shape
+from bulkmail.message.symbol import Symbol, text_of
+from bulkmail.message.template import Environments, Reason, Template, TemplateProblem, Unrenderable
 
-Render = Callable[[Mapping[str, object]], str]
+SHAPES = 64  # kept at once, each as large as a message
+_CONVERTERS: dict[str, Callable[[str], str]] = {
+    "markdown": document.markdown_html,
+    "mjml": document.mjml_html,
+    "html": str,
+}
+Texts = tuple[str, ...]
 
 
 class Parts:
-    """`templates` are the compiled sources, the author's own first: what they read, the message reads."""
+    """`templates`: all that are compiled; `bodies`: those of the text and HTML a reader sees."""
 
-    def __init__(self, content: Content, environments: Environments) -> None:
-        """Raise TemplateProblem."""
+    def __init__(
+        self,
+        draft: Draft,
+        content: Content,
+        environments: Environments,
+        static: Mapping[str, object],
+        *,
+        seed: str,
+        domain: str,
+    ) -> None:
+        """`seed`: 24 hexadecimal digits of the content. `domain`: of Content-IDs. Raise TemplateProblem."""
+        self._draft, self._content = draft, content
         self._environments = environments
+        self._words = Words(seed)
+        self._boundary = b"=_" + seed.encode("ascii") + b"_"
+        self._domain = domain
+        self._problems: list[Problem] = []
+        self._images: dict[str, FilePart] = {}
+        self._shapes: OrderedDict[Texts, Shape] = OrderedDict()
         self.templates: list[Template] = []
-        self._text: Render | None = None
-        self._html: Render | None = None
-        self._text_of_html: Callable[[str], str] | None = None
-        problems: list[Problem] = []
-        for source, read in (
-            (content.text, self._read_text),
-            (content.markdown, self._read_markdown),
-            (content.html, self._read_html),
-        ):
+        self.bodies: list[Template] = []
+        self._sources: dict[str, MarkedTemplate] = {}
+        for kind in ("html", "markdown", "mjml", "text"):
+            source: Source | None = getattr(content, kind)
             if source is not None:
-                try:
-                    read(source, content)
-                except TemplateProblem as problem:
-                    problems += problem.problems
-        if problems:
-            raise TemplateProblem(problems)
-        if self._text is None and self._html is None:
-            raise TemplateProblem(Problem("", 0, 0, "content", "a message needs a text or an HTML part"))
+                self._compile(kind, source, html=kind in ("html", "mjml"))
+        self._kind = next((kind for kind in _CONVERTERS if getattr(content, kind) is not None), "")
+        if draft.preheader and self._kind:
+            self._compile("preheader", Source(draft.preheader, draft.file), html=False, where="preheader")
+        self.attachments = Attachments(draft, environments)
+        self.templates += self.attachments.templates
+        self._problems += self.attachments.problems
+        if not (self._sources or self._problems):
+            self._problems.append(Problem("", 0, 0, "content", "a message needs a text or an HTML part"))
+        if self._problems:
+            raise TemplateProblem(self._problems)
+        self._shape, self._symbols = self._settle(static)
 
-    def render(self, values: Mapping[str, object]) -> tuple[str | None, str | None]:
-        """The text and the HTML, None for a part that the message does not have. Raise Unrenderable."""
-        text = self._text(values) if self._text else None
-        html = self._html(values) if self._html else None
-        if self._text_of_html is not None and html is not None:
-            text = self._text_of_html(html)
-        return text, html
-
-    def _compile(self, source: Source, *, html: bool) -> Template:
-        template = self._environments.compile(source.text, file=source.file, html=html)
-        self.templates.append(template)
-        return template
-
-    def _pieces(self, source: Source) -> Pieces:
+    def _compile(self, kind: str, source: Source, *, html: bool, where: str = "") -> None:
         try:
-            return Pieces(self._environments.text, source.text)
-        except jinja2.TemplateSyntaxError as error:
-            raise TemplateProblem(
-                Problem(source.file, error.lineno, 0, "", error.message or "not a template")
-            ) from error
-
-    def _read_text(self, source: Source, _: Content) -> None:
-        self._text = self._compile(source, html=False).render
-
-    def _read_markdown(self, source: Source, content: Content) -> None:
-        template = self._compile(source, html=False)
-        if content.text is None and content.text_from_html:
-            self._text = template.render
-        markdown, pieces = Markdown(), self._pieces(source)
-        converted = markdown.template(pieces)
-        if converted is not None:
-            self._html = self._compile(Source(converted, source.file), html=True).render
+            template = self._environments.compile(source.text, file=source.file, where=where, html=html)
+        except TemplateProblem as problem:
+            self._problems += problem.problems
             return
-        # Compiled on the side: `mark__` is no field of anybody's.
-        marked = self._environments.compile(pieces.marked(), file=source.file)
-        self._html = markdown.per_message(pieces, marked.render)
+        environment = self._environments.html if html else self._environments.text
+        self._sources[kind] = MarkedTemplate(environment, source.text, template, self._words)
+        self.templates.append(template)
+        if not where:
+            self.bodies.append(template)
 
-    def _read_html(self, source: Source, content: Content) -> None:
-        self._html = self._compile(source, html=True).render
-        if content.text is not None or not content.text_from_html:
-            return
-        plain = PlainText()
-        converted = plain.template(self._pieces(source))
-        if converted is None:
-            self._text_of_html = plain.text
-            return
-        text = self._compile(Source(converted, source.file), html=False)
-        self._text = lambda values: tidy(text.render(values))
+    @property
+    def images(self) -> Sequence[FilePart]:
+        """Those that are embedded in any shape so far."""
+        return tuple(self._images.values())
+
+    # --- what is known before there is a row -------------------------------------------------------
+
+    def _settle(self, static: Mapping[str, object]) -> tuple[Shape | None, list[Symbol]]:
+        """The only shape, and what its slots stand for; None where shapes depend on the row."""
+        values: list[str | Symbol] = []
+        texts: list[str] = []
+        for marked in self._sources.values():
+            marked.settle(static, len(values))
+            if marked.constant is None:
+                return None, []
+            texts.append(marked.constant.text)
+            values += marked.constant.values
+        # each name once, however often it is printed
+        symbols: list[Symbol] = []
+        slots: list[int | str] = []
+        for value in values:
+            if isinstance(value, str):
+                slots.append(value)
+                continue
+            known = (
+                n for n, one in enumerate(symbols) if one.name == value.name and one.calls == value.calls
+            )
+            slots.append(next(known, len(symbols)))
+            if slots[-1] == len(symbols):
+                symbols.append(value)
+        try:
+            return self._make(tuple(texts), slots), symbols
+        except document.MarkupProblem as problem:
+            raise TemplateProblem(Problem(self._file, 0, 0, "", str(problem))) from problem
+
+    @property
+    def _file(self) -> str:
+        source: Source | None = getattr(self._content, self._kind or "text")
+        return source.file if source is not None else self._draft.file
+
+    @property
+    def required(self) -> frozenset[str]:
+        """The names without which no row can be rendered, as far as that is known."""
+        return frozenset[str]().union(*(marked.required for marked in self._sources.values()))
+
+    @property
+    def total(self) -> bool:
+        """Whether a row with all that is `required` can be rendered for sure."""
+        return self._shape is not None and all(marked.total for marked in self._sources.values())
+
+    # --- one row -----------------------------------------------------------------------------------
+
+    def render(self, values: Mapping[str, object]) -> tuple[Shape, Body]:
+        """The shape and body for one row. Raise Unrenderable."""
+        names = self.attachments.render(values)
+        if self._shape is not None:
+            lenient = self._environments.lenient
+            try:
+                texts = [text_of(symbol, values, lenient=lenient) for symbol in self._symbols]
+            except Exception as error:
+                raise self._unrenderable(values, error) from error
+            return self._shape, self._shape.body(texts, names)
+        marked: list[str | Symbol] = []
+        documents: list[str] = []
+        for template in self._sources.values():
+            rendered = template.render(values, len(marked))
+            documents.append(rendered.text)
+            marked += rendered.values
+        self._refuse_words(values)
+        key = tuple(documents)
+        shape = self._shapes.get(key)
+        if shape is None:
+            shape = self._remember(key, len(marked))
+        return shape, shape.body([str(value) for value in marked], names)
+
+    def _unrenderable(self, values: Mapping[str, object], error: Exception) -> Unrenderable:
+        """What jinja says of it, with the line."""
+        for template in self._sources.values():
+            try:
+                template.render(values, 0)
+            except Unrenderable as explained:
+                return explained
+        return Unrenderable(Reason(f"{type(error).__name__}: {error}", missing=True))
+
+    def _refuse_words(self, values: Mapping[str, object]) -> None:
+        """Nobody knows our words; a value that holds one nevertheless would be taken for another value."""
+        if any(type(value) is str and self._words.stem in value for value in values.values()):
+            raise Unrenderable(Reason("a value holds a word that bulkmail needs for itself", missing=False))
+
+    def _remember(self, key: Texts, count: int) -> Shape:
+        try:
+            shape = self._make(key, list(range(count)))
+        except document.MarkupProblem as problem:
+            raise Unrenderable(Reason(f"{self._file}: {problem}", missing=True)) from problem
+        self._shapes[key] = shape
+        while len(self._shapes) > SHAPES:
+            self._shapes.popitem(last=False)
+        return shape
+
+    # --- from documents to a shape -----------------------------------------------------------------
+
+    def _make(self, documents: Texts, slots: Sequence[int | str]) -> Shape:
+        """The shape of these documents; the word of value n stands for slot `slots[n]`, or for a text."""
+        texts = dict(zip(self._sources, documents, strict=True))
+        text = texts.get("text")
+        html: str | None = None
+        images: list[FilePart] = []
+        if self._kind:
+            html = _CONVERTERS[self._kind](texts[self._kind])
+            if text is None and self._content.text_from_html:
+                text = texts["markdown"] if self._kind == "markdown" else document.plain_text(html)
+            if "preheader" in texts:
+                html = document.with_preheader(html, str(escape(texts["preheader"].strip())))
+            if self._draft.inline_css:
+                html = document.inlined(html)
+            html, images = self._embed(html)
+        part = partial(self._text_part, slots=slots)
+        root = mime.tree(
+            None if text is None else part("plain", text),
+            None if html is None else part("html", html),
+            images,
+            self.attachments.parts,
+        )
+        return Shape(root, self._boundary)
+
+    def _text_part(self, subtype: str, text: str, *, slots: Sequence[int | str]) -> TextPart:
+        segments: list[str | int] = [""]
+        for number, each in enumerate(self._words.split(text)):
+            slot = slots[int(each)] if number % 2 else each
+            if isinstance(slot, int):
+                segments += [slot, ""]
+            else:
+                literal = str(escape(slot)) if number % 2 and subtype == "html" else slot
+                segments[-1] = f"{segments[-1]}{literal}"
+        return TextPart(subtype, tuple(segments))
+
+    def _embed(self, html: str) -> tuple[str, list[FilePart]]:
+        cids: dict[str, str] = {}
+        images: dict[str, FilePart] = {}
+        for source in image_sources(html):
+            if self._words.stem in source:
+                continue
+            if not self._draft.embed_images and not source.startswith("cid:"):
+                raise document.MarkupProblem(
+                    f"{source} is a file, which readers do not have: write its https:// address, "
+                    "or content.images: embed"
+                )
+            image = self._image(source)
+            cids[source] = image.cid
+            images[image.cid] = image
+        return (with_cids(html, cids) if cids else html), list(images.values())
+
+    def _image(self, source: str) -> FilePart:
+        known = self._images.get(source)
+        if known is None:
+            try:
+                image = load_image(self._content.folder, source.removeprefix("cid:"))
+            except ValueError as error:
+                raise document.MarkupProblem(str(error)) from error
+            known = mime.embedded(image.name, image.type, image.content, self._domain)
+            self._images[source] = known
+        return known

@@ -55,7 +55,8 @@ class Unrenderable(BulkmailError):
         self.reason = reason
 
 
-def _finalize(value: object) -> object:
+def finalize(value: object) -> object:
+    """What is printed for a value. Raises TemplateRuntimeError for what is none."""
     # Jinja would print "None", or an object's memory address, which differs from run to run.
     if value is None:
         return ""
@@ -84,7 +85,7 @@ class Environments:
             autoescape=html,
             undefined=jinja2.Undefined if self.lenient else jinja2.StrictUndefined,
             keep_trailing_newline=True,
-            finalize=_finalize,
+            finalize=finalize,
         )
         del environment.filters["random"], environment.filters["pprint"], environment.globals["lipsum"]
         environment.filters["default"] = environment.filters["d"] = _default
@@ -131,7 +132,7 @@ class Template:
         try:
             return self._compiled.render(values)
         except Exception as error:
-            raise Unrenderable(self._explain(error)) from error
+            raise Unrenderable(self.explain(error)) from error
 
     def _join(self, segments: tuple[Segment, ...], values: Mapping[str, object]) -> str | None:
         """What jinja would give, for a tenth of the time; None where a value is not there or is no text."""
@@ -155,7 +156,8 @@ class Template:
         absent = ", ".join(f"'{name}'" for name in sorted(self.required - names))
         return Reason(f"{self.where or self.file}: {absent} is missing", missing=True)
 
-    def _explain(self, error: Exception) -> Reason:
+    def explain(self, error: Exception) -> Reason:
+        """Why a row cannot be rendered, from what rendering it raised."""
         place = self.where or self.file
         line = _template_line(error.__traceback__)
         if line and not self.where:

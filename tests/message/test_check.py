@@ -42,7 +42,7 @@ def test_a_line_break_in_a_value_that_only_the_body_uses_is_legal() -> None:
     c = composer(text="{{ address }}\n")
     assert c.check({"address": "1 Main St\nSpringfield\r\n.\r\n"}) is None
     data = c.render("a@b.example", {"address": "1 Main St\nSpringfield\r\n.\r\nx\ry"})
-    assert data.endswith(b"\r\n\r\n1 Main St\r\nSpringfield\r\n.\r\nx\r\ny\r\n")
+    assert data.endswith(b"\r\n\r\n1 Main St\r\nSpringfield\r\n=2E\r\nx\r\ny\r\n")
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_whatever_the_values_are_the_message_reads_back_and_is_fit_for_the_wire(
     assert max(map(len, data.split(b"\r\n"))) <= 998
     message = read(data)
     assert [a.addr_spec for a in message["to"].addresses] == ["ann@a.example"]
-    assert body(message) == as_lines(f"Dear {name},\n{words}\n")
+    assert body(message) == f"Dear {name},\n{as_lines(words)}\n"
     assert len(list(message.iter_parts())) == 2
 
 
@@ -51,6 +51,7 @@ def test_a_message_has_the_fields_that_a_message_needs_and_each_of_them_once() -
         "Content-Transfer-Encoding",
         "Content-Type",
         "Date",
+        "Feedback-ID",
         "From",
         "MIME-Version",
         "Message-ID",

@@ -1,6 +1,8 @@
-"""Markdown and HTML with Jinja in them: converted once where that is sound, and right either way."""
+"""Markdown and HTML with Jinja in them: a value is never markup, control flow is where it was written."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 from drafts import body, composer, markdown, read
@@ -30,9 +32,10 @@ def from_html(source: str, **changes: object) -> Composer:
 @given(CELL)
 def test_a_value_is_never_read_as_markup(value: str) -> None:
     c = markdown("# Hi {{ name }}\n\n`{{ name }}` and *{{ name }}*\n")
+    shown = re.sub(r' style="[^"]*"', "", html_part(c, {"name": value}))
     assert (
         f"<h1>Hi {escape(value)}</h1>\n<p><code>{escape(value)}</code> and <em>{escape(value)}</em></p>"
-        in (html_part(c, {"name": value}))
+        in shown
     )
 
 
@@ -46,9 +49,8 @@ def test_converting_the_template_once_gives_what_converting_each_message_gives(v
 
 def test_a_loop_in_markdown_becomes_a_list() -> None:
     c = markdown("Hi\n\n" + LOOP, data=ITEMS)
-    assert "<ul>\n<li>A &amp; B: <code>x*y</code></li>\n<li>*C*: <code>x*y</code></li>\n</ul>" in (
-        html_part(c, {"code": "x*y"})
-    )
+    shown = re.sub(r' style="[^"]*"', "", html_part(c, {"code": "x*y"}))
+    assert "<ul>\n<li>A &amp; B: <code>x*y</code></li>\n<li>*C*: <code>x*y</code></li>\n</ul>" in shown
     assert text_part(c, {"code": "x*y"}) == "Hi\n\n- A & B: `x*y`\n- *C*: `x*y`\n"
 
 
@@ -73,13 +75,17 @@ def test_html_escapes_its_values_and_its_text_part_does_not() -> None:
         (
             '<p>See <a href="https://x.example/{{ id }}">this</a></p>',
             {"id": "7"},
-            "See [this](https://x.example/7)\n",
+            "See this <https://x.example/7>\n",
         ),
         ("<p>a</p>\n{% if vip %}<p>b</p>\n{% endif %}<p>c</p>", {"vip": "1"}, "a\n\nb\n\nc\n"),
         ("<p>a</p>\n{% if vip %}<p>b</p>\n{% endif %}<p>c</p>", {"vip": ""}, "a\n\nc\n"),
         ("<ul>{% for i in items %}<li>{{ i.name }}</li>{% endfor %}</ul>", {}, "  * A & B\n  * *C*\n"),
         ('<p {% if vip %}class="{{ vip }}"{% endif %}>a</p>', {"vip": "1"}, "a\n"),
-        ("<table>{% for i in items %}<tr><td>{{ i.name }}</td></tr>{% endfor %}</table>", {}, "A & B\n*C*\n"),
+        (
+            "<table>{% for i in items %}<tr><td>{{ i.name }}</td></tr>{% endfor %}</table>",
+            {},
+            "A & B\n\n*C*\n",
+        ),
         ("{% set x = 1 %}<head>{% if x %}<title>t</title>{% endif %}</head><p>{{ x }}</p>", {}, "1\n"),
         ("<p>{{ more | safe }}</p>", {"more": "<b>bold</b> words"}, "bold words\n"),
     ],

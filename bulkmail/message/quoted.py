@@ -1,0 +1,82 @@
+"""Quoted-printable that is its own canonical form, in pieces that can stand anywhere.
+
+Every piece begins at the start of a line and ends with a line break, a soft one where its text goes on, so
+that the octets of a piece do not depend on its neighbours: what is the same for everybody is encoded once
+and the values are put in between (RFC 2045 section 6.7).
+
+DKIM's relaxed canonicalisation (RFC 6376 section 3.4.4) changes nothing here: there is no white space at the
+end of a line, none beside another, and no tab. No line begins with a dot or with "From ", which servers and
+mailboxes have their own ideas about.
+"""
+
+from __future__ import annotations
+
+import re
+
+LINE = 76  # RFC 2045 section 6.7 (5), the soft break's "=" included
+SOFT = b"=\r\n"
+
+# What stands for itself at the beginning of a line, ends none, and fits into one with its soft break.
+_SIMPLE = re.compile(r"(?!\.|From )[!-<>-~]+(?: [!-<>-~]+)*")
+_SIMPLE_LINE = re.compile(rb"(?!\.|From )[!-<>-~]+(?: [!-<>-~]+)*")
+_UNSAFE = re.compile(rb"[^ !-<>-~]")
+_RUNS = re.compile(rb"  +| \Z")
+_HEX = [b"=%02X" % octet for octet in range(256)]
+
+
+def piece(text: str) -> bytes:
+    """`text`, with any line ends, as a piece. Empty for an empty text."""
+    if len(text) < LINE and _SIMPLE.fullmatch(text):  # most values
+        return text.encode("ascii") + SOFT
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines = text.encode("utf-8").split(b"\n")
+    last = lines.pop()
+    encoded = [_line(line, b"\r\n") for line in lines]
+    if last:
+        encoded.append(_line(last, SOFT))
+    return b"".join(encoded)
+
+
+def closed(octets: bytes) -> bytes:
+    """A piece, or several, as they may end a body: no soft break and no empty lines behind the text."""
+    while octets.endswith((b"\r\n\r\n", SOFT)):
+        octets = octets[:-2]
+        if octets.endswith(b"="):
+            octets = octets[:-1]
+            octets = (octets[:-1] + b"=20" if octets.endswith(b" ") else octets) + b"\r\n"
+    return b"" if octets == b"\r\n" else octets
+
+
+def _line(line: bytes, end: bytes) -> bytes:
+    """One line without its end, as many as it takes; `end` is the last one's."""
+    room = LINE - (end == SOFT)
+    if len(line) <= room and (not line or _SIMPLE_LINE.fullmatch(line)):
+        return line + end
+    line = _RUNS.sub(_spread, _UNSAFE.sub(_escape, line))
+    if end == SOFT and line.endswith(b"=20") and not line.endswith(b" =20"):
+        line = line[:-3] + b" "  # the soft break stands behind it
+    lines: list[bytes] = []
+    start = 0
+    while True:
+        if line.startswith((b".", b"From "), start):
+            line = b"%s=%02X%s" % (line[:start], line[start], line[start + 1 :])
+        if len(line) - start <= room:
+            lines.append(line[start:] + end)
+            return b"".join(lines)
+        stop = start + LINE - 1
+        cut = line.rfind(b"=", stop - 2, stop)
+        if cut >= 0:
+            stop = cut  # an escape is not cut in two
+        lines.append(line[start:stop] + SOFT)
+        start = stop
+
+
+def _escape(match: re.Match[bytes]) -> bytes:
+    return _HEX[match[0][0]]
+
+
+def _spread(match: re.Match[bytes]) -> bytes:
+    """A run of spaces, or one at the end: no two stand side by side, and none is last."""
+    count = len(match[0])
+    return b"=20" * (count % 2) + b" =20" * (count // 2)

@@ -1,0 +1,99 @@
+"""What a template may name: the row, `content.data`, and a few things that bulkmail knows by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from bulkmail.errors import Problem
+from bulkmail.message.draft import Draft
+from bulkmail.message.template import Template, TemplateProblem
+from bulkmail.message.token import Tokens
+from bulkmail.message.unsubscribe import TOKEN, Unsubscription
+
+EMAIL = "email"
+# What each name needs before it means anything.
+_NEEDS = {
+    "list": "the campaign has no list: write list: {id: …}",
+    "unsubscribe_url": "the campaign has no unsubscribe: write unsubscribe: {url: …, secret: …}",
+    "token": "a token needs a secret: write unsubscribe: {secret: {env: NAME}}",
+}
+OURS = frozenset({"campaign", "date", *_NEEDS})
+
+
+class Values:
+    """`static`: values that are the same for everybody. `tokened`: names that hold a recipient's token."""
+
+    def __init__(self, draft: Draft, *, date: datetime, tokens: Tokens | None) -> None:
+        self.problems = [
+            Problem(draft.file, 0, 0, "content.data", f"'{name}' is a name of bulkmail's own")
+            for name in sorted((OURS | {EMAIL}) & draft.data.keys())
+        ]
+        self._tokens = tokens
+        self.unsubscription: Unsubscription | None = None
+        if draft.unsubscribe is not None and (draft.unsubscribe.url or draft.unsubscribe.mailto):
+            self.unsubscription = Unsubscription(draft.unsubscribe, draft.campaign)
+        self.verp = TOKEN.search(draft.reverse_path) is not None
+        self.static: dict[str, object] = {
+            **draft.data,
+            "campaign": draft.campaign,
+            "date": date.astimezone(UTC).date(),
+        }
+        if draft.list_ is not None:
+            self.static["list"] = {"id": draft.list_.id, "postal_address": draft.list_.postal_address}
+        tokened = {"token"} if tokens is not None else set()
+        if self.unsubscription is not None:
+            if self.unsubscription.personal:
+                tokened.add("unsubscribe_url")
+            else:
+                self.static["unsubscribe_url"] = self.unsubscription.url("")
+        self.tokened = frozenset(tokened)
+        self.columns: tuple[str, ...] = ()
+        self._needs_token = self.verp or (self.unsubscription is not None and self.unsubscription.personal)
+
+    def settle(self, draft: Draft, names: frozenset[str]) -> None:
+        """Take notice of which names the templates read. Raise TemplateProblem for what cannot be had."""
+        problems = [
+            Problem(draft.file, 0, 0, "", f"'{name}': {_NEEDS[name]}")
+            for name in sorted((names & _NEEDS.keys()) - self.static.keys() - self.tokened)
+        ]
+        self._needs_token |= "token" in names
+        if self._needs_token and self._tokens is None and not problems:
+            problems = [Problem(draft.file, 0, 0, "unsubscribe.secret", _NEEDS["token"])]
+        if problems:
+            raise TemplateProblem(problems)
+        self.columns = tuple(sorted(names - self.static.keys() - self.tokened - {EMAIL}))
+        self.hidden = names & OURS
+
+    def token(self, recipient: int) -> str:
+        return self._tokens.token(recipient) if self._needs_token and self._tokens is not None else ""
+
+    def of_row(self, fields: Mapping[str, str], address: str, token: str) -> dict[str, object]:
+        """All that templates may read, for one recipient. Line ends in values are plain line feeds."""
+        values: dict[str, object] = {}
+        for name in self.columns:
+            value = fields.get(name)
+            if value is not None:
+                values[name] = value.replace("\r\n", "\n").replace("\r", "\n") if "\r" in value else value
+        values.update(self.static)
+        values[EMAIL] = address
+        if token:
+            values["token"] = token
+            if self.unsubscription is not None and self.unsubscription.personal:
+                values["unsubscribe_url"] = self.unsubscription.url(token)
+        return values
+
+    def reasons(self, draft: Draft, templates: Iterable[Template], own_address: Iterable[str]) -> list[str]:
+        """Why no two recipients can have the same message, for people. Empty where they can."""
+        reasons = [f"{name} holds the recipient's address" for name in own_address]
+        for template in templates:
+            place = template.where or template.file
+            if EMAIL in template.names and template.where not in ("to", "reply_to"):
+                reasons.append(f"{place} holds the recipient's address")
+            if template.names & self.tokened:
+                reasons.append(f"{place} holds the recipient's token")
+        if self.unsubscription is not None and self.unsubscription.personal:
+            reasons.append("List-Unsubscribe holds the recipient's token")
+        if self.verp:
+            reasons.append("the reverse-path holds the recipient's token")
+        return list(dict.fromkeys(reasons))
