@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
 
 import trio
 
@@ -18,7 +17,7 @@ from bulkmail.delivery.disposition import Fate
 from bulkmail.delivery.work import Letter, Opened, Recipient, Span, Verdict
 from bulkmail.journal import Intent, Journal, Record, Store, Suppressions
 from bulkmail.message import Composer, Unrenderable
-from bulkmail.smtp import AddressError, Mailbox, stuff
+from bulkmail.smtp import AddressError, stuff
 
 STATE = {
     Fate.DELIVERED: "delivered",
@@ -41,7 +40,6 @@ class CampaignLedger:
         log: AccountingLog | None,
         *,
         now: Callable[[], float],
-        reverse_path: Mailbox | None = None,
     ) -> None:
         self._journal = journal
         self._composer = composer
@@ -50,9 +48,8 @@ class CampaignLedger:
         self._asking = False  # somebody was suppressed since the plan: each batch is asked for
         self._log = log
         self._now = now
-        self._reverse_path = reverse_path
         self._threads: trio.CapacityLimiter | None = None
-        if getattr(composer, "signs", False) and composer.personal:
+        if composer.signs and composer.personal:
             self._threads = trio.CapacityLimiter(len(os.sched_getaffinity(0)))
         self._last: tuple[object, Letter] | None = None
 
@@ -87,7 +84,7 @@ class CampaignLedger:
 
     def _written(self, recipient: Recipient, now: float) -> Letter | str:
         try:
-            composed = self._composed(recipient, now)
+            composed = self._composer.letter(recipient.address, recipient.fields, id=recipient.id, now=now)
         except (Unrenderable, AddressError) as problem:  # only where the content was changed: the plan checks
             return str(problem)
         last = self._last
@@ -96,14 +93,6 @@ class CampaignLedger:
         letter = Letter(composed.reverse_path, stuff(composed.content), composed.smtputf8)
         self._last = composed, letter
         return letter
-
-    def _composed(self, recipient: Recipient, now: float) -> Any:
-        """For as long as the composer writes no letters: under one reverse-path for all."""
-        write = getattr(self._composer, "letter", None)
-        if write is not None:
-            return write(recipient.address, recipient.fields, id=recipient.id, now=now)
-        content = self._composer.render(recipient.address, recipient.fields)
-        return Letter(self._reverse_path, content, self._composer.smtputf8)
 
     async def record(
         self,

@@ -29,7 +29,6 @@ from bulkmail.delivery.retry import Retry
 from bulkmail.delivery.shaping import Limits
 from bulkmail.delivery.slots import Slots
 from bulkmail.journal import Journal, Store
-from bulkmail.smtp import Mailbox
 
 PROGRESS_S = 1.0
 SESSIONS = 400  # of all sites together; each is a descriptor, and half of what we may open is kept for others
@@ -135,7 +134,6 @@ class _Run:
                 self.prepared.suppressions,
                 log,
                 now=time.time,
-                reverse_path=Mailbox.parse(str(campaign.reverse_path)),
             ),
             pool=made.pool,
             routes=made.routing,
