@@ -20,14 +20,26 @@ Verifier = Callable[[Sequence[bytes], Mapping[str, str]], list[list[Verdict]]]
 
 CONTENT = (
     b"From: Acme <news@acme.test>\r\n"
+    b"Reply-To: B\xc3\xbcro <b\xc3\xbcro@acme.test>\r\n"
+    b"List-Unsubscribe: <https://acme.test/%b>\r\n"
     b"To: readers@acme.test\r\n"
     b"Subject: one\r\n two\r\n"
     b"Date: Sat, 21 Nov 2026 20:00:00 +0000\r\n"
     b"\r\n"
     b".a dot\r\n"
     b"the last line\r\n"
-)
-SIGNED = [b"from", b"from", b"to", b"subject", b"subject", b"date", b"list-id"]
+) % (b"far/" * 230)
+SIGNED = [
+    b"from",
+    b"from",
+    b"to",
+    b"subject",
+    b"subject",
+    b"date",
+    b"reply-to",
+    b"list-unsubscribe",
+    b"list-id",
+]
 
 # RFC 8463, appendix A.3, with the records of A.2.
 RFC_8463 = b"""\
