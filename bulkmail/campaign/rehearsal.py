@@ -25,7 +25,7 @@ from bulkmail.campaign.config import Campaign, missing_files
 from bulkmail.campaign.plan import make_plan
 from bulkmail.campaign.prepare import MOST_PROBLEMS, PROJECT_STORE, check_size, list_spec
 from bulkmail.errors import ConfigError, Problem
-from bulkmail.journal import LEFT_OUT, Interval, Recipient, Store, Suppressions
+from bulkmail.journal import LEFT_OUT, STATES, Interval, Recipient, Store, Suppressions
 from bulkmail.message import Composer, Unrenderable
 from bulkmail.smtp.address import AddressError
 
@@ -66,7 +66,7 @@ class Rehearsed:
     `problems` are the first MOST_PROBLEMS of `problem_count`; any of them is one that a run would meet.
     """
 
-    totals: dict[str, int]
+    totals: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("source", *STATES), 0))
     signed: bool = False
     personal: bool = True  # messages differ at all
     workers: int = 1
@@ -116,7 +116,7 @@ def rehearse(
 ) -> Rehearsed:
     """Plan, render and sign. Problems of list, templates and rows are in the result; StoreError is raised."""
     tell = progress or (lambda step, done, whole: None)
-    found = Rehearsed({})
+    found = Rehearsed()
     try:
         if problems := missing_files(campaign):
             raise ConfigError(problems)

@@ -118,6 +118,29 @@ def events_schema() -> dict[str, Any]:
             {"reason": text, "exit": {"enum": list(EXIT_CODES)}},
             "the last line instead, where the run was broken off: the journal or the relay refused",
         ),
+        _event(
+            "dry_run",
+            {
+                "totals": totals,
+                "recipients": _NUMBER,
+                "transactions": _NUMBER,
+                "messages": {**_NUMBER, "description": "that differ, each rendered and signed"},
+                "signed": {"type": "boolean"},
+                "octets": {
+                    "type": "object",
+                    "description": "total: of all transactions; median and largest: of a recipient's message",
+                    "properties": dict.fromkeys(("total", "median", "largest"), _NUMBER),
+                    "required": ["total", "median", "largest"],
+                },
+                "largest_for": text,
+                "seconds": {"type": "number", "minimum": 0},
+                "rate": {"type": "number", "minimum": 0, "description": "messages rendered in a second"},
+                "problems": {"type": "array", "items": text, "description": "the first fifty"},
+                "problem_count": _NUMBER,
+                "exit": {"enum": list(EXIT_CODES)},
+            },
+            "the only line of run --dry-run; all is 0 where nothing could be planned",
+        ),
     ]
     return {
         "$schema": DIALECT,

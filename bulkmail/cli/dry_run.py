@@ -119,7 +119,7 @@ def _event(campaign: Campaign, found: Rehearsed, code: int) -> dict[str, object]
 def _show(campaign: Campaign, found: Rehearsed) -> None:
     """The numbers on standard output, problems on standard error."""
     click.echo(f"{campaign.campaign}: a dry run, no connection was opened and nothing is kept")
-    if found.totals:
+    if found.totals["source"]:
         click.echo(f"{counted(found.totals['source'], 'row')} in the list")
         print_table([(f"  {name}", count) for name, count in states(found.totals)], right=(1,))
     if found.messages:
@@ -129,7 +129,9 @@ def _show(campaign: Campaign, found: Rehearsed) -> None:
         click.echo(printable(str(problem)), err=True)
     if more := found.problem_count - len(found.problems):
         click.echo(f"and {counted(more, 'more problem')}", err=True)
-    if not found.problem_count:
+    if not found.problem_count and not found.recipients:
+        click.echo("Nobody would be sent to.")
+    elif not found.problem_count:
         click.echo("No problems were found. What DNS and the servers say, only a run can tell.")
 
 

@@ -18,8 +18,10 @@ from newsletter_case import newsletter, plain
 from bulkmail.campaign import config
 from bulkmail.campaign.compose import compose
 from bulkmail.campaign.rehearsal import Rehearsed, Sizes, rehearse
+from bulkmail.campaign.schema import events_schema
 from bulkmail.cli import exit_code
 
+SCHEMA = events_schema()
 DATE = datetime(2026, 11, 24, tzinfo=UTC)
 
 
@@ -37,6 +39,11 @@ def told(file: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     (line,) = capsys.readouterr().out.splitlines()
     event: dict[str, Any] = json.loads(line)
     assert event["exit"] == code
+    (form,) = (one for one in SCHEMA["oneOf"] if one["properties"]["event"]["const"] == "dry_run")
+    assert (list(event), sorted(event["totals"])) == (
+        list(form["properties"]),
+        sorted(SCHEMA["$defs"]["totals"]["required"]),
+    )
     return event
 
 
