@@ -90,7 +90,8 @@ class CampaignLedger:
         last = self._last
         if last is not None and last[0] is composed:  # nothing in it is personal: the same for everybody
             return last[1]
-        letter = Letter(composed.reverse_path, stuff(composed.content), composed.smtputf8)
+        content = stuff(composed.content)
+        letter = Letter(composed.reverse_path, content, composed.smtputf8, alone=bool(self._composer.unique))
         self._last = composed, letter
         return letter
 

@@ -20,7 +20,7 @@ from bulkmail.delivery.shaping import least
 from bulkmail.delivery.slots import SHORTAGE_PAUSE_S
 from bulkmail.delivery.transaction import addressed, commands, judge_content, transact, trouble_of
 from bulkmail.delivery.unreached import NOWHERE, where_of
-from bulkmail.delivery.work import Fated, Opened, Parcel, Recipient, Where, spans_of
+from bulkmail.delivery.work import Fated, Letter, Opened, Parcel, Recipient, Where, spans_of
 from bulkmail.errors import LocalResourceError, StoreError
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.stage import Stage
@@ -147,19 +147,19 @@ class _Session:
             if connection.scope is Scope.SITE:
                 await self.destination.met_trouble(connection, NOWHERE)
             return []
-        # only now is it known how many the exchanger takes at once
-        most = self._most(parcel)
-        again = await self._converse(connection, parcel, batch[:most], following)
-        return [*again, *batch[most:]]
-
-    async def _converse(
-        self, connection: Connection, parcel: Parcel, batch: list[Recipient], following: Sequence[Recipient]
-    ) -> list[Recipient]:
-        """The transaction proper; returns those who go again at once."""
-        where = where_of(connection)
         letter = await self.ahead.letter(batch[0], following)
         if self.destination.stopping:  # while it was written
             return batch
+        # only now is it known how many the exchanger takes at once, and whether others may see this letter
+        most = self._most(parcel) if isinstance(letter, Letter) and not letter.alone else 1
+        again = await self._converse(connection, parcel, batch[:most], letter)
+        return [*again, *batch[most:]]
+
+    async def _converse(
+        self, connection: Connection, parcel: Parcel, batch: list[Recipient], letter: Letter | str
+    ) -> list[Recipient]:
+        """The transaction proper; returns those who go again at once."""
+        where = where_of(connection)
         # asked last: who asks for no more mail until now gets none, whatever was written for him (H3)
         withheld = self.plant.work.withheld(batch)
         fates: list[Fated] = [(one, SUPPRESSED) for one in batch if one.id in withheld]

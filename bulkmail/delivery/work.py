@@ -37,11 +37,15 @@ Fated = tuple[Recipient, Disposition]
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What one transaction carries, and its reverse-path: of one recipient, or of all who share it."""
+    """What one transaction carries, and its reverse-path: of one recipient, or of all who share it.
+
+    `alone`: nobody else may see it, whatever the parcel says; a token or an address is in it (I9).
+    """
 
     reverse_path: Mailbox | None  # None is the null reverse-path
     content: bytes = field(repr=False)  # the stuffed end of data
     smtputf8: bool = False  # its header has addresses that need SMTPUTF8 (RFC 6531)
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,24 @@ async def test_the_reverse_path_names_him_whose_letter_it_is(desk: Desk) -> None
     assert [TOKENS.verify(local.removeprefix("b+")) for local in locals_] == list(range(1, 41))
 
 
+@pytest.mark.parametrize(
+    ("changes", "alone"),
+    [
+        ({"to": PERSONAL}, True),
+        ({"reverse_path": "b+{{ token }}@acme.test"}, True),
+        ({"text": "Dear {{ first_name | default('friend') }}\n"}, False),
+        ({}, False),
+    ],
+    ids=["the address", "a token", "a name that others have too", "nothing"],
+)
+async def test_a_letter_that_nobody_else_may_see_says_so(
+    desk: Desk, changes: dict[str, str], alone: bool
+) -> None:
+    """I9."""
+    letters = await desk.letters(desk.ledger(**({"to": CONSTANT} | changes)))
+    assert {letter.alone for letter in letters} == {alone}
+
+
 async def test_a_message_that_is_the_same_for_everybody_is_written_once_whoever_asks(desk: Desk) -> None:
     ledger = desk.ledger(to=CONSTANT, keys=[KEY])
     first, second = await desk.letters(ledger), await desk.letters(ledger)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import trio
 from post_office import Post, letter_of, office
@@ -30,6 +32,17 @@ async def test_those_who_share_a_transaction_cost_one_letter(world: sandbox.Worl
     async with office(world, post) as there:
         await there.deliver(250, there.dispatcher(recipients_per_transaction=100), shared=True)
     assert (post.asked, [len(to) for _, to, _ in there.envelopes]) == ([[1], [101], [201]], [100, 100, 50])
+
+
+async def test_a_letter_that_names_somebody_is_not_shared_though_the_plan_says_so(
+    world: sandbox.World,
+) -> None:
+    """I9."""
+    async with office(world, Post(lambda one: replace(letter_of(one), alone=True))) as there:
+        await there.deliver(5, shared=True)
+    assert sorted((path, to) for path, to, _ in there.envelopes) == [
+        (f"bounces+{n}@acme.test", (f"p{n}@a.test",)) for n in range(1, 6)
+    ]
 
 
 async def test_who_asks_for_no_more_mail_when_his_letter_was_written_gets_none(world: sandbox.World) -> None:
