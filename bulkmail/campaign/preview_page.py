@@ -27,9 +27,7 @@ _SCREENS = (("same", "As this page"), ("light", "Light"), ("dark", "Dark"))
 _PANES = (("desktop", "Desktop 640"), ("phone", "Phone 375"), ("text", "Text"), ("source", "Source"))
 
 
-def preview_page(
-    title: str, previews: Sequence[tuple[Sample, View]], *, remote: bool = False, note: str = ""
-) -> str:
+def preview_page(title: str, previews: Sequence[tuple[Sample, View]], *, remote: bool = False) -> str:
     """The page about these messages of one campaign. `remote`: images of the web may be loaded."""
     css = resources.files("bulkmail.campaign").joinpath("preview.css").read_text("utf-8")
     chosen = "".join(
@@ -43,7 +41,7 @@ def preview_page(
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
             '<meta name="referrer" content="no-referrer">\n<meta name="robots" content="noindex">\n',
             f"<title>{escape(title)}: preview</title>\n<style>\n{css}{chosen}\n</style>\n",
-            f"<h1>{escape(title)}<small>{escape(note)}</small></h1>\n",
+            f"<h1>{escape(title)}</h1>\n",
             *_choice("Recipient", "m", [(f"m{i}", one.address) for i, (one, _) in enumerate(previews)]),
             *_choice("Shown as", "pane", panes),
             *(_choice("The reader's screen", "screen", _SCREENS) if "desktop" in dict(panes) else ()),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bulkmail.cli.common import print_table, printable, states
-from bulkmail.cli.screen import counted, octets
+from bulkmail.cli.screen import counted, live_line, octets
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -57,17 +57,7 @@ class _Bar:
     def __init__(self, *, hidden: bool) -> None:
         self._live: Progress | None = None
         if not hidden and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-            self._live = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=24, complete_style="cyan", finished_style="cyan"),
-                TextColumn("{task.fields[note]}", markup=False),
-                TimeElapsedColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
+            self._live = live_line()
             self._task = self._live.add_task("reading the list", total=None, note="")
 
     def __enter__(self) -> _Bar:

@@ -60,17 +60,7 @@ class Screen:
     def _bar(self, title: str, total: float | None) -> Progress | None:
         """The live line, begun on the first use; None where it would only fill a log."""
         if self._live is None and not self._as_json and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-            self._live = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=24, complete_style="cyan", finished_style="cyan"),
-                TextColumn("{task.fields[note]}", markup=False),
-                TimeElapsedColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
+            self._live = live_line()
             self._task = self._live.add_task(title, total=total, note="")
             self._live.start()
         return self._live
@@ -160,6 +150,21 @@ class Screen:
             yield f"  then   bulkmail resolve {self._file} --in-doubt delivered (or resend)"
         if totals["bounced"] or totals["expired"]:
             yield f"Why some bounced or expired: bulkmail status {self._file}"
+
+
+def live_line() -> Progress:
+    """A line on standard error that shows how far something is; its tasks have a `note`. For a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24, complete_style="cyan", finished_style="cyan"),
+        TextColumn("{task.fields[note]}", markup=False),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
 
 
 def counted(number: int, noun: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bulkmail.cli.common import campaign_file, load, print_json, printable, via_option
+from bulkmail.cli.common import campaign_file, load, print_json, printable
 from bulkmail.cli.sampling import as_option, choose, composed
 
 if TYPE_CHECKING:
@@ -25,7 +25,11 @@ NOT_DELIVERED = 4
 @campaign_file
 @click.argument("to", nargs=-1, required=True, metavar="TO...")
 @as_option
-@via_option
+@click.option(
+    "--via",
+    metavar="WAY",
+    help="Instead of delivery.via; with sandbox nothing leaves this machine.",
+)
 @click.option("--yes", is_flag=True, help=f"Do not ask though TO are more than {ASK_ABOVE}.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def command(
