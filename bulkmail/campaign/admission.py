@@ -9,7 +9,7 @@ problem of the message is only noted on the candidate, because somebody who is l
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Protocol
@@ -37,7 +37,11 @@ class Composer(Protocol):
 
     @property
     def personal(self) -> bool:
-        """Whether it uses any."""
+        """Whether messages differ."""
+
+    @property
+    def unique(self) -> Sequence[str]:
+        """Why no two are the same; empty where those are whose fields are equal."""
 
     def check(self, fields: Mapping[str, str], /) -> Reason | None:
         """Why it cannot be rendered for this row, or None; whether `on_missing` decides about that."""
@@ -53,8 +57,8 @@ class Admission:
         self._where = Where(spec, spec.where) if spec.where is not None else None
         self._order = 0
         self._used = tuple(sorted(composer.fields))
-        # A message that shows the address is like no other; one that uses no field is like all others.
-        self.keyed = composer.personal and EMAIL not in composer.fields
+        # A message that shows the address or a token is like no other; one that uses no field like all others.
+        self.keyed = composer.personal and not composer.unique
         self._checked: dict[bytes, tuple[str, str] | None] | None = (
             {} if self.keyed or not composer.personal else None
         )

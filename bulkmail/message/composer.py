@@ -84,7 +84,8 @@ class Composer:
         self.personal = bool(self.fields or self.unique)
         in_header = [*self._header.templates, *self._parts.attachments.templates]
         self._in_header = _read_by(in_header)
-        self._slow_header = any(not template.plain for template in in_header)
+        names_vary = bool(self._parts.attachments.templates)  # and not every text is the name of a file
+        self._slow_header = names_vary or any(not template.plain for template in in_header)
         required = frozenset[str]().union(self._parts.required, *(one.required for one in in_header))
         self._required = required & set(self._values.columns)
         self.digest = digest_of(draft, draft.sources(), [image.cid for image in self._parts.images])
@@ -209,7 +210,7 @@ class Composer:
         if unsubscription is not None and unsubscription.personal:
             varying.append(unsubscription.field(token))
         # the same across retries and resumes, and another for each message
-        said = [recipient.wire, *map(values.get, self._values.columns)] if self.personal else []
+        said = [recipient.wire if self.unique else b"", *map(values.get, self._values.columns)]
         digest = hashlib.blake2b(repr(said).encode("utf-8"), key=self._digest, digest_size=15).digest()
         varying.append(self._header.message_id(base32(digest)))
         shape, body = self._parts.render(values)

@@ -38,6 +38,8 @@ def inlined(html: str) -> str:
     hidden = _Hidden(html)
     try:
         result = _inliner().inline(hidden.document)
+    except UnicodeEncodeError as error:
+        raise MarkupProblem("it holds half a character (a lone surrogate)") from error
     except InlineError as error:
         raise MarkupProblem(f"its CSS cannot be inlined: {error}") from error
     return hidden.restored(_kept(result))
@@ -99,8 +101,9 @@ class _Hidden:
 
     def restored(self, html: str) -> str:
         if self._doctype:
-            written = next(token for token in TOKEN.finditer(html) if token["declaration"])
-            html = f"{html[: written.start()]}{self._doctype}\n{html[written.end() :]}"
+            written = next((token for token in TOKEN.finditer(html) if token["declaration"]), None)
+            if written:  # one that came too late to mean anything is left out
+                html = f"{html[: written.start()]}{self._doctype}\n{html[written.end() :]}"
         return re.sub(rf"<!--{self._stem}(\d+)-->", lambda match: self._held[int(match[1])], html)
 
 

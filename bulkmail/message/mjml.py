@@ -32,8 +32,8 @@ _VOID = frozenset(
     ]
 )
 _TAG = re.compile(
-    r"""<!--.*?(?:-->|\Z) | <!\[CDATA\[.*?\]\]> | <(?P<slash>/?)(?P<name>[a-zA-Z][\w:.-]*)
-        (?P<inside>(?:[^<>"']|"[^"]*"|'[^']*')*?)(?P<closed>/?)> | (?P<stray><)""",
+    r"""<!--.*?(?:-->|\Z) | <!\[CDATA\[.*?\]\]> | <(?P<slash>/?)(?P<name>[a-zA-Z][\w:.-]*+)
+        (?P<inside>(?>[^<>"']|"[^"]*"|'[^']*')*+)> | (?P<stray><)""",
     re.VERBOSE | re.DOTALL,
 )
 COMPONENTS = re.compile(
@@ -60,6 +60,8 @@ def mjml_html(source: str) -> str:
     options = mrml.ParserOptions(include_loader=mrml.noop_loader())
     try:
         output = mrml.to_html(document, options, mrml.RenderOptions(fonts={}))
+    except UnicodeEncodeError as error:
+        raise MarkupProblem("it holds half a character (a lone surrogate)") from error
     except OSError as error:
         raise _problem(source, document, str(error)) from error
     return output.content
@@ -108,7 +110,7 @@ def _mismatch(source: str) -> MarkupProblem | None:
         name = tag["name"]
         if tag["stray"]:
             return MarkupProblem("a < that begins no tag: write &lt;", line)
-        if name is None or tag["closed"] or (name in _VOID and not tag["slash"]):
+        if name is None or tag["inside"].endswith("/") or (name in _VOID and not tag["slash"]):
             continue
         if not open_ and not tag["slash"] and name != "mjml":
             return MarkupProblem(f"expected <mjml>, not <{name}>", line)

@@ -24,17 +24,20 @@ _RUNS = re.compile(rb"  +| \Z")
 _HEX = [b"=%02X" % octet for octet in range(256)]
 
 
-def piece(text: str) -> bytes:
-    """`text`, with any line ends, as a piece. Empty for an empty text."""
+def piece(text: str, end: bytes = SOFT) -> bytes:
+    """`text`, with any line ends, as a piece; with an `end` of CRLF, its last line ends behind it.
+
+    Empty for an empty text that goes on.
+    """
     if len(text) < LINE and _SIMPLE.fullmatch(text):  # most values
-        return text.encode("ascii") + SOFT
+        return text.encode("ascii") + end
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     lines = text.encode("utf-8").split(b"\n")
     last = lines.pop()
     encoded = [_line(line, b"\r\n") for line in lines]
-    if last:
-        encoded.append(_line(last, SOFT))
+    if last or end != SOFT:
+        encoded.append(_line(last, end))
     return b"".join(encoded)
 
 

@@ -70,9 +70,7 @@ class Shape:
         pieces = self._pieces.copy()
         for (index, html, ends), positions in self._slots:
             value = values[index]
-            octets = quoted.piece(str(escape(value)) if html else value)
-            if ends:  # the line ends behind the value
-                octets = octets[:-3] + b"\r\n" if octets.endswith(quoted.SOFT) else octets + b"\r\n"
+            octets = quoted.piece(str(escape(value)) if html else value, b"\r\n" if ends else quoted.SOFT)
             for position in positions:
                 pieces[position] = octets
         for position, part in self._encoded:

@@ -23,8 +23,8 @@ TOKEN = re.compile(
     | (?P<declaration> <[!?][^>]*> )
     | (?P<raw> <(?P<kind>style|script|title|textarea|xmp|noembed)\b(?P<options>{_INSIDE})>
         (?P<content>.*?) (?:</(?P=kind)\s*>|\Z) )
-    | (?P<end> </[a-z][^\s>/]*{_INSIDE}> )
-    | (?P<start> <(?P<name>[a-z][^\s>/]*)(?P<attributes>{_INSIDE})> )
+    | (?P<end> </[a-z][^\s>/]*+{_INSIDE}> )
+    | (?P<start> <(?P<name>[a-z][^\s>/]*+)(?P<attributes>{_INSIDE})> )
     """,
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
