@@ -162,7 +162,8 @@ def _told(error: BaseException) -> int:
     elif isinstance(first, click.ClickException):
         first.show()
     elif isinstance(first, click.Abort):
-        say("stopped: nothing was confirmed")
+        interrupted = isinstance(first.__cause__, KeyboardInterrupt)
+        say("interrupted" if interrupted else "stopped: nothing was confirmed")
     elif isinstance(first, OSError):
         where = f": {first.filename}" if first.filename else ""
         say(f"bulkmail: {first.strerror}{where}. Make room and run the same command again.")

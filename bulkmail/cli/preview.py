@@ -58,6 +58,7 @@ def command(
     bulkmail preview campaign.yaml --raw | less         what goes on the wire
     """
     from bulkmail.campaign.preview import view
+    from bulkmail.errors import ConfigError
 
     if as_address is not None and count is not None:
         raise click.UsageError("--as names one recipient, --random draws some: give one of them")
@@ -74,10 +75,13 @@ def command(
         sys.stdout.buffer.write(contents[0])
         return
     previews = [(one, view(content)) for one, content in zip(samples, contents, strict=True)]
-    if out is None:
-        campaign.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = out or campaign.state / f"{campaign.campaign}.preview"
-    page = _write(folder, campaign.campaign, previews, contents, remote)
+    try:
+        if out is None:
+            campaign.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        page = _write(folder, campaign.campaign, previews, contents, remote)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written: {error.strerror}") from error
     for sample, shown in previews:
         _print(sample, shown, several=len(previews) > 1)
     click.echo(f"The page: {page}", err=True)
@@ -87,7 +91,7 @@ def command(
 def _write(
     folder: Path, title: str, previews: list[tuple[Sample, View]], contents: list[bytes], remote: bool
 ) -> Path:
-    """All files; the path of the page. They hold people's data: only their owner may read them."""
+    """All files; the path of the page. They hold people's data: only their owner may read them. OSError."""
     from bulkmail.campaign.preview_page import preview_page
 
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -189,6 +189,15 @@ def test_without_out_the_files_are_in_the_state_directory_for_their_owner_only(t
     }
 
 
+def test_a_folder_that_cannot_be_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = newsletter(tmp_path)
+    code = exit_code(["preview", str(file), "--out", str(file / "out")])
+    assert (code, capsys.readouterr().err) == (
+        2,
+        f"bulkmail: {file}/out cannot be written: Not a directory\n",
+    )
+
+
 def test_a_message_of_text_alone_has_no_frame(tmp_path: Path) -> None:
     page = preview(plain(tmp_path, "Dear {{ first_name }} & all,\n"))
     panes = [found["id"] for found in page.all("input") if found["name"] == "pane"]
