@@ -147,13 +147,18 @@ class _Session:
             if connection.scope is Scope.SITE:
                 await self.destination.met_trouble(connection, NOWHERE)
             return []
-        letter = await self.ahead.letter(batch[0], following)
-        if self.destination.stopping:  # while it was written
+        letter = await self._written(batch[0], following)
+        if letter is None:
             return batch
         # only now is it known how many the exchanger takes at once, and whether others may see this letter
         most = self._most(parcel) if isinstance(letter, Letter) and not letter.alone else 1
         again = await self._converse(connection, parcel, batch[:most], letter)
         return [*again, *batch[most:]]
+
+    async def _written(self, one: Recipient, following: Sequence[Recipient]) -> Letter | str | None:
+        """The letter of `one`, or why there is none; None when the run was stopped meanwhile."""
+        letter = await self.ahead.letter(one, following)
+        return None if self.destination.stopping else letter
 
     async def _converse(
         self, connection: Connection, parcel: Parcel, batch: list[Recipient], letter: Letter | str
