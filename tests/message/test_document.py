@@ -50,7 +50,7 @@ MJML = """\
 
 
 def words(text: str) -> list[str]:
-    return sorted(set(WORD.findall(text)), key=len)
+    return sorted(set(WORD.findall(text)))
 
 
 def mjml_text(markup: str) -> str:

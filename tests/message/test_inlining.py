@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from bulkmail.message.document import MarkupProblem, inlined
 from bulkmail.message.stylesheet import remaining
 
-PIECES = st.sampled_from(
-    """<p> </p> <table> <tr> <td> </td> </table> <!--c--> <!--[if@mso]> <![endif]--> <![if@!mso]> -->
-    <!--<![endif]--> <?xml?> <!doctype@html> <b@title='>'> < & ü x " <title> </title> <script> </script>
-    <pre> <svg> <select> zq3fa9x1qz <b@class=a> <a@href=zq3fa9x2qz>""".split()
-).map(lambda piece: piece.replace("@", " "))
+WORD = re.compile(r"zq3fa9x\d+qz")
+AUTHOR = """\
+<p> </p> <table> <tr> <td> </td> </table> <!--c--> <!--[if@mso]> <![endif]--> <![if@!mso]> --> < & ü x "
+<!--<![endif]--> <?xml?> <!doctype@html> <b@title='>'> <title> </title> <script> </script> <pre> <svg>
+zq3fa9x1qz <b@class=a> <a@href=zq3fa9x2qz>"""
+PIECES = st.sampled_from([piece.replace("@", " ") for piece in AUTHOR.split()])
 
 
 def styles(html: str) -> str:
@@ -32,7 +33,7 @@ def test_a_document_without_style_stays_as_it_is(html: str) -> None:
 @given(st.lists(PIECES).map("".join))
 def test_inlining_reads_whatever_an_author_writes_and_loses_no_word(html: str) -> None:
     document = f"<style>p {{ color: red }}</style><p>zq3fa9x0qz</p>{html}"
-    assert inlined(document).count("zq3fa9x") == document.count("zq3fa9x")
+    assert set(WORD.findall(inlined(document))) == set(WORD.findall(document))
 
 
 def test_a_rule_becomes_an_attribute() -> None:

@@ -75,7 +75,8 @@ def test_dark_wins_over_what_was_inlined() -> None:
 
 
 def test_the_light_page_needs_no_stylesheet() -> None:
-    source = "# a\n\n## b\n\n### c\n\n[d](https://d.test)\n\n> e\n\n`f`\n\n```\ng\n```\n\n- h\n\n1. i\n\n"
+    source = "# a\n\n## b\n\n### c\n\n[d](https://d.test)\n\n> e\n\n`f`\n\n```\ng\n```\n\n"
+    source += "- h\n  - i\n\n1. j\n   1. k\n\n"
     html = inlined(markdown_html(source + "| j |\n|---|\n| k |\n\n---\n\n![l](https://l.test/l.png)\n"))
     bare = [
         tag for tag in re.findall(r"<(?!/)(?!html|head|meta|style|body|!)[^>]*>", html) if "style=" not in tag
