@@ -163,7 +163,7 @@ def test_a_text_that_is_nothing_but_a_value_reads_back_but_for_the_empty_lines_a
     assert as_lines(content).rstrip("\n") == as_lines(words).rstrip("\n")
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", sorted(SHAPES.keys() - {"a field in a style"}))
 @settings(max_examples=4)
 @given(name=st.text(PRINTABLE, max_size=30), words=st.text(PRINTABLE))
 def test_a_signature_comes_first_and_changes_nothing_else(
