@@ -59,7 +59,6 @@ def composer(*keys: SigningKey) -> Composer:
         kind="marketing",
         list_=LIST,
         unsubscribe=Unsubscribe(URL, "unsubscribe@acme.example"),
-        reverse_path="bounces+{{ token }}@acme.example",
     )
     return Composer(draft, date=DATE, tokens=Tokens("a secret of sixteen or more", "weekly-48"), keys=keys)
 

@@ -23,7 +23,7 @@ from bulkmail.message.fields import HeaderFields
 from bulkmail.message.parts import Parts
 from bulkmail.message.signing_key import SigningKey
 from bulkmail.message.template import Environments, Reason, Template, TemplateProblem, Unrenderable
-from bulkmail.message.token import INERT, Tokens, base32
+from bulkmail.message.token import INERT, Tokens
 from bulkmail.message.unsubscribe import ONE_CLICK, TOKEN, with_foot
 from bulkmail.message.values import EMAIL, Values
 from bulkmail.smtp.address import AddressError, Mailbox
@@ -67,11 +67,13 @@ class Composer:
         date: datetime,
         tokens: Tokens | None = None,
         keys: Sequence[SigningKey] = (),
+        salt: str = "",
     ) -> None:
-        """`date`: of the plan, with its zone. Raise TemplateProblem, with all found."""
+        """`date`: of the plan, with its zone. `salt` makes other Message-IDs. Raise TemplateProblem."""
         if date.tzinfo is None:
             raise ValueError("the date of a message needs a time zone")
         self._date, self._keys, self.signs = date, tuple(keys), bool(keys)
+        self._epoch = date.timestamp()
         self._values = Values(draft, date=date, tokens=tokens)
         environments = Environments(draft.on_missing)
         self._lenient = environments.lenient
@@ -89,7 +91,7 @@ class Composer:
         required = frozenset[str]().union(self._parts.required, *(one.required for one in in_header))
         self._required = required & set(self._values.columns)
         self.digest = digest_of(draft, draft.sources(), [image.cid for image in self._parts.images])
-        self._digest = bytes.fromhex(self.digest)
+        self._key = hashlib.blake2b(f"{self.digest}{salt}".encode(), digest_size=32).digest()
         self._reverse_path = _reverse_path(draft)
         self._edition: tuple[int, Edition | None, Letter | None] = (-1, None, None)
         if not self.personal:
@@ -168,7 +170,7 @@ class Composer:
         All 7-bit but for an address that is not. The same object for all where nothing is personal, for an
         hour. Raise Unrenderable where `check` gives a reason, AddressError for an address that is none.
         """
-        hour = 0 if now is None else max(0, int((now - self._date.timestamp()) // HOUR_S))
+        hour = 0 if now is None else max(0, int((now - self._epoch) // HOUR_S))
         known, edition, shared = self._edition
         if known != hour or edition is None:
             edition, shared = self._new_edition(hour), None
@@ -210,9 +212,9 @@ class Composer:
         if unsubscription is not None and unsubscription.personal:
             varying.append(unsubscription.field(token))
         # the same across retries and resumes, and another for each message
-        said = [recipient.wire if self.unique else b"", *map(values.get, self._values.columns)]
-        digest = hashlib.blake2b(repr(said).encode("utf-8"), key=self._digest, digest_size=15).digest()
-        varying.append(self._header.message_id(base32(digest)))
+        said = [recipient.wire if self.unique else b"", token, *map(values.get, self._values.columns)]
+        local = hashlib.blake2b(repr(said).encode("utf-8"), key=self._key, digest_size=15).hexdigest()
+        varying.append(self._header.message_id(local))
         shape, body = self._parts.render(values)
         return Letter(
             self._path(token), edition.message([*varying, *shape.fields], body), self._header.smtputf8

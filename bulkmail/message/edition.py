@@ -46,6 +46,8 @@ class Edition:
     ) -> None:
         """`names`: of the constant fields, then of those that vary."""
         self.head = b"".join(constant)
+        # what `Name: ` is in canonical form, and how long it is otherwise
+        self._varying = [(len(name) + 2, f"{name.lower()}:".encode()) for name in names[len(constant) :]]
         canonical = b"".join([relaxed_field(field) for field in constant])
         self._signatures = [
             Signature(key, constant=canonical, names=names, oversigned=OVERSIGNED, timestamp=timestamp)
@@ -56,10 +58,18 @@ class Edition:
         """The whole message: signatures first, the fields, an empty line, the body."""
         signatures: list[bytes] = []
         if self._signatures:
-            canonical = b"".join([relaxed_field(field) for field in varying])
+            canonical = self._canonical(varying)
             digest = body.digest()
             signatures = [signature.field(canonical, digest) for signature in self._signatures]
         return b"".join([*signatures, self.head, *varying, b"\r\n", body.octets])
+
+    def _canonical(self, varying: list[bytes]) -> bytes:
+        """`relaxed_field` of each, which for fields as we write them is done to all at once."""
+        named = [lower + field[skip:] for (skip, lower), field in zip(self._varying, varying, strict=False)]
+        canonical = b"".join(named).replace(b"\r\n ", b" ")
+        if b"  " in canonical or b" \r\n" in canonical or b"\t" in canonical:
+            return b"".join([relaxed_field(field) for field in varying])
+        return canonical
 
 
 def digest_of(draft: Draft, content: Content, images: Sequence[str] = ()) -> str:

@@ -58,9 +58,11 @@ class AddressLine:
 def render_line(template: Template, values: Mapping[str, object]) -> str:
     """A header's text, on one line. Raise Unrenderable for a line break or NUL (I1)."""
     text = template.render(values).strip()
+    if text.isprintable():
+        return text
     if header.FORBIDDEN.search(text):
         raise Unrenderable(Reason(f"{template.where}: a line break or NUL in a header", missing=False))
-    return text if text.isprintable() else header.CONTROLS.sub(" ", text)
+    return header.CONTROLS.sub(" ", text)
 
 
 class HeaderFields:

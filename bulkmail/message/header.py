@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Iterator
 
 FORBIDDEN = re.compile(r"[\r\n\0]")  # FAULTS.md I1
 # What no terminal or mail reader should be told to do; a blank stands in for it
@@ -20,7 +21,6 @@ WORD = 75  # an encoded word, delimiters included (RFC 2047 section 2)
 
 # RFC 5322 section 3.6.8: ftext, printable ASCII without the colon
 _NAME = re.compile(r"[!-9;-~]+")
-_PRINTABLE = re.compile(r"[ -~]*")
 _SPACES = re.compile(r"[ \t]+")
 # RFC 5322 section 3.2.3: atoms with single spaces between them; a dot would need quotes
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
@@ -48,7 +48,7 @@ def refuse_name(name: str) -> str | None:
 
 def unstructured(name: str, value: str) -> bytes:
     """`name: value` for text that has no grammar of its own (Subject, and a sender's own fields)."""
-    if _PRINTABLE.fullmatch(value) and "=?" not in value:
+    if value.isascii() and value.isprintable() and "=?" not in value:
         line = f"{name}: {value}\r\n"
         if len(line) <= LINE + 2:
             return line.encode("ascii")
@@ -60,10 +60,12 @@ def unstructured(name: str, value: str) -> bytes:
 
 def address(name: str, display: str, wire: bytes) -> bytes:
     """`name: display <wire>`, or the bare address where `display` is empty. `wire` comes from a Mailbox."""
-    display = _SPACES.sub(" ", display).strip(" ")
+    if "  " in display or "\t" in display:
+        display = _SPACES.sub(" ", display)
+    display = display.strip(" ")
     if not display:
         return b"%s: %s\r\n" % (name.encode("ascii"), wire)
-    if "=?" in display or len(display) > 60 or not _PRINTABLE.fullmatch(display):
+    if len(display) > 60 or not display.isascii() or not display.isprintable() or "=?" in display:
         return _words_field(name, display, b" <%s>" % wire)
     if not _ATOMS.fullmatch(display):
         display = '"' + display.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -78,29 +80,35 @@ def encoded_words(text: str, first: int = WORD) -> list[str]:
     Joined by white space they are read as `text`. Q where most of it stays legible, else B, which is shorter.
     """
     data = text.encode("utf-8")
-    quoted = 5 * len(data.translate(None, _Q_SAFE + b" ")) <= 2 * len(data)
-    head, room = ("=?utf-8?q?", 63) if quoted else ("=?utf-8?b?", 45)  # 45 octets are 60 in base64
-    budget = max(12, (first - 12) if quoted else (first - 12) // 4 * 3)
-    words: list[str] = []
-    chunk: list[bytes] = []
-    used = 0
-    budget = min(budget, room)
-    for character in text:
-        octets = character.encode("utf-8")
-        cost = sum(len(_Q[octet]) for octet in octets) if quoted else len(octets)
-        if used + cost > budget:
-            words.append(_word(head, b"".join(chunk)))
-            chunk, used, budget = [], 0, room
-        chunk.append(octets)
-        used += cost
-    words.append(_word(head, b"".join(chunk)))
-    return words
+    if 5 * len(data.translate(None, _Q_SAFE + b" ")) <= 2 * len(data):
+        return [f"=?utf-8?q?{part}?=" for part in _cut_q("".join([_Q[octet] for octet in data]), first - 12)]
+    parts = _cut_b(data, (first - 12) // 4 * 3)
+    return [f"=?utf-8?b?{binascii.b2a_base64(part, newline=False).decode('ascii')}?=" for part in parts]
 
 
-def _word(head: str, data: bytes) -> str:
-    if head.endswith("?q?"):
-        return head + "".join([_Q[octet] for octet in data]) + "?="
-    return head + binascii.b2a_base64(data, newline=False).decode("ascii") + "?="
+def _cut_q(encoded: str, room: int) -> Iterator[str]:
+    """Pieces of at most 63 characters, the first of at most `room`."""
+    start, room = 0, max(12, min(room, 63))
+    while len(encoded) - start > room:
+        end = start + room
+        end -= 1 if encoded[end - 1] == "=" else 2 if encoded[end - 2] == "=" else 0
+        while encoded[end] == "=" and encoded[end + 1] in "89AB":  # in the middle of a character
+            end -= 3
+        yield encoded[start:end]
+        start, room = end, 63
+    yield encoded[start:]
+
+
+def _cut_b(data: bytes, room: int) -> Iterator[bytes]:
+    """Pieces of at most 45 octets, which are 60 in base64, the first of at most `room`."""
+    start, room = 0, max(12, min(room, 45))
+    while len(data) - start > room:
+        end = start + room
+        while data[end] & 0xC0 == 0x80:  # in the middle of a character
+            end -= 1
+        yield data[start:end]
+        start, room = end, 45
+    yield data[start:]
 
 
 def _words_field(name: str, value: str, tail: bytes) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import cast
 
 from markupsafe import escape
 
@@ -74,7 +75,11 @@ class Parts:
             self._problems.append(Problem("", 0, 0, "content", "a message needs a text or an HTML part"))
         if self._problems:
             raise TemplateProblem(self._problems)
-        self._shape, self._symbols = self._settle(static)
+        self._shape, symbols = self._settle(static)
+        always = {"email"} if environments.lenient else {"email", *self.required}
+        self._readings = [
+            (symbol.name, not symbol.calls and symbol.name in always, symbol) for symbol in symbols
+        ]
 
     def _compile(self, kind: str, source: Source, *, html: bool, where: str = "") -> None:
         try:
@@ -146,7 +151,10 @@ class Parts:
         if self._shape is not None:
             lenient = self._environments.lenient
             try:
-                texts = [text_of(symbol, values, lenient=lenient) for symbol in self._symbols]
+                texts = [
+                    cast("str", values[name]) if is_text else text_of(symbol, values, lenient=lenient)
+                    for name, is_text, symbol in self._readings
+                ]
             except Exception as error:
                 raise self._unrenderable(values, error) from error
             return self._shape, self._shape.body(texts, names)

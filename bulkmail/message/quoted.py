@@ -16,12 +16,14 @@ import re
 LINE = 76  # RFC 2045 section 6.7 (5), the soft break's "=" included
 SOFT = b"=\r\n"
 
-# What stands for itself at the beginning of a line, ends none, and fits into one with its soft break.
-_SIMPLE = re.compile(r"(?!\.|From )[!-<>-~]+(?: [!-<>-~]+)*")
+# What stands for itself at the beginning of a line, is not touched by HTML's escaping, and needs no line end.
+SIMPLE = re.compile(r"(?!\.|From )[!#-%(-;?-~]+(?: [!#-%(-;?-~]+)*")
 _SIMPLE_LINE = re.compile(rb"(?!\.|From )[!-<>-~]+(?: [!-<>-~]+)*")
 _UNSAFE = re.compile(rb"[^ !-<>-~]")
 _RUNS = re.compile(rb"  +| \Z")
 _HEX = [b"=%02X" % octet for octet in range(256)]
+_TABLE = [bytes([octet]) if _UNSAFE.match(bytes([octet])) is None else _HEX[octet] for octet in range(256)]
+SHORT = 60  # octets: where a table is faster than a search
 
 
 def piece(text: str, end: bytes = SOFT) -> bytes:
@@ -29,10 +31,12 @@ def piece(text: str, end: bytes = SOFT) -> bytes:
 
     Empty for an empty text that goes on.
     """
-    if len(text) < LINE and _SIMPLE.fullmatch(text):  # most values
+    if len(text) < LINE and SIMPLE.fullmatch(text):  # most values
         return text.encode("ascii") + end
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\n" not in text:
+        return _line(text.encode("utf-8"), end) if text or end != SOFT else b""
     lines = text.encode("utf-8").split(b"\n")
     last = lines.pop()
     encoded = [_line(line, b"\r\n") for line in lines]
@@ -44,10 +48,12 @@ def piece(text: str, end: bytes = SOFT) -> bytes:
 def closed(octets: bytes) -> bytes:
     """A piece, or several, as they may end a body: no soft break and no empty lines behind the text."""
     while octets.endswith((b"\r\n\r\n", SOFT)):
-        octets = octets[:-2]
-        if octets.endswith(b"="):
-            octets = octets[:-1]
-            octets = (octets[:-1] + b"=20" if octets.endswith(b" ") else octets) + b"\r\n"
+        if octets.endswith(b" " + SOFT):
+            octets = octets[:-4] + SOFT + b"=20\r\n"  # on a line of its own there is room for it
+        elif octets.endswith(SOFT):
+            octets = octets[:-3] + b"\r\n"
+        else:
+            octets = octets[:-2]
     return b"" if octets == b"\r\n" else octets
 
 
@@ -56,7 +62,12 @@ def _line(line: bytes, end: bytes) -> bytes:
     room = LINE - (end == SOFT)
     if len(line) <= room and (not line or _SIMPLE_LINE.fullmatch(line)):
         return line + end
-    line = _RUNS.sub(_spread, _UNSAFE.sub(_escape, line))
+    if len(line) < SHORT:
+        line = b"".join([_TABLE[octet] for octet in line])
+    else:
+        line = _UNSAFE.sub(_escape, line)
+    if b"  " in line or line.endswith(b" "):
+        line = _RUNS.sub(_spread, line)
     if end == SOFT and line.endswith(b"=20") and not line.endswith(b" =20"):
         line = line[:-3] + b" "  # the soft break stands behind it
     lines: list[bytes] = []

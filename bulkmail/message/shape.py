@@ -8,7 +8,9 @@ loop over one) have different shapes; those that differ in values share one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import count
+from operator import itemgetter
 from typing import NamedTuple
 
 from markupsafe import escape
@@ -18,8 +20,20 @@ from bulkmail.message.mime import FilePart, Multipart, Part, TextPart
 from bulkmail.smtp.content import canonical
 
 LONG_PREFIX = 4096  # octets before the first slot that are worth a saved state of the hash
+CRLF = b"\r\n"
 
-Key = tuple[int, bool, bool]  # index of the value, escaped for HTML, ends its line
+_simple = quoted.SIMPLE.fullmatch
+
+
+class Quoted(NamedTuple):
+    """A slot in quoted-printable: which value, whether escaped for HTML, what stands behind it."""
+
+    value: int
+    html: bool
+    end: bytes
+
+
+Piece = bytes | Quoted | TextPart | FilePart  # a text in base64 and a file's name vary as a whole
 
 
 class Body(NamedTuple):
@@ -31,63 +45,85 @@ class Body(NamedTuple):
 
     def digest(self) -> bytes:
         """SHA-256."""
+        if not self.prefix:
+            return hashlib.sha256(self.octets).digest()
         state = self.state.copy()
-        state.update(self.octets[self.prefix :] if self.prefix else self.octets)
+        state.update(self.octets[self.prefix :])
         return state.digest()
 
 
 class Shape:
-    """`fields`: the body's own header fields, which stand in the header of the message.
-
-    Slots count the values of the message; those of attachments' names are counted in `names` instead.
-    """
+    """`fields`: the body's own header fields, which stand in the header of the message."""
 
     def __init__(self, root: Part, boundary: bytes) -> None:
-        self._boundary = boundary
-        self._pieces: list[bytes] = []
-        self._quoted: dict[Key, list[int]] = {}
-        self._encoded: list[tuple[int, TextPart]] = []
-        self._names: list[tuple[int, FilePart]] = []
-        self._levels = 0
-        self.fields: list[bytes] = self._add(root, outermost=True)
+        """A slot of `root` is the number of a value; FilePart without a name has that of a name."""
+        laid_out = _Pieces(boundary)
+        self.fields = laid_out.add(root, outermost=True)
+        pieces = _merged(laid_out.pieces)
         self._single = not isinstance(root, Multipart)
-        self._merge()
-        self._slots = [(key, tuple(positions)) for key, positions in self._quoted.items()]
-        self._constant: Body | None = None
-        slots = {n for positions in self._quoted.values() for n in positions}
-        slots |= {n for n, _ in self._encoded} | {n for n, _ in self._names}
-        varies = not self._single and slots and 0 not in slots
-        first = self._pieces[0] if varies else b""
+        first = pieces[0] if isinstance(pieces[0], bytes) and not self._single else b""
         self._prefix = len(first) if len(first) >= LONG_PREFIX else 0
         self._state = hashlib.sha256(first[: self._prefix])
-        if not slots:
-            self._constant = self._body(self._pieces)
+        # The table of a message has what is constant first, and then each slot once: `order` says what of it
+        # follows what, so that putting a message together needs no loop here.
+        self._constants = [b"", *(piece for piece in pieces if isinstance(piece, bytes))]
+        slots = sorted({piece for piece in pieces if isinstance(piece, Quoted)})
+        self._others = [piece for piece in pieces if isinstance(piece, (TextPart, FilePart))]
+        number = {slot: len(self._constants) + n for n, slot in enumerate(slots)}
+        constant, other = count(1), count(len(self._constants) + len(slots))
+        order = [0]  # nothing; itemgetter gives a tuple only for two and more
+        for piece in pieces:
+            if isinstance(piece, Quoted):
+                order.append(number[piece])
+            else:
+                order.append(next(constant if isinstance(piece, bytes) else other))
+        self._uses: list[tuple[int, list[bytes], list[Quoted]]] = []
+        for value in dict.fromkeys(slot.value for slot in slots):
+            uses = [slot for slot in slots if slot.value == value]
+            self._uses.append((value, [use.end for use in uses], uses))
+        self._in_order: Callable[[list[bytes]], tuple[bytes, ...]] = itemgetter(*order)
+        varies = slots or self._others
+        self._constant = None if varies else self._body(self._constants)
 
     def body(self, values: Sequence[str], names: Sequence[str] = ()) -> Body:
         """The body with `values` in the slots, and `names` for the attachments whose names vary."""
         if self._constant is not None:
             return self._constant
-        pieces = self._pieces.copy()
-        for (index, html, ends), positions in self._slots:
+        table = self._constants.copy()
+        for index, ends, uses in self._uses:
             value = values[index]
-            octets = quoted.piece(str(escape(value)) if html else value, b"\r\n" if ends else quoted.SOFT)
-            for position in positions:
-                pieces[position] = octets
-        for position, part in self._encoded:
-            pieces[position] = _encoded(part, values)
-        for (position, file), name in zip(self._names, names, strict=True):
-            pieces[position] = b"".join(mime.file_fields(file, name))
-        return self._body(pieces)
+            if len(value) < quoted.LINE and _simple(value):  # most values are, in text and in HTML
+                octets = value.encode("ascii")
+                for end in ends:
+                    table.append(octets + end)
+            else:
+                for _, html, end in uses:
+                    table.append(quoted.piece(str(escape(value)) if html else value, end))
+        if self._others:
+            name = iter(names)
+            for part in self._others:
+                if isinstance(part, TextPart):
+                    table.append(_base64(part, values))
+                else:
+                    table.append(b"".join(mime.file_fields(part, next(name))))
+        return self._body(self._in_order(table))
 
-    def _body(self, pieces: list[bytes]) -> Body:
+    def _body(self, pieces: Sequence[bytes]) -> Body:
         octets = b"".join(pieces)
         if self._single:
             octets = quoted.closed(octets)
         return Body(octets, self._prefix, self._state)
 
-    # --- laying out --------------------------------------------------------------------------------
 
-    def _add(self, part: Part, *, outermost: bool = False) -> list[bytes]:
+class _Pieces:
+    """The pieces of a body, in order."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self._boundary = boundary
+        self._levels = 0
+        self.pieces: list[Piece] = []
+
+    def add(self, part: Part, *, outermost: bool = False) -> list[bytes]:
         """Append the part's body; give its header fields. Inner parts have theirs in front of them."""
         match part:
             case Multipart():
@@ -95,37 +131,31 @@ class Shape:
                 boundary = self._boundary + b"%d" % self._levels
                 fields = mime.multipart_fields(part, boundary)
                 if not outermost:
-                    self._pieces += [*fields, b"\r\n"]
+                    self.pieces += [*fields, CRLF]
                 for inner in part.parts:
-                    self._pieces.append(b"--%s\r\n" % boundary)
-                    self._add(inner)
-                    self._pieces.append(b"\r\n")
-                self._pieces.append(b"--%s--\r\n" % boundary)
+                    self.pieces.append(b"--%s\r\n" % boundary)
+                    self.add(inner)
+                    self.pieces.append(CRLF)
+                self.pieces.append(b"--%s--\r\n" % boundary)
                 return fields
             case TextPart():
                 encoding = mime.encoding_of(part, self._boundary)
                 fields = mime.text_fields(part, encoding)
                 if not outermost:
-                    self._pieces += [*fields, b"\r\n"]
+                    self.pieces += [*fields, CRLF]
                 self._add_text(part, encoding)
                 return fields
             case FilePart():
-                if part.name is None:
-                    self._names.append((len(self._pieces), part))
-                    self._pieces.append(b"")
-                else:
-                    self._pieces += mime.file_fields(part, part.name)
-                self._pieces += [b"\r\n", part.body]
+                self.pieces.append(part if part.name is None else b"".join(mime.file_fields(part, part.name)))
+                self.pieces += [CRLF, part.body]
                 return []
 
     def _add_text(self, part: TextPart, encoding: bytes) -> None:
         if encoding == b"7bit":
-            self._pieces.append(canonical(str(part.segments[0]).encode("ascii")))
+            self.pieces.append(canonical(str(part.segments[0]).encode("ascii")))
             return
         if encoding == b"base64":
-            if len(part.segments) > 1:
-                self._encoded.append((len(self._pieces), part))
-            self._pieces.append(_encoded(part, ()) if len(part.segments) == 1 else b"")
+            self.pieces.append(part if len(part.segments) > 1 else _base64(part, ()))
             return
         segments = list(part.segments)
         if not str(segments[-1]).endswith("\n"):
@@ -133,40 +163,28 @@ class Shape:
         for position in range(len(segments)):
             segment = segments[position]
             if isinstance(segment, str):
-                self._pieces.append(quoted.piece(segment))
+                self.pieces.append(quoted.piece(segment))
                 continue
             following = str(segments[position + 1])
-            ends = following.startswith("\n")
+            ends = following.startswith("\n")  # then the line ends behind the value
             if ends:
                 segments[position + 1] = following[1:]
-            self._quoted.setdefault((segment, part.html, ends), []).append(len(self._pieces))
-            self._pieces.append(b"")
-
-    def _merge(self) -> None:
-        """Join neighbouring pieces that do not vary."""
-        vary = {position for positions in self._quoted.values() for position in positions}
-        vary |= {position for position, _ in self._encoded} | {position for position, _ in self._names}
-        merged: list[bytes] = []
-        moved: dict[int, int] = {}
-        run: list[bytes] = []
-        for position, piece in enumerate(self._pieces):
-            if position not in vary:
-                run.append(piece)
-                continue
-            if run:
-                merged.append(b"".join(run))
-                run = []
-            moved[position] = len(merged)
-            merged.append(b"")
-        if run:
-            merged.append(b"".join(run))
-        self._pieces = merged
-        self._quoted = {key: [moved[n] for n in positions] for key, positions in self._quoted.items()}
-        self._encoded = [(moved[n], part) for n, part in self._encoded]
-        self._names = [(moved[n], part) for n, part in self._names]
+            self.pieces.append(Quoted(segment, part.html, CRLF if ends else quoted.SOFT))
 
 
-def _encoded(part: TextPart, values: Sequence[str]) -> bytes:
+def _merged(pieces: Sequence[Piece]) -> list[Piece]:
+    """Neighbours that do not vary as one."""
+    merged: list[Piece] = [b""]
+    for piece in pieces:
+        last = merged[-1]
+        if isinstance(piece, bytes) and isinstance(last, bytes):
+            merged[-1] = last + piece
+        elif piece != b"":
+            merged.append(piece)
+    return merged
+
+
+def _base64(part: TextPart, values: Sequence[str]) -> bytes:
     texts = []
     for segment in part.segments:
         if isinstance(segment, str):
