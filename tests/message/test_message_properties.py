@@ -163,6 +163,19 @@ def test_a_text_that_is_nothing_but_a_value_reads_back_but_for_the_empty_lines_a
     assert as_lines(content).rstrip("\n") == as_lines(words).rstrip("\n")
 
 
+@pytest.mark.parametrize("words", ["", " ", "\n", "x", "  ", "é"])
+@pytest.mark.parametrize("length", range(70, 80))
+def test_a_value_at_the_end_of_a_line_leaves_no_line_too_long(length: int, words: str) -> None:
+    """I4."""
+    line = "x" * length + " {{ words }}"
+    for text in (line, f"{line}\n", f"{line}\nend\n", f"{line}{line}é\n"):
+        data = composer(text=text).render(ADDRESS, {"words": words})
+        assert_fit_for_the_wire(data)
+        assert as_lines(read(data).get_content()).rstrip("\n") == text.replace("{{ words }}", words).rstrip(
+            "\n"
+        )
+
+
 @pytest.mark.parametrize("shape", sorted(SHAPES.keys() - {"a field in a style"}))
 @settings(max_examples=4)
 @given(name=st.text(PRINTABLE, max_size=30), words=st.text(PRINTABLE))
