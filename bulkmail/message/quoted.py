@@ -45,6 +45,13 @@ def piece(text: str, end: bytes = SOFT) -> bytes:
     return b"".join(encoded)
 
 
+def ended(text: str, soft: bytes) -> bytes:
+    """`piece(text, CRLF)`, from what `piece(text)` gave."""
+    if soft.endswith(SOFT) and not soft.endswith(b" " + SOFT):
+        return soft[:-3] + b"\r\n"
+    return piece(text, b"\r\n")
+
+
 def closed(octets: bytes) -> bytes:
     """A piece, or several, as they may end a body: no soft break and no empty lines behind the text."""
     while octets.endswith((b"\r\n\r\n", SOFT)):
@@ -60,10 +67,12 @@ def closed(octets: bytes) -> bytes:
 def _line(line: bytes, end: bytes) -> bytes:
     """One line without its end, as many as it takes; `end` is the last one's."""
     room = LINE - (end == SOFT)
-    if len(line) <= room and (not line or _SIMPLE_LINE.fullmatch(line)):
-        return line + end
     if len(line) < SHORT:
         line = b"".join([_TABLE[octet] for octet in line])
+        if len(line) <= room and b"  " not in line and line[-1:] != b" " and line[:1] not in b".F":
+            return line + end
+    elif len(line) <= room and _SIMPLE_LINE.fullmatch(line):
+        return line + end
     else:
         line = _UNSAFE.sub(_escape, line)
     if b"  " in line or line.endswith(b" "):

@@ -8,6 +8,7 @@ loop over one) have different shapes; those that differ in values share one.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from itertools import count
 from operator import itemgetter
@@ -23,6 +24,7 @@ LONG_PREFIX = 4096  # octets before the first slot that are worth a saved state 
 CRLF = b"\r\n"
 
 _simple = quoted.SIMPLE.fullmatch
+_MARKUP = re.compile("[&<>\"']")
 
 
 class Quoted(NamedTuple):
@@ -97,8 +99,7 @@ class Shape:
                 for end in ends:
                     table.append(octets + end)
             else:
-                for _, html, end in uses:
-                    table.append(quoted.piece(str(escape(value)) if html else value, end))
+                table += _octets(value, uses)
         if self._others:
             name = iter(names)
             for part in self._others:
@@ -170,6 +171,20 @@ class _Pieces:
             if ends:
                 segments[position + 1] = following[1:]
             self.pieces.append(Quoted(segment, part.html, CRLF if ends else quoted.SOFT))
+
+
+def _octets(value: str, uses: Sequence[Quoted]) -> list[bytes]:
+    """What stands in the slots of a value that needs encoding: done once where it is the same."""
+    octets: list[bytes] = []
+    done: dict[str, bytes] = {}
+    marked = _MARKUP.search(value) is not None
+    for _, html, end in uses:
+        text = str(escape(value)) if html and marked else value
+        soft = done.get(text)
+        if soft is None:
+            soft = done[text] = quoted.piece(text)
+        octets.append(soft if end == quoted.SOFT else quoted.ended(text, soft))
+    return octets
 
 
 def _merged(pieces: Sequence[Piece]) -> list[Piece]:
