@@ -20,6 +20,7 @@ from bulkmail.message import mime, quoted
 from bulkmail.message.mime import FilePart, Multipart, Part, TextPart
 from bulkmail.smtp.content import canonical
 
+REMEMBERED = 500  # values of a slot: towns and first names come again and again
 LONG_PREFIX = 4096  # octets before the first slot that are worth a saved state of the hash
 CRLF = b"\r\n"
 
@@ -79,10 +80,10 @@ class Shape:
                 order.append(number[piece])
             else:
                 order.append(next(constant if isinstance(piece, bytes) else other))
-        self._uses: list[tuple[int, list[bytes], list[Quoted]]] = []
+        self._uses: list[tuple[int, list[bytes], list[Quoted], dict[str, list[bytes]]]] = []
         for value in dict.fromkeys(slot.value for slot in slots):
             uses = [slot for slot in slots if slot.value == value]
-            self._uses.append((value, [use.end for use in uses], uses))
+            self._uses.append((value, [use.end for use in uses], uses, {}))
         self._in_order: Callable[[list[bytes]], tuple[bytes, ...]] = itemgetter(*order)
         varies = slots or self._others
         self._constant = None if varies else self._body(self._constants)
@@ -92,14 +93,14 @@ class Shape:
         if self._constant is not None:
             return self._constant
         table = self._constants.copy()
-        for index, ends, uses in self._uses:
+        for index, ends, uses, known in self._uses:
             value = values[index]
-            if len(value) < quoted.LINE and _simple(value):  # most values are, in text and in HTML
-                octets = value.encode("ascii")
-                for end in ends:
-                    table.append(octets + end)
-            else:
-                table += _octets(value, uses)
+            octets = known.get(value)
+            if octets is None:
+                octets = known[value] = _octets(value, ends, uses)
+                if len(known) > REMEMBERED:
+                    known.clear()
+            table += octets
         if self._others:
             name = iter(names)
             for part in self._others:
@@ -173,8 +174,11 @@ class _Pieces:
             self.pieces.append(Quoted(segment, part.html, CRLF if ends else quoted.SOFT))
 
 
-def _octets(value: str, uses: Sequence[Quoted]) -> list[bytes]:
-    """What stands in the slots of a value that needs encoding: done once where it is the same."""
+def _octets(value: str, ends: Sequence[bytes], uses: Sequence[Quoted]) -> list[bytes]:
+    """What stands in the slots of one value: encoded once where it is the same."""
+    if len(value) < quoted.LINE and _simple(value):  # in text and in HTML
+        plain = value.encode("ascii")
+        return [plain + end for end in ends]
     octets: list[bytes] = []
     done: dict[str, bytes] = {}
     marked = _MARKUP.search(value) is not None
