@@ -8,7 +8,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import dkim
 import jinja2
@@ -18,7 +18,7 @@ from bulkmail.message.draft import MailingList, Unsubscribe
 from bulkmail.message.signing_key import SigningKey
 from bulkmail.message.token import Tokens
 
-Work = Callable[[int], bytes]  # makes the message of this number
+Work = Callable[[int, int], list[bytes]]  # makes so many messages, from this number on
 
 DATE = datetime(2026, 11, 17, 9, tzinfo=UTC)  # in the past: verifiers refuse a t= that is not
 NOW = DATE.timestamp()
@@ -63,12 +63,22 @@ def composer(*keys: SigningKey) -> Composer:
     return Composer(draft, date=DATE, tokens=Tokens("a secret of sixteen or more", "weekly-48"), keys=keys)
 
 
+class Person(NamedTuple):
+    id: int
+    address: str
+    fields: Mapping[str, str]
+
+
 def ours(*keys: SigningKey) -> Work:
-    letter = composer(*keys).letter
+    letters = composer(*keys).letters
     rows = [row(number) for number in range(997)]
 
-    def work(number: int) -> bytes:
-        return letter(f"p{number}@d{number % 50}.example", rows[number % 997], id=number + 1, now=NOW).content
+    def work(first: int, count: int) -> list[bytes]:
+        people = [
+            Person(number + 1, f"p{number}@d{number % 50}.example", rows[number % 997])
+            for number in range(first, first + count)
+        ]
+        return [letter.content for letter in letters(people, now=NOW) if not isinstance(letter, Exception)]
 
     return work
 
@@ -82,7 +92,7 @@ def by_hand(pem: bytes | None) -> Work:
     html, subject = jinja2.Template(HTML, autoescape=True), jinja2.Template(SUBJECT)
     tokens = Tokens("a secret of sixteen or more", "weekly-48")
 
-    def work(number: int) -> bytes:
+    def one(number: int) -> bytes:
         values: Mapping[str, Any] = row(number)
         address, url = f"p{number}@d{number % 50}.example", URL + tokens.token(number + 1)
         values = {**values, "email": address, "unsubscribe_url": url, "list": LIST}
@@ -105,12 +115,12 @@ def by_hand(pem: bytes | None) -> Work:
         signature: bytes = dkim.sign(data, b"s1", b"acme.example", pem, canonicalize=(b"relaxed", b"relaxed"))
         return signature + data
 
-    return work
+    return lambda first, count: [one(number) for number in range(first, first + count)]
 
 
 def verified(work: Work, key: SigningKey) -> int:
     """The octets of one message. Nothing is measured that a receiver would not believe."""
-    message = work(1)
+    (message,) = work(1, 1)
     if not dkim.verify(message, dnsfunc=lambda name, timeout=5: key.record().encode()):
         raise SystemExit("the signature is not valid")
     parsed = message_from_bytes(message, policy=policy.default)

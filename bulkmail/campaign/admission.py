@@ -57,7 +57,7 @@ class Admission:
         self._where = Where(spec, spec.where) if spec.where is not None else None
         self._order = 0
         self._used = tuple(sorted(composer.fields))
-        # A message that shows the address or a token is like no other; one that uses no field like all others.
+        # One that shows the address or a token is like no other; one that uses no field like all others.
         self.keyed = composer.personal and not composer.unique
         self._checked: dict[bytes, tuple[str, str] | None] | None = (
             {} if self.keyed or not composer.personal else None

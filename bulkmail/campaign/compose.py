@@ -16,7 +16,7 @@ from bulkmail.message.token import SECRET_MIN, Tokens
 _PLACEHOLDER = "no secret, no recipient"
 
 
-def compose(campaign: Campaign, *, date: datetime, sealed: bool = True) -> Composer:
+def compose(campaign: Campaign, *, date: datetime, sealed: bool = True, salt: str = "") -> Composer:
     """The message of `campaign`. Raises ConfigError with every problem of its templates, files or secrets.
 
     `date` is that of the plan. With `sealed=False` nothing is signed, and a secret of tokens that cannot be
@@ -27,6 +27,7 @@ def compose(campaign: Campaign, *, date: datetime, sealed: bool = True) -> Compo
         date=date,
         tokens=_tokens(campaign, sealed=sealed),
         keys=signing_keys(campaign) if sealed else (),
+        salt=salt,
     )
 
 

@@ -16,8 +16,9 @@ from bulkmail.campaign.accounting import AccountingLog
 from bulkmail.delivery.disposition import Fate
 from bulkmail.delivery.work import Letter, Opened, Recipient, Span, Verdict
 from bulkmail.journal import Intent, Journal, Record, Store, Suppressions
-from bulkmail.message import Composer, Unrenderable
-from bulkmail.smtp import AddressError, stuff
+from bulkmail.message import Composer
+from bulkmail.message import Letter as ComposedLetter
+from bulkmail.smtp import stuff
 
 STATE = {
     Fate.DELIVERED: "delivered",
@@ -49,7 +50,7 @@ class CampaignLedger:
         self._log = log
         self._now = now
         self._threads: trio.CapacityLimiter | None = None
-        if composer.signs and composer.personal:
+        if composer.keys and composer.personal:
             self._threads = trio.CapacityLimiter(len(os.sched_getaffinity(0)))
         self._last: tuple[object, Letter] | None = None
 
@@ -79,14 +80,11 @@ class CampaignLedger:
 
     def _write(self, recipients: Sequence[Recipient]) -> list[Letter | str]:
         """Perhaps in a thread, and in several at once."""
-        now = self._now()
-        return [self._written(one, now) for one in recipients]
+        composed = self._composer.letters(recipients, now=self._now())
+        # no letter only where the content was changed on a resume: the plan checks every row
+        return [str(one) if isinstance(one, Exception) else self._stuffed(one) for one in composed]
 
-    def _written(self, recipient: Recipient, now: float) -> Letter | str:
-        try:
-            composed = self._composer.letter(recipient.address, recipient.fields, id=recipient.id, now=now)
-        except (Unrenderable, AddressError) as problem:  # only where the content was changed: the plan checks
-            return str(problem)
+    def _stuffed(self, composed: ComposedLetter) -> Letter:
         last = self._last
         if last is not None and last[0] is composed:  # nothing in it is personal: the same for everybody
             return last[1]

@@ -26,10 +26,9 @@ from bulkmail.campaign.plan import make_plan
 from bulkmail.campaign.prepare import MOST_PROBLEMS, PROJECT_STORE, check_size, list_spec
 from bulkmail.errors import ConfigError, Problem
 from bulkmail.journal import LEFT_OUT, STATES, Interval, Recipient, Store, Suppressions
-from bulkmail.message import Composer, Unrenderable
-from bulkmail.smtp.address import AddressError
+from bulkmail.message import Composer, Letter
 
-BATCH = 64  # messages: signing them takes some 20 ms, handing them over nothing to speak of
+BATCH = 16  # messages that are written, and then signed, at once
 PAGE = 500  # intervals, or recipients of one
 
 Progress = Callable[[str, int, int], None]  # ("read" | "placed" | "rendered", so many, of so many or 0)
@@ -121,7 +120,7 @@ def rehearse(
         if problems := missing_files(campaign):
             raise ConfigError(problems)
         composer = compose()
-        found.signed, found.personal = composer.signs, composer.personal
+        found.signed, found.personal = bool(composer.keys), composer.personal
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bulkmail-dry-run-")))
             store = stack.enter_context(Store.create(folder / "plan.journal", {}))
@@ -153,7 +152,7 @@ def _render_all(
     began = time.monotonic()
     done = 0
     batches = _batched(_tasks(store, composer, size))
-    found.workers = len(os.sched_getaffinity(0)) if composer.signs and composer.personal else 1
+    found.workers = len(os.sched_getaffinity(0)) if composer.keys and composer.personal else 1
     with ThreadPoolExecutor(found.workers) as pool:
         ahead: deque[Future[list[Rendered]]] = deque()
         try:
@@ -204,16 +203,13 @@ def _batched(tasks: Iterator[Task]) -> Iterator[list[Task]]:
 
 def _render(composer: Composer, tasks: Sequence[Task]) -> list[Rendered]:
     """In a thread."""
-    done: list[Rendered] = []
-    for task in tasks:
-        one = task.recipient
-        try:
-            letter = composer.letter(one.address, one.fields, id=one.id)
-        except (Unrenderable, AddressError) as error:
-            done.append(Rendered(task, 0, str(error)))
-        else:
-            done.append(Rendered(task, len(letter.content), ""))
-    return done
+    letters = composer.letters([task.recipient for task in tasks])
+    return [
+        Rendered(task, len(letter.content), "")
+        if isinstance(letter, Letter)
+        else Rendered(task, 0, str(letter))
+        for task, letter in zip(tasks, letters, strict=True)
+    ]
 
 
 def _count(found: Rehearsed, one: Rendered) -> None:

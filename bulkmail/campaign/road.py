@@ -5,7 +5,7 @@ With `via: sandbox` the internet at its other end is built as well.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,13 @@ import trio
 
 from bulkmail import sandbox
 from bulkmail.campaign.config import Campaign, default_ehlo
+from bulkmail.campaign.signing import check_records
 from bulkmail.delivery.plant import Routing
 from bulkmail.dns.addresses import is_public
 from bulkmail.dns.resolver import Resolver, system_nameservers
 from bulkmail.dns.routes import NoRoute, Route, Routes
 from bulkmail.errors import ConfigError
+from bulkmail.message import SigningKey
 from bulkmail.transport.approach import Approach, Credentials, TimeLimits, TlsPolicy, make_contexts
 from bulkmail.transport.dead import DeadAddresses
 from bulkmail.transport.dial import Dialer
@@ -43,11 +45,12 @@ class RelayRouting:
 
 @dataclass(frozen=True, slots=True)
 class Road:
-    """How recipients are reached: routes, and the pool of connections."""
+    """How recipients are reached: routes, and the pool of connections. `warnings` are for people."""
 
     routing: Routing
     pool: Pool
     ehlo: str
+    warnings: tuple[str, ...] = ()
 
 
 async def _check_relay(campaign: Campaign, routes: Routes) -> None:
@@ -68,8 +71,11 @@ def rehearsed_mail(campaign: Campaign) -> Path:
 
 
 @asynccontextmanager
-async def road(campaign: Campaign) -> AsyncIterator[Road]:
-    """The resolver, routes and pool for a campaign; with `via: sandbox`, an internet of its own as well."""
+async def road(campaign: Campaign, keys: Sequence[SigningKey]) -> AsyncIterator[Road]:
+    """The resolver, routes and pool for a campaign; with `via: sandbox`, an internet of its own as well.
+
+    `keys` that sign are compared with what DNS says of them, unless nobody outside will. Raises ConfigError.
+    """
     delivery = campaign.delivery
     async with AsyncExitStack() as stack:
         nameservers = delivery.resolvers or system_nameservers()
@@ -92,6 +98,9 @@ async def road(campaign: Campaign) -> AsyncIterator[Road]:
             port = via.port
             await _check_relay(campaign, routes)
             routing = RelayRouting(routes, via.host)
+        warnings: list[str] = []
+        if via.kind != "sandbox":
+            warnings = await check_records(keys, resolver, strict=via.kind == "mx")
         verifying, lax = make_contexts(cafile)
         credentials = None
         if via.user:
@@ -118,7 +127,7 @@ async def road(campaign: Campaign) -> AsyncIterator[Road]:
         expiring = await stack.enter_async_context(trio.open_nursery())
         expiring.start_soon(pool.expire)
         try:
-            yield Road(routing, pool, ehlo)
+            yield Road(routing, pool, ehlo, tuple(warnings))
         finally:
             expiring.cancel_scope.cancel()
             with trio.CancelScope(deadline=trio.current_time() + 10, shield=True):

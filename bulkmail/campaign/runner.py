@@ -95,7 +95,9 @@ class _Run:
             async with trio.open_nursery() as watchers:
                 ending = Ending(watchers.cancel_scope, stop=self._stop, tell=self._tell_stopping)
                 watchers.start_soon(ending.on_signals, signals)
-                async with road(campaign) as made:
+                async with road(campaign, self.prepared.composer.keys) as made:
+                    for text in made.warnings:
+                        self._event("warning", text=text)
                     await self._deliver(made, journal, log, ending, watchers)
                 watchers.cancel_scope.cancel()
         finally:

@@ -94,6 +94,7 @@ def events_schema() -> dict[str, Any]:
             "no new transaction begins; open ones are finished",
         ),
         _event("resumed", {}, "transactions begin again"),
+        _event("warning", {"text": text}, "what is likely to do harm, and does not stop the run"),
         _event(
             "reported",
             {

@@ -16,7 +16,7 @@ from bulkmail.campaign.prepare import PROJECT_STORE, check_name
 from bulkmail.campaign.road import road
 from bulkmail.delivery.disposition import Disposition, Fate
 from bulkmail.journal import Suppressions
-from bulkmail.message import Letter
+from bulkmail.message import Letter, SigningKey
 from bulkmail.smtp import Mailbox
 
 
@@ -36,16 +36,26 @@ class Tried:
 
 
 async def send(
-    campaign: Campaign, letter: Letter, to: Sequence[Mailbox], told: Callable[[Tried], None]
+    campaign: Campaign,
+    letter: Letter,
+    to: Sequence[Mailbox],
+    told: Callable[[Tried], None],
+    *,
+    keys: Sequence[SigningKey] = (),
+    warned: Callable[[str], None] = lambda text: None,
 ) -> None:
     """One copy for each of `to`, in this order; `told` hears of each as soon as it is known.
+
+    `keys` are those that signed it; `warned` is told what is wrong with their records in DNS.
 
     Who is suppressed is not sent to. Raises ConfigError where there is no name for EHLO or the relay is not
     meant, CredentialsRefused.
     """
     check_name(campaign)
     campaign.state.mkdir(mode=0o700, parents=True, exist_ok=True)  # a rehearsal's mail goes there
-    async with road(campaign) as made:
+    async with road(campaign, keys) as made:
+        for text in made.warnings:
+            warned(text)
         for mailbox in to:
             if _suppressed(campaign, mailbox):
                 told(

@@ -37,7 +37,9 @@ def composed(campaign: Campaign, *, sealed: bool) -> Composer:
 
     if problems := missing_files(campaign):
         raise ConfigError(problems)
-    return compose(campaign, date=datetime.now(UTC).replace(microsecond=0), sealed=sealed)
+    # With the Message-ID of a test, the real mail would be taken for a duplicate.
+    salt = secrets.token_hex(8) if sealed else ""
+    return compose(campaign, date=datetime.now(UTC).replace(microsecond=0), sealed=sealed, salt=salt)
 
 
 def choose(

@@ -81,6 +81,8 @@ class Screen:
         elif name == "stopping":
             why, again = event["signal"], "; again stops at once" if event["signal"] else ""
             self.say(f"{why or 'The time is over'}: no new message begins, open ones are finished{again}")
+        elif name == "warning":
+            self.say(printable(f"warning: {event['text']}"))
         elif name == "site":
             self._held += 1
             if self._held <= HELD_TOLD:

@@ -75,7 +75,10 @@ def command(
         if not as_json:
             click.echo(printable(f"{one.to}: {one.disposition.replace('_', ' ')}: {one.reply}"))
 
-    trio.run(partial(send, campaign, letter, mailboxes, told))
+    def warned(text: str) -> None:
+        click.echo(printable(f"warning: {text}"), err=True)
+
+    trio.run(partial(send, campaign, letter, mailboxes, told, keys=composer.keys, warned=warned))
     code = 0 if all(one.delivered for one in tried) else NOT_DELIVERED
     if as_json:
         print_json(

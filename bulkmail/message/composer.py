@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol
 
 from bulkmail.errors import Problem
 from bulkmail.message import header
@@ -21,6 +22,7 @@ from bulkmail.message.draft import Draft
 from bulkmail.message.edition import Edition, digest_of
 from bulkmail.message.fields import HeaderFields
 from bulkmail.message.parts import Parts
+from bulkmail.message.shape import Body
 from bulkmail.message.signing_key import SigningKey
 from bulkmail.message.template import Environments, Reason, Template, TemplateProblem, Unrenderable
 from bulkmail.message.token import INERT, Tokens
@@ -47,17 +49,39 @@ class Letter:
     smtputf8: bool
 
 
+class Addressed(Protocol):
+    """A recipient of the plan."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def fields(self) -> Mapping[str, str]: ...
+
+
+class Person(NamedTuple):
+    address: str
+    fields: Mapping[str, str]
+    id: int
+
+
+class Unsigned(NamedTuple):
+    reverse_path: Mailbox | None
+    parts: tuple[list[bytes], Body]  # the fields that vary, and the body
+
+
 class Composer:
     """`fields`: the row fields that any template reads, `email` among them.
 
     `personal`: messages differ. `unique`: why no two of them can be the same; empty where those with equal
-    `fields` are. `signs`: a letter takes a private key's time. Threads may share a composer.
+    `fields` are. `keys` sign; with any, a letter takes a private key's time. Threads may share a composer.
     """
 
     fields: frozenset[str]
     personal: bool
     unique: tuple[str, ...]
-    signs: bool
+    keys: tuple[SigningKey, ...]
     digest: str  # of everything that makes the content but the date
 
     def __init__(
@@ -72,7 +96,7 @@ class Composer:
         """`date`: of the plan, with its zone. `salt` makes other Message-IDs. Raise TemplateProblem."""
         if date.tzinfo is None:
             raise ValueError("the date of a message needs a time zone")
-        self._date, self._keys, self.signs = date, tuple(keys), bool(keys)
+        self._date, self.keys = date, tuple(keys)
         self._epoch = date.timestamp()
         self._values = Values(draft, date=date, tokens=tokens)
         environments = Environments(draft.on_missing)
@@ -93,6 +117,7 @@ class Composer:
         self.digest = digest_of(draft, draft.sources(), [image.cid for image in self._parts.images])
         self._key = hashlib.blake2b(f"{self.digest}{salt}".encode(), digest_size=32).digest()
         self._reverse_path = _reverse_path(draft)
+        self._smtputf8 = self._header.smtputf8
         self._edition: tuple[int, Edition | None, Letter | None] = (-1, None, None)
         if not self.personal:
             try:
@@ -124,11 +149,6 @@ class Composer:
         assert isinstance(fields, HeaderFields)
         assert isinstance(body, Parts)
         return fields, body
-
-    @property
-    def smtputf8(self) -> bool:
-        """An address of the sender's own needs it, whoever the recipient is."""
-        return self._header.smtputf8
 
     # --- before the first connection ---------------------------------------------------------------
 
@@ -165,10 +185,19 @@ class Composer:
     def letter(
         self, address: str, fields: Mapping[str, str], *, id: int = INERT, now: float | None = None
     ) -> Letter:
-        """The message for one recipient, who has `id` in the plan, at `now` (UTC epoch; None: at the plan's).
+        """The message for one recipient; see `letters`. Raise Unrenderable, AddressError."""
+        (letter,) = self.letters([Person(address, fields, id)], now=now)
+        if isinstance(letter, Exception):
+            raise letter
+        return letter
+
+    def letters(
+        self, people: Sequence[Addressed], *, now: float | None = None
+    ) -> list[Letter | Unrenderable | AddressError]:
+        """The messages for `people`, who have their `id` in the plan, at `now` (UTC epoch; None: the plan's).
 
         All 7-bit but for an address that is not. The same object for all where nothing is personal, for an
-        hour. Raise Unrenderable where `check` gives a reason, AddressError for an address that is none.
+        hour. Unrenderable where `check` gives a reason, AddressError for an address that is none.
         """
         hour = 0 if now is None else max(0, int((now - self._epoch) // HOUR_S))
         known, edition, shared = self._edition
@@ -176,14 +205,27 @@ class Composer:
             edition, shared = self._new_edition(hour), None
         if shared is None:
             if not self.personal:
-                shared = self._compose(edition, Mailbox.parse(ANYBODY), {}, INERT)
+                nobody = self._unsigned(Person(ANYBODY, {}, INERT))
+                (content,) = edition.messages([nobody.parts])
+                shared = Letter(nobody.reverse_path, content, self._smtputf8)
             self._edition = (hour, edition, shared)
         if shared is not None:
-            return shared
-        try:
-            return self._compose(edition, Mailbox.parse(address), fields, id)
-        except UnicodeEncodeError as error:
-            raise Unrenderable(Reason("not valid Unicode (half a surrogate pair)", missing=False)) from error
+            return [shared] * len(people)
+        unsigned: list[Unsigned | Unrenderable | AddressError] = []
+        for one in people:
+            try:
+                unsigned.append(self._unsigned(one))
+            except (Unrenderable, AddressError) as problem:
+                unsigned.append(problem)
+            except UnicodeEncodeError:
+                reason = Reason("not valid Unicode (half a surrogate pair)", missing=False)
+                unsigned.append(Unrenderable(reason))
+        # One by one costs a tenth more: what renders and what signs evict each other from the caches.
+        contents = iter(edition.messages([one.parts for one in unsigned if isinstance(one, Unsigned)]))
+        return [
+            Letter(one.reverse_path, next(contents), self._smtputf8) if isinstance(one, Unsigned) else one
+            for one in unsigned
+        ]
 
     def render(self, address: str, fields: Mapping[str, str]) -> bytes:
         """`letter(…).content`, with the inert token."""
@@ -202,11 +244,12 @@ class Composer:
                 constant.append(unsubscription.field(""))
                 names.append("List-Unsubscribe")
         names += [*varying, "Message-ID", *BODY_FIELDS]
-        return Edition(constant, names, self._keys, timestamp=int(date.timestamp()))
+        return Edition(constant, names, self.keys, timestamp=int(date.timestamp()))
 
-    def _compose(self, edition: Edition, recipient: Mailbox, fields: Mapping[str, str], id: int) -> Letter:
-        token = self._values.token(id)
-        values = self._values.of_row(fields, str(recipient), token)
+    def _unsigned(self, person: Addressed) -> Unsigned:
+        recipient = Mailbox.parse(person.address)
+        token = self._values.token(person.id)
+        values = self._values.of_row(person.fields, str(recipient), token)
         varying = self._header.varying(values, recipient)
         unsubscription = self._values.unsubscription
         if unsubscription is not None and unsubscription.personal:
@@ -216,9 +259,8 @@ class Composer:
         local = hashlib.blake2b(repr(said).encode("utf-8"), key=self._key, digest_size=15).hexdigest()
         varying.append(self._header.message_id(local))
         shape, body = self._parts.render(values)
-        return Letter(
-            self._path(token), edition.message([*varying, *shape.fields], body), self._header.smtputf8
-        )
+        varying += shape.fields
+        return Unsigned(self._path(token), (varying, body))
 
     def _path(self, token: str) -> Mailbox | None:
         path = self._reverse_path

@@ -67,12 +67,23 @@ class Signature:
         `varying`: the rest of the fields in the order of `names`, canonical and joined. `body_hash`: SHA-256
         of the canonical body. Raises ValueError if it has not 32 octets.
         """
-        if len(body_hash) != DIGEST:
+        (field,) = self.fields([varying], [body_hash])
+        return field
+
+    def fields(self, varying: Sequence[bytes], body_hashes: Sequence[bytes]) -> list[bytes]:
+        """`field` of several messages, one after the other."""
+        if any(len(body_hash) != DIGEST for body_hash in body_hashes):
             raise ValueError(f"a body hash has {DIGEST} octets")
-        bh = b2a_base64(body_hash, newline=False)
-        signed = b"%b%b%b%b; b=" % (self._constant, varying, self._signed_head, bh)
-        value = b2a_base64(self._sign(signed), newline=False)
-        return b"%b%b;\r\n b=%b\r\n" % (self._head, bh, _FOLD.join([value[cut] for cut in self._cuts]))
+        hashes = [b2a_base64(body_hash, newline=False) for body_hash in body_hashes]
+        signed = [
+            b"%b%b%b%b; b=" % (self._constant, each, self._signed_head, bh)
+            for each, bh in zip(varying, hashes, strict=True)
+        ]
+        values = [b2a_base64(self._sign(octets), newline=False) for octets in signed]
+        return [
+            b"%b%b;\r\n b=%b\r\n" % (self._head, bh, _FOLD.join([value[cut] for cut in self._cuts]))
+            for bh, value in zip(hashes, values, strict=True)
+        ]
 
 
 def _head(key: SigningKey, names: Sequence[str], timestamp: int) -> bytes:

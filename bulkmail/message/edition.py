@@ -54,14 +54,20 @@ class Edition:
             for key in keys
         ]
 
-    def message(self, varying: list[bytes], body: Body) -> bytes:
-        """The whole message: signatures first, the fields, an empty line, the body."""
-        signatures: list[bytes] = []
+    def messages(self, parts: Sequence[tuple[list[bytes], Body]]) -> list[bytes]:
+        """Whole messages, of their varying fields and bodies: signatures, fields, an empty line, the body."""
+        signed: list[list[bytes]] = [[] for _ in parts]
         if self._signatures:
-            canonical = self._canonical(varying)
-            digest = body.digest()
-            signatures = [signature.field(canonical, digest) for signature in self._signatures]
-        return b"".join([*signatures, self.head, *varying, b"\r\n", body.octets])
+            canonical = [self._canonical(varying) for varying, _ in parts]
+            digests = [body.digest() for _, body in parts]
+            for signature in self._signatures:
+                fields = signature.fields(canonical, digests)
+                for signatures, field in zip(signed, fields, strict=True):
+                    signatures.append(field)
+        return [
+            b"".join([*signatures, self.head, *varying, b"\r\n", body.octets])
+            for signatures, (varying, body) in zip(signed, parts, strict=True)
+        ]
 
     def _canonical(self, varying: list[bytes]) -> bytes:
         """`relaxed_field` of each, which for fields as we write them is done to all at once."""

@@ -117,7 +117,11 @@ def test_who_looks_sees_the_same_message_unsigned(
     sealed = compose(weekly, date=DATE)
     unsealed = compose(looked_at(tmp_path, environ), date=DATE, sealed=False)
     letter = unsealed.letter("ann@b.example", {"name": "Ann"})
-    assert (unsealed.signs, sealed.signs, b"DKIM-Signature" in letter.content) == (False, True, False)
+    assert (bool(unsealed.keys), bool(sealed.keys), b"DKIM-Signature" in letter.content) == (
+        False,
+        True,
+        False,
+    )
     assert (unsealed.digest, unsealed.fields, unsealed.unique) == (
         sealed.digest,
         sealed.fields,

@@ -161,8 +161,8 @@ def test_international_addresses_are_utf_8_only_where_the_address_itself_needs_i
     eai = c.render("jörg@bücher.example", {"name": "Jörg"})
     to = next(line for line in eai.split(b"\r\n") if line.startswith(b"To:"))
     assert to == "To: =?utf-8?q?J=C3=B6rg?= <jörg@xn--bcher-kva.example>".encode()
-    assert not c.smtputf8
-    assert composer(from_="Jörg <jörg@acme.example>").smtputf8
+    assert not c.letter("jörg@bücher.example", {"name": "Jörg"}).smtputf8
+    assert composer(from_="Jörg <jörg@acme.example>").letter("ann@b.example", {}).smtputf8
 
 
 def test_the_address_in_to_may_be_another_field_but_must_be_an_address() -> None:
