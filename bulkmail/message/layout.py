@@ -30,7 +30,7 @@ a { color: #1d4ed8; text-decoration: underline }
 ul, ol { margin: 0 0 16px; padding-left: 24px }
 li { margin: 0 0 6px }
 li ul, li ol { margin: 6px 0 0 }
-blockquote { margin: 0 0 16px; padding: 2px 0 1px 16px; border-left: 4px solid #d1d5db; color: #4b5563 }
+blockquote { margin: 0 0 16px; padding: 8px 0 1px 16px; border-left: 4px solid #d1d5db; color: #4b5563 }
 code { padding: 2px 5px; border-radius: 4px; background-color: #f3f4f6; color: #1f2937;
   font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: 14px }
 pre { margin: 0 0 16px; padding: 14px 16px; border-radius: 6px; background-color: #f3f4f6; color: #1f2937;
