@@ -24,6 +24,7 @@ THE_WEB = (
 _FRAME = '<base target="_blank"><style>html{scrollbar-width:none}</style>'
 _DOCTYPE = re.compile(r"\s*<!doctype[^>]*>", re.IGNORECASE)
 _SCREENS = (("same", "As this page"), ("light", "Light"), ("dark", "Dark"))
+_FIRST = frozenset({"From", "To", "Reply-To", "Subject"})  # of the header; the rest unfolds
 _PANES = (("desktop", "Desktop 640"), ("phone", "Phone 375"), ("text", "Text"), ("source", "Source"))
 
 
@@ -41,10 +42,11 @@ def preview_page(title: str, previews: Sequence[tuple[Sample, View]], *, remote:
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
             '<meta name="referrer" content="no-referrer">\n<meta name="robots" content="noindex">\n',
             f"<title>{escape(title)}: preview</title>\n<style>\n{css}{chosen}\n</style>\n",
-            f"<h1>{escape(title)}</h1>\n",
+            f'<h1>{escape(title)}</h1>\n<div class="choices">\n',
             *_choice("Recipient", "m", [(f"m{i}", one.address) for i, (one, _) in enumerate(previews)]),
             *_choice("Shown as", "pane", panes),
             *(_choice("The reader's screen", "screen", _SCREENS) if "desktop" in dict(panes) else ()),
+            "</div>\n",
             *(part for i, (one, view) in enumerate(previews) for part in _article(i, one, view, remote)),
             "</html>\n",
         ]
@@ -73,9 +75,12 @@ def _article(number: int, sample: Sample, view: View, remote: bool) -> Iterator[
     author = next((value for name, value in view.header if name == "From"), "")
     yield f'<article class="m{number}">\n<div class="inbox"><b>{escape(_name(author))}</b>'
     yield f"<span>{escape(view.subject)} <i>{escape(view.inbox)}</i></span></div>\n"
-    rows = [*view.header, ("Row", sample.origin or sample.note), *_sizes(view)]
-    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows if value)
-    yield f'<dl class="card">{cells}</dl>\n'
+    first = [row for row in view.header if row[0] in _FIRST]
+    more = [row for row in view.header if row[0] not in _FIRST]
+    yield f'<div class="card">{_table([*first, ("Row", sample.origin or sample.note), *_sizes(view)])}'
+    if more:
+        yield f"<details><summary>{', '.join(name for name, _ in more)}</summary>{_table(more)}</details>"
+    yield "</div>\n"
     if sample.origin and sample.note:
         yield f'<p class="note">{escape(sample.note)}</p>\n'
     for note in view.notes:
@@ -88,8 +93,13 @@ def _article(number: int, sample: Sample, view: View, remote: bool) -> Iterator[
     if view.text is not None:
         yield f'<pre class="pane text">{escape(view.text)}</pre>\n'
     source, cut = view.source[:SOURCE_SHOWN], len(view.source) > SOURCE_SHOWN
-    more = "\n[… bulkmail preview --raw prints all of it]" if cut else ""
-    yield f'<pre class="pane source">{escape(source + more)}</pre>\n</article>\n'
+    rest = "\n[… bulkmail preview --raw prints all of it]" if cut else ""
+    yield f'<pre class="pane source">{escape(source + rest)}</pre>\n</article>\n'
+
+
+def _table(rows: Sequence[tuple[str, str]]) -> str:
+    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows if value)
+    return f"<dl>{cells}</dl>"
 
 
 def framed(html: str) -> str:
