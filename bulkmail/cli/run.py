@@ -122,6 +122,7 @@ def _deliver(ready: Prepared, screen: Screen, until: Until, limit: int | None) -
     from bulkmail.campaign.events import event
 
     try:
+        runner.settle_memory()
         return trio.run(partial(runner.run, ready, tell=screen.tell, until=until, limit=limit))
     except BaseExceptionGroup as group:
         stopped, others = group.split(BulkmailError)

@@ -8,7 +8,7 @@ name and the address are two templates, so no comma, quote or bracket in a name 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from email.utils import format_datetime
 from functools import partial
@@ -52,7 +52,8 @@ class AddressLine:
 
     def render(self, values: Mapping[str, object], recipient: Mailbox) -> bytes:
         display = "" if self._display is None else render_line(self._display, values)
-        return header.address(self.name, display, self.mailbox(values, recipient).wire)
+        mailbox = recipient if self.recipient else self.mailbox(values, recipient)
+        return header.address(self.name, display, mailbox.wire)
 
 
 def render_line(template: Template, values: Mapping[str, object]) -> str:
@@ -110,9 +111,11 @@ class HeaderFields:
         """The fields of `constant_names`."""
         return [*(field for _, field in self._constant), f"Date: {format_datetime(date)}\r\n".encode("ascii")]
 
-    def varying(self, values: Mapping[str, object], recipient: Mailbox) -> list[bytes]:
-        """The fields of `varying_names`. Raise Unrenderable, also for a line break (I1)."""
-        return [render(values, recipient) for _, render in self._varying]
+    def varying(
+        self, values: Sequence[Mapping[str, object]], recipients: Sequence[Mailbox]
+    ) -> list[list[bytes]]:
+        """For each of `varying_names` the fields of all. Raise Unrenderable, also for a line break (I1)."""
+        return [list(map(render, values, recipients)) for _, render in self._varying]
 
     def message_id(self, local: str) -> bytes:
         """The Message-ID field (RFC 5322 section 3.6.4)."""

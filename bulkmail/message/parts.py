@@ -9,7 +9,7 @@ slow, and right.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import cast
 
@@ -27,6 +27,7 @@ from bulkmail.message.shape import Body, Shape
 from bulkmail.message.symbol import Symbol, text_of
 from bulkmail.message.template import Environments, Reason, Template, TemplateProblem, Unrenderable
 
+UNIQUE = frozenset({"email", "token", "unsubscribe_url"})  # nobody else has the same
 SHAPES = 64  # kept at once, each as large as a message
 _CONVERTERS: dict[str, Callable[[str], str]] = {
     "markdown": document.markdown_html,
@@ -124,7 +125,8 @@ class Parts:
             if slots[-1] == len(symbols):
                 symbols.append(value)
         try:
-            return self._make(tuple(texts), slots), symbols
+            unique = [n for n, symbol in enumerate(symbols) if symbol.name in UNIQUE]
+            return self._make(tuple(texts), slots, unique), symbols
         except document.MarkupProblem as problem:
             raise TemplateProblem(Problem(self._file, 0, 0, "", str(problem))) from problem
 
@@ -145,31 +147,40 @@ class Parts:
 
     # --- one row -----------------------------------------------------------------------------------
 
-    def render(self, values: Mapping[str, object]) -> tuple[Shape, Body]:
-        """The shape and body for one row. Raise Unrenderable."""
-        names = self.attachments.render(values)
-        if self._shape is not None:
-            lenient = self._environments.lenient
-            try:
-                texts = [
-                    cast("str", values[name]) if is_text else text_of(symbol, values, lenient=lenient)
-                    for name, is_text, symbol in self._readings
-                ]
-            except Exception as error:
-                raise self._unrenderable(values, error) from error
-            return self._shape, self._shape.body(texts, names)
+    def render(self, values: Sequence[Mapping[str, object]]) -> list[Body]:
+        """The bodies for some rows. Raise Unrenderable for the first that has none."""
+        names: Sequence[Sequence[str]] = [()] * len(values)
+        if self.attachments.templates:
+            names = [self.attachments.render(row) for row in values]
+        if self._shape is None:
+            return [self._render_alone(row, files) for row, files in zip(values, names, strict=True)]
+        return self._shape.bodies([self._read(row) for row in values], names)
+
+    def _read(self, row: Mapping[str, object]) -> list[str]:
+        """What stands in the slots of the only shape."""
+        lenient = self._environments.lenient
+        try:
+            return [
+                cast("str", row[name]) if is_text else text_of(symbol, row, lenient=lenient)
+                for name, is_text, symbol in self._readings
+            ]
+        except Exception as error:
+            raise self._unrenderable(row, error) from error
+
+    def _render_alone(self, row: Mapping[str, object], names: Sequence[str]) -> Body:
         marked: list[str | Symbol] = []
         documents: list[str] = []
         for template in self._sources.values():
-            rendered = template.render(values, len(marked))
+            rendered = template.render(row, len(marked))
             documents.append(rendered.text)
             marked += rendered.values
-        self._refuse_words(values)
+        self._refuse_words(row)
         key = tuple(documents)
         shape = self._shapes.get(key)
         if shape is None:
             shape = self._remember(key, len(marked))
-        return shape, shape.body([str(value) for value in marked], names)
+        (body,) = shape.bodies([[str(value) for value in marked]], [names])
+        return body
 
     def _unrenderable(self, values: Mapping[str, object], error: Exception) -> Unrenderable:
         """What jinja says of it, with the line."""
@@ -197,7 +208,7 @@ class Parts:
 
     # --- from documents to a shape -----------------------------------------------------------------
 
-    def _make(self, documents: Texts, slots: Sequence[int | str]) -> Shape:
+    def _make(self, documents: Texts, slots: Sequence[int | str], unique: Collection[int] = ()) -> Shape:
         """The shape of these documents; the word of value n stands for slot `slots[n]`, or for a text."""
         texts = dict(zip(self._sources, documents, strict=True))
         text = texts.get("text")
@@ -219,7 +230,7 @@ class Parts:
             images,
             self.attachments.parts,
         )
-        return Shape(root, self._boundary)
+        return Shape(root, self._boundary, unique)
 
     def _text_part(self, subtype: str, text: str, *, slots: Sequence[int | str]) -> TextPart:
         segments: list[str | int] = [""]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import count
 from operator import itemgetter
 from typing import NamedTuple
@@ -40,8 +40,12 @@ Piece = bytes | Quoted | TextPart | FilePart  # a text in base64 and a file's na
 
 
 class Body(NamedTuple):
-    """The octets of a body, canonical under DKIM's relaxed form, and how to hash them."""
+    """The octets of a body, canonical under DKIM's relaxed form, and how to hash them.
 
+    `fields`: the body's own header fields, which stand in the header of the message.
+    """
+
+    fields: list[bytes]
     octets: bytes
     prefix: int  # so many of them are hashed in `state` already
     state: hashlib._Hash
@@ -56,12 +60,12 @@ class Body(NamedTuple):
 
 
 class Shape:
-    """`fields`: the body's own header fields, which stand in the header of the message."""
+    """What bodies have in common."""
 
-    def __init__(self, root: Part, boundary: bytes) -> None:
-        """A slot of `root` is the number of a value; FilePart without a name has that of a name."""
+    def __init__(self, root: Part, boundary: bytes, unique: Collection[int] = ()) -> None:
+        """A slot of `root` is the number of a value; `unique` are those that never come again."""
         laid_out = _Pieces(boundary)
-        self.fields = laid_out.add(root, outermost=True)
+        self._fields = laid_out.add(root, outermost=True)
         pieces = _merged(laid_out.pieces)
         self._single = not isinstance(root, Multipart)
         first = pieces[0] if isinstance(pieces[0], bytes) and not self._single else b""
@@ -80,41 +84,51 @@ class Shape:
                 order.append(number[piece])
             else:
                 order.append(next(constant if isinstance(piece, bytes) else other))
-        self._uses: list[tuple[int, list[bytes], list[Quoted], dict[str, list[bytes]]]] = []
+        self._uses: list[tuple[int, list[bytes], list[Quoted], dict[str, list[bytes]] | None]] = []
         for value in dict.fromkeys(slot.value for slot in slots):
             uses = [slot for slot in slots if slot.value == value]
-            self._uses.append((value, [use.end for use in uses], uses, {}))
+            known: dict[str, list[bytes]] | None = None if value in unique else {}
+            self._uses.append((value, [use.end for use in uses], uses, known))
         self._in_order: Callable[[list[bytes]], tuple[bytes, ...]] = itemgetter(*order)
         varies = slots or self._others
         self._constant = None if varies else self._body(self._constants)
 
-    def body(self, values: Sequence[str], names: Sequence[str] = ()) -> Body:
-        """The body with `values` in the slots, and `names` for the attachments whose names vary."""
+    def bodies(self, values: Sequence[Sequence[str]], names: Sequence[Sequence[str]]) -> list[Body]:
+        """Bodies with `values` in their slots, and `names` for the attachments whose names vary."""
         if self._constant is not None:
-            return self._constant
-        table = self._constants.copy()
+            return [self._constant] * len(values)
+        tables = [self._constants.copy() for _ in values]
         for index, ends, uses, known in self._uses:
-            value = values[index]
-            octets = known.get(value)
-            if octets is None:
-                octets = known[value] = _octets(value, ends, uses)
-                if len(known) > REMEMBERED:
-                    known.clear()
-            table += octets
+            for table, texts in zip(tables, values, strict=True):
+                value = texts[index]
+                if known is None:
+                    table += _octets(value, ends, uses)
+                    continue
+                octets = known.get(value)
+                if octets is None:
+                    if len(known) >= REMEMBERED:
+                        known.clear()
+                    octets = known[value] = _octets(value, ends, uses)
+                table += octets
         if self._others:
-            name = iter(names)
-            for part in self._others:
-                if isinstance(part, TextPart):
-                    table.append(_base64(part, values))
-                else:
-                    table.append(b"".join(mime.file_fields(part, next(name))))
-        return self._body(self._in_order(table))
+            for table, texts, files in zip(tables, values, names, strict=True):
+                table += self._whole(texts, files)
+        return [self._body(self._in_order(table)) for table in tables]
+
+    def _whole(self, values: Sequence[str], names: Sequence[str]) -> Iterator[bytes]:
+        """What varies as a whole."""
+        name = iter(names)
+        for part in self._others:
+            if isinstance(part, TextPart):
+                yield _base64(part, values)
+            else:
+                yield b"".join(mime.file_fields(part, next(name)))
 
     def _body(self, pieces: Sequence[bytes]) -> Body:
         octets = b"".join(pieces)
         if self._single:
             octets = quoted.closed(octets)
-        return Body(octets, self._prefix, self._state)
+        return Body(self._fields, octets, self._prefix, self._state)
 
 
 class _Pieces:

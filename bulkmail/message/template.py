@@ -15,7 +15,6 @@ from typing import NoReturn
 
 import jinja2
 from jinja2 import meta, nodes, sandbox
-from markupsafe import escape
 
 from bulkmail.errors import BulkmailError, ConfigError, Problem
 
@@ -24,7 +23,8 @@ TOTAL_FILTERS = frozenset({"default", "d", "upper", "lower", "title", "capitaliz
 DEFAULTING = frozenset({"default", "d"})
 
 
-Segment = str | tuple[str, str]  # text as it stands, or a field and what stands in for it where it is empty
+# A %-pattern, and for each %s of it a field and what stands in for it where it is empty.
+Segments = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class TemplateProblem(ConfigError):
@@ -100,12 +100,12 @@ class Environments:
 class Template:
     """A compiled source. `names`: what it reads from outside; `required`: what it cannot do without."""
 
-    __slots__ = ("_compiled", "_html", "_lenient", "_segments", "file", "names", "plain", "required", "where")
+    __slots__ = ("_compiled", "_segments", "file", "names", "plain", "required", "where")
 
     def __init__(
         self, environment: jinja2.Environment, source: str, *, file: str, where: str, lenient: bool
     ) -> None:
-        self.file, self.where, self._lenient = file, where, lenient
+        self.file, self.where = file, where
         try:
             tree = environment.parse(source)
             undeclared = frozenset(meta.find_undeclared_variables(tree))
@@ -114,8 +114,10 @@ class Template:
                 self._refuse(0, "include, import and extends are not built: put the text into this file")
             self.plain = _is_plain(tree)
             self.required = _required(tree) if self.plain else frozenset()
-            self._html = bool(environment.autoescape)
-            self._segments = _segments(tree, self.names) if self.plain else None
+            # HTML would have to be escaped, and is put together in `shape` anyway.
+            self._segments = (
+                _segments(tree, self.names) if self.plain and not environment.autoescape else None
+            )
             self._compiled = environment.from_string(tree)
         except jinja2.TemplateSyntaxError as error:
             self._refuse(error.lineno, error.message or "not a template")
@@ -125,36 +127,23 @@ class Template:
 
     def render(self, values: Mapping[str, object]) -> str:
         """Raise Unrenderable where an expression fails for these values, whatever it does with them."""
-        if self._segments is not None:
-            text = self._join(self._segments, values)
-            if text is not None:
-                return text
+        if self._segments is not None and (text := self._join(values)) is not None:
+            return text
         try:
             return self._compiled.render(values)
         except Exception as error:
             raise Unrenderable(self.explain(error)) from error
 
-    def _join(self, segments: tuple[Segment, ...], values: Mapping[str, object]) -> str | None:
+    def _join(self, values: Mapping[str, object]) -> str | None:
         """What jinja would give, for a tenth of the time; None where a value is not there or is no text."""
+        pattern, fields = self._segments or ("", ())
         texts = []
-        for segment in segments:
-            if isinstance(segment, str):
-                texts.append(segment)
-                continue
-            name, default = segment
+        for name, default in fields:
             value = values.get(name)
             if type(value) is not str:
                 return None
-            value = value or default
-            texts.append(str(escape(value)) if self._html else value)
-        return "".join(texts)
-
-    def lacks(self, names: frozenset[str] | set[str]) -> Reason | None:
-        """The quick answer of a plain template: a value that it cannot do without has no name here."""
-        if self._lenient or self.required <= names:
-            return None
-        absent = ", ".join(f"'{name}'" for name in sorted(self.required - names))
-        return Reason(f"{self.where or self.file}: {absent} is missing", missing=True)
+            texts.append(value or default)
+        return pattern % tuple(texts)
 
     def explain(self, error: Exception) -> Reason:
         """Why a row cannot be rendered, from what rendering it raised."""
@@ -212,9 +201,10 @@ def _is_total(node: nodes.Node | None) -> bool:
     )
 
 
-def _segments(tree: nodes.Template, names: frozenset[str]) -> tuple[Segment, ...] | None:
+def _segments(tree: nodes.Template, names: frozenset[str]) -> Segments | None:
     """A plain template as text and fields, where it has nothing but those and their defaults."""
-    segments: list[Segment] = []
+    pattern: list[str] = []
+    fields: list[tuple[str, str]] = []
     for output in tree.body:
         for node in output.iter_child_nodes():
             default = ""
@@ -225,12 +215,13 @@ def _segments(tree: nodes.Template, names: frozenset[str]) -> tuple[Segment, ...
                     return None
                 default = value
             if isinstance(name, nodes.TemplateData):
-                segments.append(name.data)
+                pattern.append(name.data.replace("%", "%%"))
             elif isinstance(name, nodes.Name) and name.name in names:
-                segments.append((name.name, default))
+                pattern.append("%s")
+                fields.append((name.name, default))
             else:
                 return None
-    return tuple(segments)
+    return "".join(pattern), tuple(fields)
 
 
 def _required(tree: nodes.Template) -> frozenset[str]:
