@@ -10,6 +10,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,10 +22,12 @@ from bulkmail.campaign.rehearsal import rehearse
 from bulkmail.cli import exit_code
 from bulkmail.journal import Suppressions
 from bulkmail.message import Composer
+from bulkmail.message.token import INERT, Tokens
 from bulkmail.smtp.address import AddressError, Mailbox
 
 CAMPAIGNS = sorted((Path(__file__).resolve().parent.parent / "campaigns").glob("*/campaign.yaml"))
 DATE = datetime(2026, 11, 21, tzinfo=UTC)
+LEFT_BEHIND = shutil.ignore_patterns(".bulkmail")  # of whoever tried an example in this folder
 each_example = pytest.mark.parametrize("file", CAMPAIGNS, ids=lambda file: file.parent.name)
 
 
@@ -106,7 +109,7 @@ def test_a_dry_run_of_an_example_finds_no_problem(file: Path) -> None:
 
 @pytest.mark.parametrize("name", ["announcement", "hello", "newsletter"])
 def test_an_example_is_delivered_to_everybody_in_the_sandbox(name: str, tmp_path: Path) -> None:
-    folder = shutil.copytree(named(name).parent, tmp_path / name, ignore=shutil.ignore_patterns(".bulkmail"))
+    folder = shutil.copytree(named(name).parent, tmp_path / name, ignore=LEFT_BEHIND)
     assert exit_code(["run", str(folder / "campaign.yaml")]) == 0
     arrived = list((folder / ".bulkmail").glob("*.sandbox.mail/maildir/new/*"))
     assert len(arrived) == planned(named(name), tmp_path).transactions
@@ -160,6 +163,31 @@ def test_the_newsletter_keeps_rows_in_their_table_whatever_its_loops_do() -> Non
     assert html is not None
     cells = re.findall(r"<table[^>]*>\s*(?:<tbody>)?\s*<tr><th.*?</table>", html.get_content(), re.DOTALL)
     assert [cell.count("</tr>") for cell in cells] == [4]
+
+
+def test_a_reader_of_the_newsletter_can_leave_as_the_documents_say(tmp_path: Path) -> None:
+    document = Path(__file__).resolve().parent.parent / "docs" / "message.md"
+    (code,) = re.findall(r"^```python\n(.*?)^```", document.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    documented: dict[str, Any] = {}
+    exec(compile(code, str(document), "exec"), documented)
+    folder = shutil.copytree(named("newsletter").parent, tmp_path / "n", ignore=LEFT_BEHIND)
+    assert exit_code(["run", str(folder / "campaign.yaml")]) == 0
+    state = folder / ".bulkmail"
+    (state / "weekly-2026-w48.sandbox.journal").rename(state / "weekly-2026-w48.journal")
+    mail = parsed(next(iter(state.glob("*.sandbox.mail/maildir/new/*"))).read_bytes())
+    token = mail["List-Unsubscribe"].partition(">")[0].rpartition("/")[2]
+    secret = loaded(folder / "campaign.yaml").unsubscribe.secret
+    assert secret is not None
+    leave = partial(
+        documented["unsubscribe"], secret=secret.reveal(), campaign="weekly-2026-w48", state=state
+    )
+    inert = Tokens(secret.reveal(), "weekly-2026-w48").token(INERT)
+    assert [leave(one) for one in (token[:-1], inert, token)] == [False, False, True]
+    (to,) = mail["To"].addresses
+    with Suppressions.look(state / "project.db") as suppressions:
+        assert suppressions.contains_many([row["email"] for row in rows(named("newsletter"))]) == {
+            to.addr_spec
+        }
 
 
 def test_the_secret_of_an_example_says_that_it_is_none() -> None:
