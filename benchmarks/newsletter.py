@@ -27,6 +27,7 @@ FIELDS = ("first_name", "last_name", "city", "branch", "points", "favourite")
 SUBJECT = "{{ first_name }}, {{ points }} points are waiting in {{ branch }}"
 LIST = MailingList("weekly.acme.example", "Acme Garden, 1 Main St, Springfield")
 URL = "https://u.acme.example/"
+PEOPLE_AT_HAND = 5000
 PEOPLE = [  # one in four has a name that needs encoding
     ("Ann", "Adler", "Bristol", "Harbour", "120", "a pair of gloves"),
     ("Zoë", "Núñez", "Málaga", "Centro", "85", "the red watering can"),
@@ -71,14 +72,15 @@ class Person(NamedTuple):
 
 def ours(*keys: SigningKey) -> Work:
     letters = composer(*keys).letters
-    rows = [row(number) for number in range(997)]
+    people = [  # as they come from the journal
+        Person(number + 1, f"p{number}@d{number % 50}.example", row(number))
+        for number in range(PEOPLE_AT_HAND)
+    ]
 
     def work(first: int, count: int) -> list[bytes]:
-        people = [
-            Person(number + 1, f"p{number}@d{number % 50}.example", rows[number % 997])
-            for number in range(first, first + count)
-        ]
-        return [letter.content for letter in letters(people, now=NOW) if not isinstance(letter, Exception)]
+        start = first % (PEOPLE_AT_HAND - count)
+        written = letters(people[start : start + count], now=NOW)
+        return [letter.content for letter in written if not isinstance(letter, Exception)]
 
     return work
 

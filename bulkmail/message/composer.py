@@ -253,12 +253,9 @@ class Composer:
             columns.append([unsubscription.field(token) for token in tokens])
         columns.append([self._message_id(*one) for one in zip(recipients, tokens, values, strict=True)])
         bodies = self._parts.render(values)
-        parts = [([*fields, *body.fields], body) for *fields, body in zip(*columns, bodies, strict=True)]
-        contents = edition.messages(parts)
-        return [
-            Letter(self._path(token), content, self._smtputf8)
-            for token, content in zip(tokens, contents, strict=True)
-        ]
+        contents = edition.messages(list(zip(zip(*columns, strict=True), bodies, strict=True)))
+        paths = [self._path(token) for token in tokens]
+        return [Letter(path, content, self._smtputf8) for path, content in zip(paths, contents, strict=True)]
 
     def _message_id(self, recipient: Mailbox, token: str, values: Mapping[str, object]) -> bytes:
         """The same across retries and resumes, and another for each message, as a token is."""

@@ -54,22 +54,22 @@ class Edition:
             for key in keys
         ]
 
-    def messages(self, parts: Sequence[tuple[list[bytes], Body]]) -> list[bytes]:
+    def messages(self, parts: Sequence[tuple[Sequence[bytes], Body]]) -> list[bytes]:
         """Whole messages, of their varying fields and bodies: signatures, fields, an empty line, the body."""
         signed: list[list[bytes]] = [[] for _ in parts]
         if self._signatures:
-            canonical = [self._canonical(varying) for varying, _ in parts]
+            canonical = [self._canonical(varying) + body.canonical_fields for varying, body in parts]
             digests = [body.digest() for _, body in parts]
             for signature in self._signatures:
                 fields = signature.fields(canonical, digests)
                 for signatures, field in zip(signed, fields, strict=True):
                     signatures.append(field)
         return [
-            b"".join([*signatures, self.head, *varying, b"\r\n", body.octets])
+            b"".join([*signatures, self.head, *varying, body.fields, b"\r\n", body.octets])
             for signatures, (varying, body) in zip(signed, parts, strict=True)
         ]
 
-    def _canonical(self, varying: list[bytes]) -> bytes:
+    def _canonical(self, varying: Sequence[bytes]) -> bytes:
         """`relaxed_field` of each, which for fields as we write them is done to all at once."""
         named = [lower + field[skip:] for (skip, lower), field in zip(self._varying, varying, strict=False)]
         canonical = b"".join(named).replace(b"\r\n ", b" ")

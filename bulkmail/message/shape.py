@@ -17,6 +17,7 @@ from typing import NamedTuple
 from markupsafe import escape
 
 from bulkmail.message import mime, quoted
+from bulkmail.message.dkim import relaxed_field
 from bulkmail.message.mime import FilePart, Multipart, Part, TextPart
 from bulkmail.smtp.content import canonical
 
@@ -45,7 +46,8 @@ class Body(NamedTuple):
     `fields`: the body's own header fields, which stand in the header of the message.
     """
 
-    fields: list[bytes]
+    fields: bytes
+    canonical_fields: bytes
     octets: bytes
     prefix: int  # so many of them are hashed in `state` already
     state: hashlib._Hash
@@ -65,7 +67,8 @@ class Shape:
     def __init__(self, root: Part, boundary: bytes, unique: Collection[int] = ()) -> None:
         """A slot of `root` is the number of a value; `unique` are those that never come again."""
         laid_out = _Pieces(boundary)
-        self._fields = laid_out.add(root, outermost=True)
+        fields = laid_out.add(root, outermost=True)
+        self._fields = b"".join(fields), b"".join([relaxed_field(field) for field in fields])
         pieces = _merged(laid_out.pieces)
         self._single = not isinstance(root, Multipart)
         first = pieces[0] if isinstance(pieces[0], bytes) and not self._single else b""
@@ -128,7 +131,7 @@ class Shape:
         octets = b"".join(pieces)
         if self._single:
             octets = quoted.closed(octets)
-        return Body(self._fields, octets, self._prefix, self._state)
+        return Body(*self._fields, octets, self._prefix, self._state)
 
 
 class _Pieces:
