@@ -8,25 +8,28 @@ site is given up or somebody was suppressed meanwhile, is forgotten and was nobo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from bulkmail.delivery.work import Letter, Recipient, Work
 
 LETTERS = 16  # at once: the journey is a small part of their cost, and a site that is given up wastes few
-OCTETS = 128 * 1024  # of content that a session holds, unless a single letter has more
+OCTETS = 256 * 1024  # of content that a session holds, unless a single letter has more
+ALL = 32 * 1024 * 1024  # that all sessions hold together: where they are many, each holds less
 
 
 class Ahead:
     """At most `LETTERS` letters and about `OCTETS` octets of one session, by the id of their recipient.
 
+    `sessions` tells how many there are.
+
     All of them come from one question, so that what is held is bounded by what may be asked: those that
     were used stay until the next question, and serve again where a transaction is repeated.
     """
 
-    __slots__ = ("_largest", "_letters", "_work")
+    __slots__ = ("_largest", "_letters", "_sessions", "_work")
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
+    def __init__(self, work: Work, sessions: Callable[[], int] = lambda: 1) -> None:
+        self._work, self._sessions = work, sessions
         self._letters: dict[int, Letter | str] = {}
         self._largest = OCTETS  # of the last letters; before the first one, as if one filled the room
 
@@ -41,19 +44,20 @@ class Ahead:
         """
         if recipient.id not in self._letters:
             self.forget()
-            count = max(1, min(LETTERS, OCTETS // self._largest))
+            room = min(OCTETS, ALL // max(1, self._sessions()))
+            count = max(1, min(LETTERS, room // self._largest))
             people = [recipient, *following[: count - 1]]
-            self._keep(people, await self._work.letters(people))
+            self._keep(people, await self._work.letters(people), room)
         return self._letters[recipient.id]
 
-    def _keep(self, people: Sequence[Recipient], letters: Sequence[Letter | str]) -> None:
+    def _keep(self, people: Sequence[Recipient], letters: Sequence[Letter | str], room: int) -> None:
         """As many as there is room for; the first in any case."""
         self._largest, held = 1, 0
         for one, letter in zip(people, letters, strict=True):
             size = len(letter.content) if isinstance(letter, Letter) else 0
             self._largest = max(self._largest, size)
             held += size
-            if held <= OCTETS or not self._letters:
+            if held <= room or not self._letters:
                 self._letters[one.id] = letter
 
     def forget(self) -> None:

@@ -58,7 +58,7 @@ class _Session:
         self.plant = destination.plant
         self.site = destination.site
         self.line = Line(destination)
-        self.ahead = Ahead(destination.plant.work)
+        self.ahead = Ahead(destination.plant.work, lambda: destination.plant.slots.taken)
         self.surplus = False  # the site takes no more connections than the others have
 
     async def work_off(self, parcel: Parcel, recipients: list[Recipient]) -> None:

@@ -27,6 +27,11 @@ class Slots:
         """How many may be open now."""
         return int(self._sessions.total_tokens)
 
+    @property
+    def taken(self) -> int:
+        """How many are open."""
+        return self._sessions.borrowed_tokens
+
     async def enter(self, guest: object, *, probing: bool) -> None:
         """Wait for a slot. Raises nothing; cancelled, the guest has none."""
         if probing:

@@ -218,10 +218,10 @@ class Parts:
             html = _CONVERTERS[self._kind](texts[self._kind])
             if text is None and self._content.text_from_html:
                 text = texts["markdown"] if self._kind == "markdown" else document.plain_text(html)
-            if "preheader" in texts:
-                html = document.with_preheader(html, str(escape(texts["preheader"].strip())))
             if self._draft.inline_css:
                 html = document.inlined(html)
+            if "preheader" in texts:
+                html = document.with_preheader(html, str(escape(texts["preheader"].strip())))
             html, images = self._embed(html)
         part = partial(self._text_part, slots=slots)
         root = mime.tree(

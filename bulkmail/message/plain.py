@@ -101,6 +101,11 @@ def _reduce(tree: Any) -> None:
             element.set("style", "display:block")
         for name in ("align", "valign"):
             element.attrib.pop(name, None)
+        # inscriptis decodes entities, which were decoded when the tree was made
+        for attribute in ("text", "tail"):
+            text = getattr(element, attribute)
+            if text and "&" in text:
+                setattr(element, attribute, text.replace("&", "&amp;"))
 
 
 def _unseen(element: Any) -> bool:

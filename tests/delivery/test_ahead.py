@@ -25,9 +25,15 @@ async def test_after_the_first_letter_has_shown_its_size_sixteen_are_asked_for_a
 
 
 async def test_of_large_letters_only_as_many_are_asked_for_as_there_is_room_for() -> None:
-    post = Post(lambda one: letter_of(one, octets=40_000))
+    post = Post(lambda one: letter_of(one, octets=80_000))
     await all_of(Ahead(post), 7)
     assert [len(ids) for ids in post.asked] == [1, 3, 3]
+
+
+async def test_where_sessions_are_many_each_holds_less() -> None:
+    post = Post(lambda one: letter_of(one, octets=40_000))
+    await all_of(Ahead(post, lambda: 400), 5)
+    assert [len(ids) for ids in post.asked] == [1, 2, 2]
 
 
 async def test_letters_larger_than_the_room_are_asked_for_one_by_one() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
 import pytest
 from drafts import DATE, as_lines, body, composer, draft, markdown, read
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bulkmail.message import Composer
+from bulkmail.message import Composer, Letter
 from bulkmail.message.template import Environments
 from bulkmail.smtp.content import is_canonical
 
@@ -190,3 +191,32 @@ def test_joining_fields_gives_what_jinja_gives(value: str) -> None:
         for count in ("7", 7, None):
             values = {"name": value, "count": count}
             assert joined.render(values) == rendered.render(values)
+
+
+class Person(NamedTuple):
+    id: int
+    address: str
+    fields: dict[str, str]
+
+
+def test_a_batch_has_the_letters_that_each_would_have_alone_and_a_reason_for_who_has_none() -> None:
+    c = composer(
+        to="{{ name }} <{{ email }}>",
+        text="{% if vip %}Dear {% endif %}{{ name }}\n",
+        html="<p>{{ name }}</p>",
+    )
+    rows = [
+        Person(1, "ann@a.example", {"name": "Ann", "vip": "1"}),
+        Person(2, "no address", {"name": "Bob", "vip": ""}),
+        Person(3, "cid@a.example", {"name": "Ci\nd", "vip": ""}),
+        Person(4, "dora@a.example", {"name": "half \ud83d", "vip": ""}),
+        Person(5, "eve@a.example", {"vip": ""}),
+        Person(6, "zoë@a.example", {"name": "Zoë", "vip": ""}),
+    ]
+    letters = c.letters(rows)
+    assert [type(letter).__name__ for letter in letters] == [
+        *("Letter", "AddressError", "Unrenderable", "Unrenderable", "Unrenderable", "Letter")
+    ]
+    for row, letter in zip(rows, letters, strict=True):
+        if isinstance(letter, Letter):
+            assert letter == c.letter(row.address, row.fields, id=row.id)

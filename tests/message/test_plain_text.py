@@ -44,6 +44,11 @@ NEWSLETTER = """\
 """
 
 
+def test_entities_are_decoded_once() -> None:
+    html = "<p>&amp;amp; &amp;lt;b&amp;gt;</p><pre>&amp;copy; &lt;</pre>"
+    assert plain_text(html) == "&amp; &lt;b&gt;\n\n&copy; <\n"
+
+
 def test_a_newsletter_of_tables_reads_like_a_letter() -> None:
     assert plain_text(mjml_html(NEWSLETTER)) == (
         "[Acme Weekly] <https://acme.test/?t=zq3fa9x0qz>\n\n"
