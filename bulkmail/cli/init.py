@@ -13,6 +13,9 @@ DEFAULTS = """\
 from: "Acme News <news@acme.example>"
 delivery:
   via: sandbox          # a rehearsal: nothing leaves this machine. For real: mx, or smtp://USER@RELAY:587
+  # What large providers want of a real send; bulkmail says which record to publish for the key.
+  # openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out s1.pem
+  # dkim: [{ domain: acme.example, selector: s1, key: { file: s1.pem } }]
 """
 CAMPAIGN = """\
 # yaml-language-server: $schema=campaign.schema.json
@@ -33,7 +36,7 @@ CONTENT = """\
 
 This is a first message, written in Markdown. It is sent as HTML and as plain text.
 """
-IGNORED = ".bulkmail/\n"
+IGNORED = ".bulkmail/\n*.pem\n"  # addresses and keys belong into no repository
 
 
 @click.command("init")
@@ -67,4 +70,5 @@ def command(folder: Path) -> None:
         raise click.UsageError(f"{error.filename}: {error.strerror}") from None
     for name in files:
         click.echo(str(folder / name))
-    say(f"Next: bulkmail run {folder / 'hello.yaml'}")
+    say(f"Next: bulkmail preview {folder / 'hello.yaml'}")
+    say(f"Then: bulkmail run {folder / 'hello.yaml'}")

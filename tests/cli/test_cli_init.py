@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from key_pairs import pems
 
 from bulkmail.campaign import config
 from bulkmail.cli import exit_code
@@ -36,6 +37,21 @@ def test_a_new_project_lists_its_files(tmp_path: Path, capsys: pytest.CaptureFix
     exit_code(["init", str(tmp_path)])
     listed = [Path(line) for line in capsys.readouterr().out.splitlines()]
     assert (len(listed), all(file.is_file() for file in listed)) == (5, True)
+
+
+def test_a_new_project_keeps_addresses_and_keys_out_of_its_repository(tmp_path: Path) -> None:
+    exit_code(["init", str(tmp_path)])
+    assert (tmp_path / ".gitignore").read_text("utf-8").splitlines() == [".bulkmail/", "*.pem"]
+
+
+def test_the_signature_that_a_new_project_has_in_a_comment_is_one(tmp_path: Path) -> None:
+    exit_code(["init", str(tmp_path)])
+    defaults = tmp_path / "bulkmail.yaml"
+    defaults.write_text(defaults.read_text("utf-8").replace("# dkim: ", "dkim: "), "utf-8")
+    (tmp_path / "s1.pem").write_text(pems()["rsa"], "utf-8")
+    campaign = config.load(tmp_path / "hello.yaml", environ={})
+    assert [one.signing_key().name for one in campaign.delivery.dkim] == ["s1._domainkey.acme.example"]
+    assert campaign.warnings == ()
 
 
 def test_nothing_that_exists_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
