@@ -70,7 +70,7 @@ class MarkedTemplate:
             self._environment.filters = {**environment.filters, **filters}
         tree = self._environment.parse(source)
         self._markable = not any(tree.find(kind) for kind in _WHOLE_TEXT) and (
-            self._html or tree.find(nodes.Macro) is None
+            _macros_are_only_printed(tree) if self._html else tree.find(nodes.Macro) is None
         )
         if self._markable:
             _mark(tree, _structural(self._environment, source) if self._html else frozenset())
@@ -122,6 +122,18 @@ class MarkedTemplate:
 
 def _unescaped(value: object) -> object:
     return value
+
+
+def _macros_are_only_printed(tree: nodes.Template) -> bool:
+    """Whether what macros give, which has words in it, is printed as it is, and nothing else done with it."""
+    macros = {macro.name for macro in tree.find_all(nodes.Macro)}
+    used = sum(name.name in macros and name.ctx == "load" for name in tree.find_all(nodes.Name))
+    printed = sum(
+        isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name in macros
+        for output in tree.find_all(nodes.Output)
+        for node in output.nodes
+    )
+    return used == printed
 
 
 def _mark(tree: nodes.Template, literal: frozenset[int]) -> None:
