@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from bulkmail.campaign.attached import attachments
 from bulkmail.campaign.config import Campaign
 from bulkmail.campaign.yaml_data import load_data
-from bulkmail.errors import ConfigError, Problem
+from bulkmail.errors import ConfigError
 from bulkmail.message import Composer, Draft, read_content
-from bulkmail.message.draft import Attachment, MailingList, Unsubscribe
+from bulkmail.message.draft import MailingList, Unsubscribe
 from bulkmail.message.signing_key import SigningKey
 from bulkmail.message.token import SECRET_MIN, Tokens
 
@@ -32,7 +33,7 @@ def compose(campaign: Campaign, *, date: datetime, sealed: bool = True, salt: st
 
 
 def draft(campaign: Campaign) -> Draft:
-    """The message as its author wrote it. Raises ConfigError for files that cannot be read."""
+    """The message as its author wrote it. Raises ConfigError for files that cannot be read or sent."""
     content, list_, unsubscribe = campaign.content, campaign.list_, campaign.unsubscribe
     return Draft(
         from_=campaign.from_,
@@ -55,7 +56,7 @@ def draft(campaign: Campaign) -> Draft:
             else None
         ),
         reverse_path=campaign.reverse_path,
-        attachments=_attachments(campaign),
+        attachments=attachments(campaign),
         embed_images=content.images == "embed",
         inline_css=content.inline_css,
         file=str(campaign.file),
@@ -88,17 +89,3 @@ def _tokens(campaign: Campaign, *, sealed: bool) -> Tokens | None:
     except ValueError as error:
         why = secret.missing or str(error)
         raise ConfigError(campaign.problem("unsubscribe.secret", why)) from None
-
-
-def _attachments(campaign: Campaign) -> tuple[Attachment, ...]:
-    read: list[Attachment] = []
-    problems: list[Problem] = []
-    for index, attached in enumerate(campaign.content.attachments):
-        try:
-            read.append(Attachment(attached.name or attached.file.name, attached.file.read_bytes()))
-        except OSError as error:
-            why = f"{attached.file} cannot be read: {error.strerror}"
-            problems.append(campaign.problem(f"content.attachments[{index}]", why))
-    if problems:
-        raise ConfigError(problems)
-    return tuple(read)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bulkmail.campaign import attached
 from bulkmail.campaign.config_mail import TOKEN
 from bulkmail.campaign.config_model import Campaign, Delivery
 from bulkmail.message.token import SECRET_MIN
@@ -49,6 +50,13 @@ def doubts(campaign: Campaign, *, secrets: bool) -> Iterator[Complaint]:
             yield "delivery.dkim", told
     if campaign.preheader and campaign.content.template.suffix.lower() == ".txt":
         yield "preheader", "is seen in HTML only, and the content is plain text"
+    yield from attached.doubts(campaign)
+    if campaign.kind == "marketing" and campaign.delivery.via.kind == "mx" and not signing:
+        yield (
+            "delivery.dkim",
+            "is missing: the large mailbox providers refuse marketing, and much else in bulk, that is not "
+            f"signed by {author}; write dkim: [{{domain: {author}, selector: s1, key: {{file: PATH}}}}]",
+        )
 
 
 def _delivery(delivery: Delivery) -> Iterator[Complaint]:

@@ -124,6 +124,25 @@ def test_a_key_that_few_receivers_know_is_warned_of(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "via", "keys", "warned"),
+    [
+        ("marketing", "mx", [], ["delivery.dkim"]),
+        ("marketing", "mx", [entry()], []),
+        ("marketing", "smtp://relay.example", [], []),
+        ("marketing", "sandbox", [], []),
+        ("announcement", "mx", [], []),
+    ],
+)
+def test_marketing_that_nobody_signs_is_warned_of_where_it_leaves_for_the_world(
+    tmp_path: Path, kind: str, via: str, keys: list[str], warned: list[str]
+) -> None:
+    text = signed(*keys).replace("via: sandbox", f"via: {via!r}") + LEAVE
+    text += f"kind: {kind}\nlist: {{ id: weekly.acme.example, postal_address: Springfield }}\n"
+    campaign = load(tmp_path, text, SEED | {"UNSUB": "0123456789abcdef"})
+    assert [one.where for one in campaign.warnings if "is missing" in one.text] == warned
+
+
+@pytest.mark.parametrize(
     ("domains", "warned"),
     [
         (["acme.example"], []),
