@@ -10,7 +10,6 @@ that was planned can be resumed and looked at without its list.
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -31,7 +30,6 @@ __all__ = [
     "Secret",
     "SqlSource",
     "Via",
-    "default_ehlo",
     "defaults_file",
     "load",
     "missing_files",
@@ -127,12 +125,6 @@ def _unreadable(file: Path) -> str:
     if not file.is_file():
         return f"not a file: {file}"
     return "" if os.access(file, os.R_OK) else f"no right to read {file}"
-
-
-def default_ehlo() -> str | None:
-    """This machine's full name, or None where it has none; then the runner uses an address literal."""
-    name = socket.getfqdn()
-    return name.lower() if "." in name and not name.startswith("localhost") and ":" not in name else None
 
 
 def _read(path: Path, environ: Mapping[str, str], problems: list[Problem]) -> Node | None:

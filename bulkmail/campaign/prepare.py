@@ -16,9 +16,10 @@ from itertools import islice
 from pathlib import Path
 
 from bulkmail.campaign.compose import compose
-from bulkmail.campaign.config import Campaign, default_ehlo, missing_files
+from bulkmail.campaign.config import Campaign, missing_files
 from bulkmail.campaign.events import Tell, event
 from bulkmail.campaign.fingerprint import Fingerprint, list_changes, list_fingerprint
+from bulkmail.campaign.host_name import own_name
 from bulkmail.campaign.listing import ListSpec, Source, SqlSource
 from bulkmail.campaign.plan import make_plan
 from bulkmail.delivery.retry import JITTER
@@ -266,14 +267,17 @@ def _changed(campaign: Campaign, part: str, how: list[str]) -> Problem:
 
 
 def check_name(campaign: Campaign) -> None:
-    """That we have a name to introduce ourselves by to the exchangers of the world. Raises ConfigError."""
+    """That we have a name to introduce ourselves by to the exchangers of the world. Raises ConfigError.
+
+    DNS is not asked.
+    """
     delivery = campaign.delivery
-    if delivery.via.kind == "mx" and not delivery.allow_private and not (delivery.ehlo or default_ehlo()):
+    if delivery.via.kind == "mx" and not delivery.allow_private and not (delivery.ehlo or own_name()):
         raise ConfigError(
             campaign.problem(
                 "delivery.ehlo",
-                "this machine has no full host name, and many exchangers refuse mail from one without: write "
-                "the name that its address has in DNS, such as ehlo: out1.acme.example",
+                "this machine has no full host name of its own, and many exchangers refuse mail from one "
+                "without: write the name that its address has in DNS, such as ehlo: out1.acme.example",
             )
         )
 

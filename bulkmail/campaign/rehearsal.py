@@ -23,7 +23,7 @@ from typing import BinaryIO
 
 from bulkmail.campaign.config import Campaign, missing_files
 from bulkmail.campaign.plan import make_plan
-from bulkmail.campaign.prepare import MOST_PROBLEMS, PROJECT_STORE, check_size, list_spec
+from bulkmail.campaign.prepare import MOST_PROBLEMS, PROJECT_STORE, check_name, check_size, list_spec
 from bulkmail.errors import ConfigError, Problem
 from bulkmail.journal import LEFT_OUT, STATES, Interval, Recipient, Store, Suppressions
 from bulkmail.message import Composer, Letter
@@ -116,6 +116,10 @@ def rehearse(
     """Plan, render and sign. Problems of list, templates and rows are in the result; StoreError is raised."""
     tell = progress or (lambda step, done, whole: None)
     found = Rehearsed()
+    try:
+        check_name(campaign)
+    except ConfigError as error:
+        found.complain(error.problems)
     try:
         if problems := missing_files(campaign):
             raise ConfigError(problems)

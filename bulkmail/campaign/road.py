@@ -13,7 +13,8 @@ from pathlib import Path
 import trio
 
 from bulkmail import sandbox
-from bulkmail.campaign.config import Campaign, default_ehlo
+from bulkmail.campaign.config import Campaign
+from bulkmail.campaign.host_name import default_ehlo
 from bulkmail.campaign.signing import check_records
 from bulkmail.delivery.plant import Routing
 from bulkmail.dns.addresses import is_public

@@ -51,7 +51,7 @@ def command(
 
     Exit codes: 0 mail can go there; 3 it cannot, or something is wrong with a host; 2 wrong usage.
     """
-    from bulkmail.campaign.config import default_ehlo
+    from bulkmail.campaign.host_name import default_ehlo
     from bulkmail.dns.survey import Survey, Surveyor
 
     own = ehlo or default_ehlo()

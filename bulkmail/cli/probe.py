@@ -99,7 +99,7 @@ def command(
     Exit codes: 0 reached and nothing wrong; 3 something is wrong, such as no connection, no STARTTLS, or a
     certificate that does not verify; 2 wrong usage.
     """
-    from bulkmail.campaign.config import default_ehlo
+    from bulkmail.campaign.host_name import default_ehlo
     from bulkmail.transport.approach import make_contexts
     from bulkmail.transport.inquiry import Inquiry, Probed
     from bulkmail.transport.probe import probe

@@ -56,7 +56,7 @@ def test_a_directory_that_holds_anything_of_ours_was_not_lost(folder: Path, kept
 def test_a_machine_without_a_full_name_is_told_what_to_write_before_a_real_send(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(socket, "getfqdn", lambda: name)
+    monkeypatch.setattr(socket, "gethostname", lambda: name)
     with pytest.raises(ConfigError, match=r"delivery\.ehlo: .*such as ehlo: out1\.acme\.example"):
         prepare(folder, REAL)
     assert not (folder / ".bulkmail").exists()
@@ -74,7 +74,7 @@ def test_a_machine_without_a_full_name_is_told_what_to_write_before_a_real_send(
 def test_a_name_of_its_own_is_not_asked_of_a_machine_that_needs_none(
     folder: Path, monkeypatch: pytest.MonkeyPatch, delivery: str
 ) -> None:
-    monkeypatch.setattr(socket, "getfqdn", lambda: "localhost")
+    monkeypatch.setattr(socket, "gethostname", lambda: "localhost")
     found: list[int] = []
     prepare(
         folder,

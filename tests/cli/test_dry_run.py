@@ -150,6 +150,17 @@ def test_no_name_is_looked_up_and_no_connection_opened(
     assert (event["exit"], event["recipients"]) == (0, 1)
 
 
+def test_a_machine_without_a_name_is_a_problem_where_a_run_would_be_refused_for_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the rest is told all the same. No DNS is asked for the name."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "build-7")
+    monkeypatch.setattr(socket, "getfqdn", lambda: pytest.fail("that may ask DNS"))
+    event = told(plain(tmp_path, "Dear {{ name }}\n", delivery={"via": "mx"}), capsys)
+    ehlo, *rows = event["problems"]
+    assert (event["exit"], "such as ehlo: out1.acme.example" in ehlo, len(rows)) == (2, True, 3)
+
+
 def test_nothing_is_kept(tmp_path: Path, temporary: Path) -> None:
     file = newsletter(tmp_path)
     before = sorted(tmp_path.rglob("*"))
