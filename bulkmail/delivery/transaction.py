@@ -64,14 +64,21 @@ def commands(letter: Letter, forward_paths: Sequence[Mailbox], extensions: Exten
 
 
 def unsendable(letter: Letter, path: Mailbox, extensions: Extensions) -> Disposition | None:
-    """Why this exchanger cannot take the letter for `path` at all (X10, X11), or None. Asked before MAIL."""
+    """Why this exchanger cannot take the letter for `path` at all (X10, X11), or None. Asked before MAIL.
+
+    What is too large for it bounces, as its own 552 would: SIZE is a promise (RFC 1870 section 4). It is
+    this exchanger's alone, so others are still offered the letter.
+    """
     size = len(letter.content)
     if not extensions.smtputf8 and (path.smtputf8 or _needs_smtputf8(letter)):
-        what = "the address" if path.smtputf8 else "the sender's own address"
-        note = f"{what} needs SMTPUTF8 and the exchanger does not offer it (RFC 6531)"
+        whose = "the address" if path.smtputf8 else "an address in the message (reverse-path, From, To)"
+        note = f"{whose} needs SMTPUTF8 and the exchanger does not offer it (RFC 6531)"
         return Disposition(Fate.BOUNCED, Scope.RECIPIENT, Stage.MAIL, note=note, enhanced="5.6.7")
     if extensions.size is not None and size > extensions.size:
-        note = f"the message has {size} octets, the exchanger takes {extensions.size} (RFC 1870)"
+        note = (
+            f"the message has {size:,} octets and this exchanger takes {extensions.size:,} (SIZE, RFC 1870): "
+            "too large for whoever is behind it, which says nothing of other sites"
+        )
         return Disposition(Fate.BOUNCED, Scope.MESSAGE, Stage.MAIL, note=note, enhanced="5.3.4")
     return None
 

@@ -78,7 +78,7 @@ async def test_a_letter_that_needs_smtputf8_is_not_offered_where_there_is_none(w
     async with office(world, post) as there:
         await there.deliver(3)
     assert post.verdicts == {1: "delivered", 2: "bounced", 3: "delivered"}
-    assert "the sender's own address needs SMTPUTF8" in post.notes[2]
+    assert "an address in the message (reverse-path, From, To) needs SMTPUTF8" in post.notes[2]
 
 
 async def test_no_mail_follows_when_the_run_is_stopped_while_letters_are_written(

@@ -127,4 +127,9 @@ def test_a_message_that_is_too_large_is_not_even_offered():
         Letter(plain, bytes(2000)), plain, Extensions(esmtp=True, announces_size=True, size=1000)
     )
     assert refusal is not None
-    assert (refusal.fate, refusal.status) == (Fate.BOUNCED, "5.3.4")
+    assert (refusal.fate, refusal.status, refusal.note) == (
+        Fate.BOUNCED,
+        "5.3.4",
+        "the message has 2,000 octets and this exchanger takes 1,000 (SIZE, RFC 1870): "
+        "too large for whoever is behind it, which says nothing of other sites",
+    )
