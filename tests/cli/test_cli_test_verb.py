@@ -18,7 +18,7 @@ from bulkmail.campaign.trial import Tried
 from bulkmail.cli import exit_code
 from bulkmail.cli.sampling import composed
 from bulkmail.journal import Suppressions
-from bulkmail.message import Tokens
+from bulkmail.message import Letter, Tokens
 from bulkmail.smtp import Mailbox
 
 
@@ -100,9 +100,10 @@ def test_an_address_named_twice_gets_one_copy(tmp_path: Path) -> None:
     assert (code, len(arrived(tmp_path))) == (0, 1)
 
 
-async def test_the_reverse_path_is_that_of_the_campaign_with_the_token_of_nobody(tmp_path: Path) -> None:
-    world = sandbox.World()
-    world.domain("x.test")
+async def sent_as(
+    world: sandbox.World, folder: Path, as_address: str, *to: str
+) -> tuple[Letter, list[Tried]]:
+    """The letter of somebody called Ann, and what became of its copies, by the road of `via: mx`."""
     tried: list[Tried] = []
     async with sandbox.serve(world) as running:
         host, port = running.dns
@@ -114,13 +115,35 @@ async def test_the_reverse_path_is_that_of_the_campaign_with_the_token_of_nobody
             "allow_private": True,
             "reverse_path": "bounces+{{ token }}@acme.test",
         }
-        campaign = config.load(newsletter(tmp_path, delivery=way), environ=os.environ)
+        campaign = config.load(newsletter(folder, delivery=way), environ=os.environ)
         composer = composed(campaign, sealed=True)
-        letter = composer.letter("ann@a.test", {"email": "ann@a.test", "first_name": "Ann", "city": "Lagos"})
+        letter = composer.letter(as_address, {"email": as_address, "first_name": "Ann", "city": "Lagos"})
         with trio.fail_after(300):
-            await trial.send(campaign, letter, [Mailbox.parse("me@x.test")], tried.append)
+            await trial.send(campaign, letter, [Mailbox.parse(one) for one in to], tried.append)
+    return letter, tried
+
+
+async def test_the_reverse_path_is_that_of_the_campaign_with_the_token_of_nobody(tmp_path: Path) -> None:
+    world = sandbox.World()
+    world.domain("x.test")
+    letter, tried = await sent_as(world, tmp_path, "ann@a.test", "me@x.test")
     (received,) = world.ledger.messages
     token = received.reverse_path.removeprefix("bounces+").removesuffix("@acme.test")
     assert ([one.disposition for one in tried], received.recipients) == (["delivered"], ("me@x.test",))
     assert Tokens(SECRET, "news").verify(token) == 0
     assert received.content == letter.content
+
+
+async def test_a_message_to_somebody_whose_address_needs_smtputf8_needs_it_for_whoever_gets_the_copy(
+    tmp_path: Path,
+) -> None:
+    """X11: his address is in To."""
+    world = sandbox.World()
+    world.domain("x.test").extensions(without=("SMTPUTF8",))
+    world.domain("y.test")
+    letter, tried = await sent_as(world, tmp_path, "jürgen@a.test", "me@x.test", "me@y.test")
+    assert [(one.to, one.disposition, one.status) for one in tried] == [
+        ("me@x.test", "bounced", "5.6.7"),
+        ("me@y.test", "delivered", "2.0.0"),
+    ]
+    assert [one.content for one in world.ledger.messages] == [letter.content]
