@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bulkmail.campaign.sample import Sample
 
 MOST = 50  # messages on one page
+PAGE = "preview.html"
 
 
 @click.command("preview")
@@ -48,8 +49,9 @@ def command(
     """Show the message of FILE as the first of its list will get it, byte for byte but for the signature.
 
     Writes FOLDER/preview.html, one page with the message at 640 and at 375 pixels, its text and its source;
-    beside it each message as N.eml, N.html and N.txt. The text is printed as well. The page fetches nothing
-    from the web unless --remote says so, and the unsubscribe link in it belongs to nobody.
+    beside it each message as N.eml, N.html and N.txt, instead of those of the preview before. The text is
+    printed as well. The page fetches nothing from the web unless --remote says so, and the unsubscribe link
+    in it belongs to nobody.
 
     \b
     bulkmail preview campaign.yaml                      the first recipient
@@ -95,15 +97,26 @@ def _write(
     from bulkmail.campaign.preview_page import preview_page
 
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _clear(folder)
     for number, ((_, shown), content) in enumerate(zip(previews, contents, strict=True), 1):
         _put(folder / f"{number}.eml", content)
         if shown.html is not None:
             _put(folder / f"{number}.html", shown.html.encode())
         if shown.text is not None:
             _put(folder / f"{number}.txt", shown.text.encode())
-    page = folder / "preview.html"
+    page = folder / PAGE
     _put(page, preview_page(title, previews, remote=remote).encode())
     return page
+
+
+def _clear(folder: Path) -> None:
+    """Remove the messages of an earlier preview: in a folder with its page, N.eml and what is beside it."""
+    if not (folder / PAGE).is_file():
+        return
+    for number in range(1, MOST + 1):
+        if (folder / f"{number}.eml").is_file():
+            for kind in ("html", "txt", "eml"):
+                (folder / f"{number}.{kind}").unlink(missing_ok=True)
 
 
 def _put(path: Path, content: bytes) -> None:

@@ -189,6 +189,26 @@ def test_without_out_the_files_are_in_the_state_directory_for_their_owner_only(t
     }
 
 
+def test_the_messages_of_the_preview_before_are_gone_and_nothing_else(tmp_path: Path) -> None:
+    out, file = tmp_path / "out", newsletter(tmp_path)
+    out.mkdir()
+    kept = ["1.pdf", "01.txt", "7.txt", "51.eml", "2.txt.bak", "notes.txt"]
+    for name in kept:
+        (out / name).write_text("mine")
+    preview(file, "--random", "3")
+    preview(plain(tmp_path, "Dear {{ first_name }}\n"))
+    assert sorted(path.name for path in out.iterdir()) == sorted([*kept, "1.eml", "1.txt", "preview.html"])
+    assert {(out / name).read_text() for name in kept} == {"mine"}
+
+
+def test_in_a_folder_that_no_preview_wrote_to_nothing_is_removed(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "2.txt").write_text("mine")
+    preview(newsletter(tmp_path))
+    assert (out / "2.txt").read_text() == "mine"
+
+
 def test_a_folder_that_cannot_be_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = newsletter(tmp_path)
     code = exit_code(["preview", str(file), "--out", str(file / "out")])
