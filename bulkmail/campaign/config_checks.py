@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bulkmail.campaign import attached
-from bulkmail.campaign.config_mail import TOKEN
 from bulkmail.campaign.config_model import Campaign, Delivery
 from bulkmail.message.token import SECRET_MIN
+from bulkmail.message.unsubscribe import TOKEN
 
 Complaint = tuple[str, str]
 

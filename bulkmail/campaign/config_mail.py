@@ -12,9 +12,9 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from bulkmail.message.author import Author
+from bulkmail.message.unsubscribe import TOKEN
 from bulkmail.smtp.address import Mailbox, domain_to_ascii
 
-TOKEN = re.compile(r"\{\{-?\s*token\s*-?\}\}")
 _JINJA = re.compile(r"\{\{|\{%|\{#")
 # As long as a token may get, and a word that nobody writes: it stands for one while the rest is judged.
 _WORD = "zq".ljust(34, "7")

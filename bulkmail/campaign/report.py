@@ -94,7 +94,7 @@ def _headers_sent(store: Store, composer: Composer) -> str:
         for one in store.history(lost.address):
             if isinstance(one, History) and one.state == lost.state:
                 recipient = store.fetch([(one.id, one.id)])[0]
-                sent = composer.render(recipient.address, recipient.fields)
+                sent = composer.letter(recipient.address, recipient.fields, id=recipient.id).content
                 return sent.partition(b"\r\n\r\n")[0].decode("ascii", "replace").replace("\r\n", "\n") + "\n"
     return ""
 

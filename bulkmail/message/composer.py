@@ -40,7 +40,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class Letter:
     """One message and where its bounces go. `content`: canonical CRLF lines, signed, not dot-stuffed.
 
-    `smtputf8`: an address in it, other than the recipient's, needs it (RFC 6531).
+    `smtputf8`: an address in its header needs it (RFC 6531).
     """
 
     reverse_path: Mailbox | None
@@ -74,6 +74,7 @@ class Composer:
 
     fields: frozenset[str]
     personal: bool
+    one_shape: bool  # a letter costs only its values; otherwise some may cost a conversion, some 20 ms
     unique: tuple[str, ...]
     keys: tuple[SigningKey, ...]
     digest: str  # of everything that makes the content but the date
@@ -97,6 +98,7 @@ class Composer:
         self._lenient = environments.lenient
         self._header, self._parts = self._compile(draft, environments)
         templates = [*self._header.templates, *self._parts.templates]
+        self.one_shape = self._parts.one_shape
         self._values.settle(draft, _read_by(templates))
         self.unique = tuple(self._values.reasons(draft, templates, self._header.own_address))
         own = {EMAIL} & _read_by(templates) | ({EMAIL} if self._header.own_address else set())
@@ -108,10 +110,9 @@ class Composer:
         self._slow_header = names_vary or any(not template.plain for template in in_header)
         required = frozenset[str]().union(self._parts.required, *(one.required for one in in_header))
         self._required = required & set(self._values.columns)
-        self.digest = digest_of(draft, draft.sources(), [image.cid for image in self._parts.images])
+        self.digest = digest_of(draft, draft.sources(), self._parts.images)
         self._key = hashlib.blake2b(f"{self.digest}{salt}".encode(), digest_size=32).digest()
         self._reverse_path = _reverse_path(draft)
-        self._smtputf8 = self._header.smtputf8
         self._edition: tuple[int, Edition | None, Letter | None] = (-1, None, None)
         if not self.personal:
             try:
@@ -151,11 +152,10 @@ class Composer:
 
         Where `missing` is set, `on_missing` decides about the row (I8); otherwise it can never be sent (I1).
         """
-        hidden = self._values.hidden & fields.keys()
-        if hidden:
+        if hidden := self._values.hidden & fields.keys():
             name = min(hidden)
-            text = f"'{name}' is bulkmail's own: give the column another name in recipients.columns"
-            return Reason(text, missing=True)
+            text = f"'{name}' is bulkmail's own, or in content.data, and a column"
+            return Reason(f"{text}: give the column another name in recipients.columns", missing=True)
         for name in self._values.columns:
             value = fields.get(name, "")
             if not value.isprintable():
@@ -251,17 +251,27 @@ class Composer:
         unsubscription = self._values.unsubscription
         if unsubscription is not None and unsubscription.personal:
             columns.append([unsubscription.field(token) for token in tokens])
-        columns.append([self._message_id(*one) for one in zip(recipients, tokens, values, strict=True)])
+        columns.append(
+            [self._message_id(*one) for one in zip(people, recipients, tokens, values, strict=True)]
+        )
         bodies = self._parts.render(values)
         contents = edition.messages(list(zip(zip(*columns, strict=True), bodies, strict=True)))
+        addresses = zip(*columns[: self._header.addresses], strict=True)
+        needs = [not all(map(bytes.isascii, fields)) for fields in addresses] or [False] * len(people)
         paths = [self._path(token) for token in tokens]
-        return [Letter(path, content, self._smtputf8) for path, content in zip(paths, contents, strict=True)]
+        return [
+            Letter(path, content, self._header.smtputf8 or need)
+            for path, content, need in zip(paths, contents, needs, strict=True)
+        ]
 
-    def _message_id(self, recipient: Mailbox, token: str, values: Mapping[str, object]) -> bytes:
+    def _message_id(
+        self, person: Addressed, recipient: Mailbox, token: str, values: Mapping[str, object]
+    ) -> bytes:
         """The same across retries and resumes, and another for each message, as a token is."""
         said = token
         if not token:
-            said = repr([recipient.wire if self.unique else b"", *map(values.get, self._values.columns)])
+            who = (person.id, recipient.wire) if self.unique else ()
+            said = repr((who, [values.get(name) for name in self._values.columns]))
         digest = hashlib.blake2b(said.encode("utf-8"), key=self._key, digest_size=15)
         return self._header.message_id(digest.hexdigest())
 

@@ -35,7 +35,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A message as its author wrote it; all but `from_` and `campaign` are Jinja templates.
+    """A message as its author wrote it. What a reader will see of it is Jinja, but for `from_`.
 
     `text` and `html` are template sources as given; `content` is the same with more to say (Markdown, file
     names, whether a text part is to be made) and wins where it is set.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from email.utils import format_datetime
 from functools import partial
+from hashlib import blake2b
 
 from bulkmail.errors import Problem
 from bulkmail.message import header
@@ -63,7 +64,7 @@ def render_line(template: Template, values: Mapping[str, object]) -> str:
         return text
     if header.FORBIDDEN.search(text):
         raise Unrenderable(Reason(f"{template.where}: a line break or NUL in a header", missing=False))
-    return header.CONTROLS.sub(" ", text)
+    return header.CONTROLS.sub(" ", text).strip()
 
 
 class HeaderFields:
@@ -100,6 +101,7 @@ class HeaderFields:
         self._varying: list[tuple[str, Render]] = []
         for line in addresses:
             self._add(line.name, line.names, line.render)
+        self.addresses = len(self._varying)  # so many of the varying fields are addresses, the first
         for name, template in [("Subject", subject), *own]:
             self._add(name, template.names, partial(_unstructured, name, template))
         if self._problems:
@@ -144,7 +146,7 @@ class HeaderFields:
         else:
             fields.append(("Precedence", b"Precedence: bulk\r\n"))
             list_id = draft.list_.id if draft.list_ is not None else ""
-            feedback = f"Feedback-ID: {draft.campaign}:{list_id}:{draft.kind}:{self.domain}\r\n"
+            feedback = f"Feedback-ID: {draft.campaign}:{list_id}:{draft.kind}:{_sender_id(self.domain)}\r\n"
             fields.append(("Feedback-ID", feedback.encode("ascii")))
         if draft.list_ is not None and draft.list_.id:
             fields.append(("List-Id", f"List-Id: <{draft.list_.id}>\r\n".encode("ascii")))
@@ -203,6 +205,8 @@ class HeaderFields:
             refusal = header.refuse_name(name)
             if refusal is None and name.lower() in {other.lower() for other, _ in own}:
                 refusal = "given twice"
+            if name.lower().startswith("list-unsubscribe") and self._draft.unsubscribe is not None:
+                refusal = "bulkmail writes this field itself where the campaign has unsubscribe"
             if refusal is not None:
                 self._problem(where, refusal)
                 continue
@@ -210,6 +214,13 @@ class HeaderFields:
             if template is not None:
                 own.append((name, template))
         return own
+
+
+def _sender_id(domain: str) -> str:
+    """Five to fifteen characters, the same for a domain for good: what Gmail takes as a SenderId."""
+    if 5 <= len(domain) <= 15:
+        return domain
+    return blake2b(domain.encode("ascii"), digest_size=5).hexdigest()
 
 
 def _unstructured(name: str, template: Template, values: Mapping[str, object], _: Mailbox) -> bytes:

@@ -73,7 +73,7 @@ def _each_source(html: str, rename: Rename) -> str:
 
 def _in_token(token: re.Match[str], rename: Rename) -> str:
     if (token["kind"] or "").lower() == "style":
-        return _spliced(token, "content", _in_css(token["content"], rename, in_attribute=False))
+        return _spliced(token, "content", _in_css(token["content"], rename))
     if not token["name"]:
         return token[0]
     element = token["name"].lower()
@@ -85,7 +85,7 @@ def _in_token(token: re.Match[str], rename: Rename) -> str:
         elif name == "srcset" and element in ("img", "source"):
             new = _in_srcset(value, rename)
         elif name == "style":
-            new = _in_css(value, rename, in_attribute=True)
+            new = _in_css(value, rename)
         else:
             continue
         pieces += [inside[at:start], new]
@@ -107,7 +107,7 @@ def _renamed(value: str, rename: Rename) -> str:
     return value if new is None else escape(new)
 
 
-def _in_css(css: str, rename: Rename, *, in_attribute: bool) -> str:
+def _in_css(css: str, rename: Rename) -> str:
     def url(match: re.Match[str]) -> str:
         if match["skip"]:
             return match[0]

@@ -11,36 +11,40 @@ HTML that the author declares as such (`| safe`): it is part of the document.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import jinja2
 from jinja2 import nodes
 from markupsafe import Markup
 
-from bulkmail.message.symbol import ESCAPING, NeedsRow, Symbol, symbolic
+from bulkmail.message.symbol import ESCAPING, Slot, Symbol, slot_of, symbolic
 from bulkmail.message.template import Template, Unrenderable, finalize
 
 MARK = "mark__"
 # Attributes whose value no converter looks into.
 _OPAQUE = frozenset({"href", "src", "alt", "title", "content", "value", "background", "background-url"})
 _ATTRIBUTE = re.compile(r"""([\w:-]+)\s*=\s*(?:"[^"]*|'[^']*|[^\s"'>]*)$""")
-_WHOLE_TEXT = (nodes.FilterBlock, nodes.AssignBlock, nodes.CallBlock)  # handle text that has words in it
 
 
 class Document(NamedTuple):
-    """What a template gave: its text with words for `values`, which are texts, or symbols."""
+    """What a template gave: its text with words for `values`, which are texts, or slots.
+
+    `literal`: some value of the row may stand in the text itself.
+    """
 
     text: str
-    values: Sequence[str | Symbol]
+    values: Sequence[str | Slot]
+    literal: bool
 
 
 class Words:
-    """The words of one message. Their stem is like no text that the author or a recipient wrote."""
+    """The words of one campaign's messages. No reader sees one, and nobody who wrote a value knows them."""
 
     def __init__(self, seed: str) -> None:
-        """`seed`: hexadecimal digits that depend on the content."""
-        self.stem = f"zq{seed[:10]}x"
+        """`seed` depends on the content."""
+        self.stem = f"zq{blake2b(seed.encode(), digest_size=5, person=b'words').hexdigest()}x"
         self.pattern = re.compile(rf"{self.stem}(\d+)qz")
 
     def word(self, index: int) -> str:
@@ -49,6 +53,11 @@ class Words:
     def split(self, text: str) -> list[str]:
         """Text, index, text, index, … text: the indices as decimal texts."""
         return self.pattern.split(text)
+
+    def refuse(self, text: str) -> None:
+        """Raise ValueError for a text that holds one, in capitals or whatever a filter made of it."""
+        if self.stem in text.lower():
+            raise ValueError("a value has passed through the page twice: print it without macros and blocks")
 
 
 class MarkedTemplate:
@@ -65,15 +74,14 @@ class MarkedTemplate:
         self._template, self._words = template, words
         self._html = bool(environment.autoescape)
         self._environment = environment.overlay()
-        if self._html:  # escaping is left to whoever puts the value in
-            filters = dict.fromkeys(ESCAPING, _unescaped)
-            self._environment.filters = {**environment.filters, **filters}
         tree = self._environment.parse(source)
-        self._markable = not any(tree.find(kind) for kind in _WHOLE_TEXT) and (
-            _macros_are_only_printed(tree) if self._html else tree.find(nodes.Macro) is None
-        )
+        structural = _structural(self._environment, source) if self._html else frozenset()
+        again = _handled_again(tree, html=self._html)
+        self._markable = again is None and structural is not None
+        self.unmarkable_line = again
+        self._literal = not self._markable or bool(structural)
         if self._markable:
-            _mark(tree, _structural(self._environment, source) if self._html else frozenset())
+            _mark(tree, structural or frozenset(), html=self._html)
         self._tree = tree
         self._compiled = self._environment.from_string(tree)
         self.constant: Document | None = None
@@ -84,44 +92,70 @@ class MarkedTemplate:
         """Find out what follows from the values that are the same for everybody; words count from `first`."""
         if not self._markable:
             return
-        values: list[str | Symbol] = []
-        symbols = {name: Symbol(name) for name in self._template.names - static.keys()}
+        symbols = {name: Symbol(Slot(name)) for name in self._template.names - static.keys()}
         try:
             compiled = symbolic(self._environment).from_string(self._tree)
-            text = compiled.render({**static, **symbols, MARK: self._marker(values, first)})
+            marker = Marker(self._words, first, html=self._html)
+            text = compiled.render({**static, **symbols, MARK: marker.mark})
         except Exception:  # not only NeedsRow: what a filter makes of a symbol is its own business
             return
-        self.constant = Document(text, values)
-        used = [value for value in values if isinstance(value, Symbol)]
+        self.constant = Document(text, marker.values, literal=False)
+        used = [value for value in marker.values if isinstance(value, Slot)]
         self.required = frozenset(value.name for value in used if not value.defaulted)
         self.total = all(value.total for value in used)
 
     def render(self, values: Mapping[str, object], first: int) -> Document:
         """The document for one row, its words counted from `first`. Raise Unrenderable."""
-        marked: list[str | Symbol] = []
+        marker = Marker(self._words, first, html=self._html)
         try:
-            return Document(self._compiled.render({**values, MARK: self._marker(marked, first)}), marked)
+            text = self._compiled.render({**values, MARK: marker.mark})
         except Exception as error:
             raise Unrenderable(self._template.explain(error)) from error
-
-    def _marker(self, values: list[str | Symbol], first: int) -> Callable[[Any], object]:
-        word, html = self._words.word, self._html
-
-        def mark(value: Any) -> object:
-            if type(value) is not str and not isinstance(value, Symbol):
-                value = finalize(value)
-                if isinstance(value, Markup) and html:
-                    return value
-                value = str(value)
-            values.append(value)
-            name = word(first + len(values) - 1)
-            return Markup(name) if html else name
-
-        return mark
+        return Document(text, marker.values, self._literal or marker.markup)
 
 
-def _unescaped(value: object) -> object:
-    return value
+class Marker:
+    """Takes the values of one rendering and gives words for them. `markup`: some were part of the text."""
+
+    __slots__ = ("_first", "_html", "_known", "_words", "markup", "values")
+
+    def __init__(self, words: Words, first: int, *, html: bool) -> None:
+        self._words, self._first, self._html = words, first, html
+        self._known: dict[Slot, str] = {}
+        self.values: list[str | Slot] = []
+        self.markup = False
+
+    def mark(self, value: Any) -> object:
+        """What is printed for `value`. Raises what `finalize` raises, ValueError for one of our words."""
+        known: str | Slot
+        if isinstance(value, Symbol):
+            known = slot_of(value)
+            name = self._known.get(known)  # the same word for the same value: a link that shows its address
+            if name is not None:
+                return Markup(name) if self._html else name
+        else:
+            value = finalize(value)
+            if self._html and isinstance(value, Markup):
+                self.markup = True
+                return value
+            known = str(value)
+            self._words.refuse(known)
+        name = self._words.word(self._first + len(self.values))
+        self.values.append(known)
+        if isinstance(known, Slot):
+            self._known[known] = name
+        return Markup(name) if self._html else name
+
+
+def _handled_again(tree: nodes.Template, *, html: bool) -> int | None:
+    """The line of what may handle text that has words in it already; None where nothing does."""
+    whole = (nodes.FilterBlock, nodes.AssignBlock, nodes.CallBlock)
+    found = [node.lineno for kind in whole for node in tree.find_all(kind)]
+    found += [loop.lineno for loop in tree.find_all(nodes.For) if loop.recursive]
+    found += [name.lineno for name in tree.find_all(nodes.Name) if name.name in ("self", "super")]
+    if not (html and _macros_are_only_printed(tree)):
+        found += [macro.lineno for macro in tree.find_all(nodes.Macro)]
+    return min(found, default=None)
 
 
 def _macros_are_only_printed(tree: nodes.Template) -> bool:
@@ -136,21 +170,29 @@ def _macros_are_only_printed(tree: nodes.Template) -> bool:
     return used == printed
 
 
-def _mark(tree: nodes.Template, literal: frozenset[int]) -> None:
-    """Hand every printed expression to MARK, but those whose numbers are in `literal`."""
+def _mark(tree: nodes.Template, literal: frozenset[int], *, html: bool) -> None:
+    """Hand every printed expression to MARK, but those whose numbers are in `literal`.
+
+    Escaping is left to whoever puts the value in, so a last `| e` is taken off.
+    """
     number = 0
     for output in tree.find_all(nodes.Output):
         for position, node in enumerate(output.nodes):
             if isinstance(node, nodes.TemplateData):
                 continue
             if number not in literal:
+                while html and isinstance(node, nodes.Filter) and node.name in ESCAPING and node.node:
+                    node = node.node
                 name = nodes.Name(MARK, "load", lineno=node.lineno)
                 output.nodes[position] = nodes.Call(name, [node], [], None, None, lineno=node.lineno)
             number += 1
 
 
-def _structural(environment: jinja2.Environment, source: str) -> frozenset[int]:
-    """The numbers of the printed expressions that belong to the structure of HTML, in source order."""
+def _structural(environment: jinja2.Environment, source: str) -> frozenset[int] | None:
+    """The numbers of the printed expressions that belong to the structure of HTML, in source order.
+
+    None where they cannot be counted: `{% print %}` prints, too.
+    """
     before, number, inside = "", 0, ""
     found: set[int] = set()
     for _, kind, value in environment.lexer.tokeniter(source, None):
@@ -165,7 +207,9 @@ def _structural(environment: jinja2.Environment, source: str) -> frozenset[int]:
             inside = ""
         elif kind == "data" and (not inside or inside == "raw_begin"):
             before += value
-    return frozenset(found)
+    outputs = environment.parse(source).find_all(nodes.Output)
+    printed = sum(not isinstance(node, nodes.TemplateData) for output in outputs for node in output.nodes)
+    return frozenset(found) if printed == number else None
 
 
 def _is_structural(before: str) -> bool:
@@ -175,6 +219,3 @@ def _is_structural(before: str) -> bool:
         return attribute is None or attribute[1].lower() not in _OPAQUE
     lower = before.lower()
     return lower.rfind("<style") > lower.rfind("</style")
-
-
-__all__ = ["Document", "MarkedTemplate", "NeedsRow", "Words"]

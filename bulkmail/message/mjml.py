@@ -83,7 +83,7 @@ def _check(source: str) -> None:
             continue
         if name == "mj-include":
             raise MarkupProblem(
-                "mj-include is not supported: include with {% include %}", _line(source, tag.start())
+                "mj-include is not supported: put its text into this file", _line(source, tag.start())
             )
         if name.startswith("mj-") and not COMPONENTS.fullmatch(name):
             raise MarkupProblem(f"there is no component <{name}> in MJML", _line(source, tag.start()))

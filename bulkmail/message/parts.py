@@ -1,44 +1,36 @@
 """The body of a message: from its author's templates to a shape with the values of one row in it.
 
-A message is a document or two (marks.py), converted and encoded into a shape (shape.py). Where no control
-flow depends on the row there is one shape, made at once; else a row's documents are looked up among the
-shapes made so far. What varies without end (HTML that a row brings along) is converted for each message:
-slow, and right.
+A message is a document or two (marks.py), converted and encoded into a shape (conversion.py, shape.py).
+Where no control flow depends on the row there is one shape, made at once; else a row's documents are looked
+up among the shapes made so far. What varies without end (HTML that a row brings along) is converted for each
+message: slow, and right.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from threading import Lock
 from typing import cast
 
-from markupsafe import escape
-
 from bulkmail.errors import Problem
-from bulkmail.message import document, mime
 from bulkmail.message.attachments import Attachments
 from bulkmail.message.content import Content, Source
+from bulkmail.message.conversion import Conversion
+from bulkmail.message.document import MarkupProblem
 from bulkmail.message.draft import Draft
-from bulkmail.message.images import image_sources, load_image, with_cids
 from bulkmail.message.marks import MarkedTemplate, Words
-from bulkmail.message.mime import FilePart, TextPart
 from bulkmail.message.shape import Body, Shape
-from bulkmail.message.symbol import Symbol, text_of
+from bulkmail.message.symbol import Slot
 from bulkmail.message.template import Environments, Reason, Template, TemplateProblem, Unrenderable
 
 UNIQUE = frozenset({"email", "token", "unsubscribe_url"})  # nobody else has the same
-SHAPES = 64  # kept at once, each as large as a message
-_CONVERTERS: dict[str, Callable[[str], str]] = {
-    "markdown": document.markdown_html,
-    "mjml": document.mjml_html,
-    "html": str,
-}
+SHAPES_OCTETS = 64 * 1024 * 1024  # of shapes that are kept, those least in use given up first
 Texts = tuple[str, ...]
 
 
 class Parts:
-    """`templates`: all that are compiled; `bodies`: those of the text and HTML a reader sees."""
+    """`templates`: all that are compiled. `one_shape`: whether every message has the same."""
 
     def __init__(
         self,
@@ -51,23 +43,19 @@ class Parts:
         domain: str,
     ) -> None:
         """`seed`: 24 hexadecimal digits of the content. `domain`: of Content-IDs. Raise TemplateProblem."""
-        self._draft, self._content = draft, content
         self._environments = environments
         self._words = Words(seed)
-        self._boundary = b"=_" + seed.encode("ascii") + b"_"
-        self._domain = domain
         self._problems: list[Problem] = []
-        self._images: dict[str, FilePart] = {}
         self._shapes: OrderedDict[Texts, Shape] = OrderedDict()
+        self._octets = 0  # of `_shapes`
+        self._lock = Lock()
         self.templates: list[Template] = []
-        self.bodies: list[Template] = []
         self._sources: dict[str, MarkedTemplate] = {}
         for kind in ("html", "markdown", "mjml", "text"):
             source: Source | None = getattr(content, kind)
             if source is not None:
                 self._compile(kind, source, html=kind in ("html", "mjml"))
-        self._kind = next((kind for kind in _CONVERTERS if getattr(content, kind) is not None), "")
-        if draft.preheader and self._kind:
+        if draft.preheader and (content.html or content.markdown or content.mjml):
             self._compile("preheader", Source(draft.preheader, draft.file), html=False, where="preheader")
         self.attachments = Attachments(draft, environments)
         self.templates += self.attachments.templates
@@ -76,64 +64,59 @@ class Parts:
             self._problems.append(Problem("", 0, 0, "content", "a message needs a text or an HTML part"))
         if self._problems:
             raise TemplateProblem(self._problems)
-        self._shape, symbols = self._settle(static)
+        files = self.attachments.parts
+        self._conversion = Conversion(draft, content, self._words, files, seed=seed, domain=domain)
+        self._shape, slots = self._settle(static)
+        self.one_shape = self._shape is not None
         always = {"email"} if environments.lenient else {"email", *self.required}
-        self._readings = [
-            (symbol.name, not symbol.calls and symbol.name in always, symbol) for symbol in symbols
-        ]
+        self._readings = [(slot.name, not slot.calls and slot.name in always, slot) for slot in slots]
 
     def _compile(self, kind: str, source: Source, *, html: bool, where: str = "") -> None:
         try:
             template = self._environments.compile(source.text, file=source.file, where=where, html=html)
-        except TemplateProblem as problem:
-            self._problems += problem.problems
+        except TemplateProblem as refused:
+            self._problems += refused.problems
             return
         environment = self._environments.html if html else self._environments.text
-        self._sources[kind] = MarkedTemplate(environment, source.text, template, self._words)
+        marked = self._sources[kind] = MarkedTemplate(environment, source.text, template, self._words)
         self.templates.append(template)
-        if not where:
-            self.bodies.append(template)
+        if kind == "markdown" and marked.unmarkable_line is not None:
+            text = (
+                "macros, {% filter %}, {% call %} and {% set %}…{% endset %} would let a value be Markdown: "
+            )
+            problem = Problem(
+                source.file, marked.unmarkable_line, 0, "", f"{text}write it without, or in HTML"
+            )
+            self._problems.append(problem)
 
     @property
-    def images(self) -> Sequence[FilePart]:
-        """Those that are embedded in any shape so far."""
-        return tuple(self._images.values())
+    def images(self) -> list[str]:
+        """The Content-IDs of those that a message may show."""
+        return self._conversion.images
 
     # --- what is known before there is a row -------------------------------------------------------
 
-    def _settle(self, static: Mapping[str, object]) -> tuple[Shape | None, list[Symbol]]:
+    def _settle(self, static: Mapping[str, object]) -> tuple[Shape | None, list[Slot]]:
         """The only shape, and what its slots stand for; None where shapes depend on the row."""
-        values: list[str | Symbol] = []
-        texts: list[str] = []
-        for marked in self._sources.values():
+        values: list[str | Slot] = []
+        texts: dict[str, str] = {}
+        for kind, marked in self._sources.items():
             marked.settle(static, len(values))
             if marked.constant is None:
                 return None, []
-            texts.append(marked.constant.text)
+            texts[kind] = marked.constant.text
             values += marked.constant.values
-        # each name once, however often it is printed
-        symbols: list[Symbol] = []
-        slots: list[int | str] = []
-        for value in values:
-            if isinstance(value, str):
-                slots.append(value)
-                continue
-            known = (
-                n for n, one in enumerate(symbols) if one.name == value.name and one.calls == value.calls
-            )
-            slots.append(next(known, len(symbols)))
-            if slots[-1] == len(symbols):
-                symbols.append(value)
+        slots = list(dict.fromkeys(value for value in values if isinstance(value, Slot)))
+        numbers = [slots.index(value) if isinstance(value, Slot) else value for value in values]
+        unique = [n for n, slot in enumerate(slots) if slot.name in UNIQUE]
         try:
-            unique = [n for n, symbol in enumerate(symbols) if symbol.name in UNIQUE]
-            return self._make(tuple(texts), slots, unique), symbols
-        except document.MarkupProblem as problem:
-            raise TemplateProblem(Problem(self._file, 0, 0, "", str(problem))) from problem
+            return self._conversion.shape(texts, numbers, unique), slots
+        except MarkupProblem as problem:
+            raise TemplateProblem(self._conversion.problem(problem, self._document(texts))) from problem
 
-    @property
-    def _file(self) -> str:
-        source: Source | None = getattr(self._content, self._kind or "text")
-        return source.file if source is not None else self._draft.file
+    def _document(self, texts: Mapping[str, str]) -> str:
+        """The one that the author wrote as HTML, or as text."""
+        return texts[self._conversion.kind or "text"]
 
     @property
     def required(self) -> frozenset[str]:
@@ -161,25 +144,26 @@ class Parts:
         lenient = self._environments.lenient
         try:
             return [
-                cast("str", row[name]) if is_text else text_of(symbol, row, lenient=lenient)
-                for name, is_text, symbol in self._readings
+                cast("str", row[name]) if is_text else slot.text(row, lenient=lenient)
+                for name, is_text, slot in self._readings
             ]
         except Exception as error:
             raise self._unrenderable(row, error) from error
 
     def _render_alone(self, row: Mapping[str, object], names: Sequence[str]) -> Body:
-        marked: list[str | Symbol] = []
-        documents: list[str] = []
-        for template in self._sources.values():
-            rendered = template.render(row, len(marked))
-            documents.append(rendered.text)
-            marked += rendered.values
+        values: list[str | Slot] = []
+        texts: dict[str, str] = {}
+        literal = False
+        for kind, template in self._sources.items():
+            rendered = template.render(row, len(values))
+            texts[kind] = rendered.text
+            values += rendered.values
+            literal |= rendered.literal
         self._refuse_words(row)
-        key = tuple(documents)
-        shape = self._shapes.get(key)
+        shape = self._found(tuple(texts.values()))
         if shape is None:
-            shape = self._remember(key, len(marked))
-        (body,) = shape.bodies([[str(value) for value in marked]], [names])
+            shape = self._made(texts, len(values), literal=literal)
+        (body,) = shape.bodies([[str(value) for value in values]], [names])
         return body
 
     def _unrenderable(self, values: Mapping[str, object], error: Exception) -> Unrenderable:
@@ -196,76 +180,28 @@ class Parts:
         if any(type(value) is str and self._words.stem in value for value in values.values()):
             raise Unrenderable(Reason("a value holds a word that bulkmail needs for itself", missing=False))
 
-    def _remember(self, key: Texts, count: int) -> Shape:
+    def _found(self, key: Texts) -> Shape | None:
+        with self._lock:
+            shape = self._shapes.get(key)
+            if shape is not None:
+                self._shapes.move_to_end(key)
+            return shape
+
+    def _made(self, texts: Mapping[str, str], count: int, *, literal: bool) -> Shape:
+        """A new shape. Where no value of the row is in its documents, what is wrong is the author's."""
         try:
-            shape = self._make(key, list(range(count)))
-        except document.MarkupProblem as problem:
-            raise Unrenderable(Reason(f"{self._file}: {problem}", missing=True)) from problem
-        self._shapes[key] = shape
-        while len(self._shapes) > SHAPES:
-            self._shapes.popitem(last=False)
+            shape = self._conversion.shape(texts, list(range(count)))
+        except MarkupProblem as found:
+            problem = self._conversion.problem(found, self._document(texts))
+            if literal:
+                raise Unrenderable(Reason(str(problem), missing=True)) from found
+            raise TemplateProblem(problem) from found
+        key = tuple(texts.values())
+        with self._lock:
+            if key not in self._shapes:
+                self._shapes[key] = shape
+                self._octets += shape.size
+            while self._octets > SHAPES_OCTETS and len(self._shapes) > 1:
+                _, oldest = self._shapes.popitem(last=False)
+                self._octets -= oldest.size
         return shape
-
-    # --- from documents to a shape -----------------------------------------------------------------
-
-    def _make(self, documents: Texts, slots: Sequence[int | str], unique: Collection[int] = ()) -> Shape:
-        """The shape of these documents; the word of value n stands for slot `slots[n]`, or for a text."""
-        texts = dict(zip(self._sources, documents, strict=True))
-        text = texts.get("text")
-        html: str | None = None
-        images: list[FilePart] = []
-        if self._kind:
-            html = _CONVERTERS[self._kind](texts[self._kind])
-            if text is None and self._content.text_from_html:
-                text = texts["markdown"] if self._kind == "markdown" else document.plain_text(html)
-            if self._draft.inline_css:
-                html = document.inlined(html)
-            if "preheader" in texts:
-                html = document.with_preheader(html, str(escape(texts["preheader"].strip())))
-            html, images = self._embed(html)
-        part = partial(self._text_part, slots=slots)
-        root = mime.tree(
-            None if text is None else part("plain", text),
-            None if html is None else part("html", html),
-            images,
-            self.attachments.parts,
-        )
-        return Shape(root, self._boundary, unique)
-
-    def _text_part(self, subtype: str, text: str, *, slots: Sequence[int | str]) -> TextPart:
-        segments: list[str | int] = [""]
-        for number, each in enumerate(self._words.split(text)):
-            slot = slots[int(each)] if number % 2 else each
-            if isinstance(slot, int):
-                segments += [slot, ""]
-            else:
-                literal = str(escape(slot)) if number % 2 and subtype == "html" else slot
-                segments[-1] = f"{segments[-1]}{literal}"
-        return TextPart(subtype, tuple(segments))
-
-    def _embed(self, html: str) -> tuple[str, list[FilePart]]:
-        cids: dict[str, str] = {}
-        images: dict[str, FilePart] = {}
-        for source in image_sources(html):
-            if self._words.stem in source:
-                continue
-            if not self._draft.embed_images and not source.startswith("cid:"):
-                raise document.MarkupProblem(
-                    f"{source} is a file, which readers do not have: write its https:// address, "
-                    "or content.images: embed"
-                )
-            image = self._image(source)
-            cids[source] = image.cid
-            images[image.cid] = image
-        return (with_cids(html, cids) if cids else html), list(images.values())
-
-    def _image(self, source: str) -> FilePart:
-        known = self._images.get(source)
-        if known is None:
-            try:
-                image = load_image(self._content.folder, source.removeprefix("cid:"))
-            except ValueError as error:
-                raise document.MarkupProblem(str(error)) from error
-            known = mime.embedded(image.name, image.type, image.content, self._domain)
-            self._images[source] = known
-        return known

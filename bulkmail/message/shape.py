@@ -70,13 +70,15 @@ class Shape:
         fields = laid_out.add(root, outermost=True)
         self._fields = b"".join(fields), b"".join([relaxed_field(field) for field in fields])
         pieces = _merged(laid_out.pieces)
-        self._single = not isinstance(root, Multipart)
-        first = pieces[0] if isinstance(pieces[0], bytes) and not self._single else b""
+        single = isinstance(root, TextPart)
+        self._closes = single and laid_out.quoted  # the last line of a single part may be a value's
+        first = pieces[0] if isinstance(pieces[0], bytes) and not single else b""
         self._prefix = len(first) if len(first) >= LONG_PREFIX else 0
         self._state = hashlib.sha256(first[: self._prefix])
         # The table of a message has what is constant first, and then each slot once: `order` says what of it
         # follows what, so that putting a message together needs no loop here.
         self._constants = [b"", *(piece for piece in pieces if isinstance(piece, bytes))]
+        self.size = sum(map(len, self._constants))  # octets
         slots = sorted({piece for piece in pieces if isinstance(piece, Quoted)})
         self._others = [piece for piece in pieces if isinstance(piece, (TextPart, FilePart))]
         number = {slot: len(self._constants) + n for n, slot in enumerate(slots)}
@@ -104,7 +106,7 @@ class Shape:
         for index, ends, uses, known in self._uses:
             for table, texts in zip(tables, values, strict=True):
                 value = texts[index]
-                if known is None:
+                if known is None or len(value) > quoted.LINE:
                     table += _octets(value, ends, uses)
                     continue
                 octets = known.get(value)
@@ -129,7 +131,7 @@ class Shape:
 
     def _body(self, pieces: Sequence[bytes]) -> Body:
         octets = b"".join(pieces)
-        if self._single:
+        if self._closes:
             octets = quoted.closed(octets)
         return Body(*self._fields, octets, self._prefix, self._state)
 
@@ -141,6 +143,7 @@ class _Pieces:
         self._boundary = boundary
         self._levels = 0
         self.pieces: list[Piece] = []
+        self.quoted = False  # some text is in quoted-printable
 
     def add(self, part: Part, *, outermost: bool = False) -> list[bytes]:
         """Append the part's body; give its header fields. Inner parts have theirs in front of them."""
@@ -162,20 +165,23 @@ class _Pieces:
                 fields = mime.text_fields(part, encoding)
                 if not outermost:
                     self.pieces += [*fields, CRLF]
-                self._add_text(part, encoding)
+                self._add_text(part, encoding, last=outermost)
                 return fields
             case FilePart():
                 self.pieces.append(part if part.name is None else b"".join(mime.file_fields(part, part.name)))
                 self.pieces += [CRLF, part.body]
                 return []
 
-    def _add_text(self, part: TextPart, encoding: bytes) -> None:
+    def _add_text(self, part: TextPart, encoding: bytes, *, last: bool) -> None:
+        """`last`: nothing follows, and empty lines at the end of a body are none (RFC 6376 section 3.4.4)."""
         if encoding == b"7bit":
-            self.pieces.append(canonical(str(part.segments[0]).encode("ascii")))
+            octets = canonical(str(part.segments[0]).encode("ascii"))
+            self.pieces.append((octets.rstrip(CRLF) + CRLF).removeprefix(CRLF) if last else octets)
             return
         if encoding == b"base64":
             self.pieces.append(part if len(part.segments) > 1 else _base64(part, ()))
             return
+        self.quoted = True
         segments = list(part.segments)
         if not str(segments[-1]).endswith("\n"):
             segments[-1] = f"{segments[-1]}\n"

@@ -9,34 +9,30 @@ rendered for each row instead. So nothing is guessed from the look of an express
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any, NoReturn, cast
 
 import jinja2
-from markupsafe import escape
 
-from bulkmail.message.template import finalize
+from bulkmail.message.template import DEFAULTING, TOTAL_FILTERS, finalize
 
 Call = Callable[[Any], Any]
 
-DEFAULTING = frozenset({"default", "d"})
 ESCAPING = frozenset({"e", "escape"})
-# Filters that give text for every text: what has passed only these cannot fail.
-TOTAL = DEFAULTING | ESCAPING | {"upper", "lower", "title", "capitalize", "trim", "urlencode"}
 # Filters that may be put off until the value is there. They need no environment and give no markup.
-PATIENT = TOTAL | {"int", "float", "round", "abs", "string", "center", "wordcount", "length", "count"}
+PATIENT = TOTAL_FILTERS | {"int", "float", "round", "abs", "string", "center", "wordcount", "length", "count"}
 
 
 class NeedsRow(Exception):
     """The template asks for more than the name of a value."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Symbol:
-    """The row's field `name`, passed through `calls`. `defaulted`: the first of them stands in for it.
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """What will stand for a symbol: the row's field `name`, passed through `calls`.
 
-    `total`: no text makes any of the calls fail.
+    `defaulted`: the first of them stands in for a missing field. `total`: no text makes any of them fail.
     """
 
     name: str
@@ -44,11 +40,37 @@ class Symbol:
     defaulted: bool = False
     total: bool = True
 
+    def text(self, values: Mapping[str, object], *, lenient: bool) -> str:
+        """What is printed. Raises KeyError where the field is missing, and whatever a filter raises."""
+        value = values.get(self.name)
+        if type(value) is str and not self.calls:
+            return value
+        if self.name not in values:
+            if not lenient and not self.defaulted:
+                raise KeyError(self.name)
+            value = jinja2.Undefined(name=self.name)
+        for call in self.calls:
+            value = call(value)
+        return str(finalize(value))
+
+
+class Symbol:
+    """A slot as a template sees it. What it holds has no name that a template may use."""
+
+    __slots__ = ("_slot",)
+
+    def __init__(self, slot: Slot) -> None:
+        self._slot = slot
+
     def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise NeedsRow(self.name)
+        raise NeedsRow
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise NeedsRow(self.name)
+        raise NeedsRow
+
+
+def slot_of(symbol: Symbol) -> Slot:
+    return symbol._slot
 
 
 _OPERATORS = """
@@ -80,25 +102,22 @@ def _patient(name: str, function: Callable[..., Any], *, html: bool) -> Callable
         value, rest = (args[1], args[2:]) if passes else (args[0], args[1:])
         if not isinstance(value, Symbol):
             if _holds_symbol(args) or _holds_symbol(kwargs):
-                raise NeedsRow(name)
+                raise NeedsRow
             return function(*args, **kwargs)
         if name not in PATIENT or passes or _holds_symbol(rest) or _holds_symbol(kwargs):
-            raise NeedsRow(name)
-        if name in ESCAPING:
-            # HTML is escaped where it is printed
-            return value if html else replace(value, calls=(*value.calls, _escaped))
+            raise NeedsRow
+        if name in ESCAPING and html:
+            raise NeedsRow  # what it gives is markup; where it is the last filter, `marks` has taken it off
 
         def call(text: Any) -> Any:
-            return function(text, *rest, **kwargs)
+            done = function(text, *rest, **kwargs)
+            return str(done) if name in ESCAPING else done
 
-        defaulted = value.defaulted or (not value.calls and name in DEFAULTING)
-        return Symbol(value.name, (*value.calls, call), defaulted, value.total and name in TOTAL)
+        slot = slot_of(value)
+        defaulted = slot.defaulted or (not slot.calls and name in DEFAULTING)
+        return Symbol(Slot(slot.name, (*slot.calls, call), defaulted, slot.total and name in TOTAL_FILTERS))
 
     return filter_
-
-
-def _escaped(text: object) -> str:
-    return str(escape(text))
 
 
 def _refusing(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -107,7 +126,7 @@ def _refusing(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def test(*args: Any, **kwargs: Any) -> Any:
         if any(_holds_symbol(each) for each in args):
-            raise NeedsRow("is")
+            raise NeedsRow
         return function(*args, **kwargs)
 
     return test
@@ -124,17 +143,3 @@ def symbolic(environment: jinja2.Environment) -> jinja2.Environment:
         name: _refusing(cast("Callable[..., Any]", function)) for name, function in environment.tests.items()
     }
     return overlay
-
-
-def text_of(symbol: Symbol, values: Mapping[str, object], *, lenient: bool) -> str:
-    """What is printed for the symbol. Raises KeyError where it is missing, and whatever a filter raises."""
-    value = values.get(symbol.name)
-    if type(value) is str and not symbol.calls:
-        return value
-    if symbol.name not in values:
-        if not lenient and not symbol.defaulted:
-            raise KeyError(symbol.name)
-        value = jinja2.Undefined(name=symbol.name)
-    for call in symbol.calls:
-        value = call(value)
-    return str(finalize(value))

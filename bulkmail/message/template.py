@@ -10,6 +10,7 @@ without rendering it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from types import TracebackType
 from typing import NoReturn
 
@@ -19,8 +20,12 @@ from jinja2 import meta, nodes, sandbox
 from bulkmail.errors import BulkmailError, ConfigError, Problem
 
 # Filters that give text for every text: a template of these alone cannot fail for a row that has its fields.
-TOTAL_FILTERS = frozenset({"default", "d", "upper", "lower", "title", "capitalize", "e", "escape"})
 DEFAULTING = frozenset({"default", "d"})
+TOTAL_FILTERS = DEFAULTING | {"upper", "lower", "title", "capitalize", "trim", "urlencode", "e", "escape"}
+# What is printed as people expect it. Jinja would print anything, an object by its address in memory.
+PRINTED = (str, int, float, date, list, tuple, dict, jinja2.Undefined)
+# Tags that change what escaping means, or print in a way of their own.
+_REFUSED = (nodes.EvalContextModifier, nodes.ScopedEvalContextModifier)
 
 
 # A %-pattern, and for each %s of it a field and what stands in for it where it is empty.
@@ -57,11 +62,11 @@ class Unrenderable(BulkmailError):
 
 def finalize(value: object) -> object:
     """What is printed for a value. Raises TemplateRuntimeError for what is none."""
-    # Jinja would print "None", or an object's memory address, which differs from run to run.
     if value is None:
         return ""
-    if callable(value) and not isinstance(value, jinja2.Undefined):
-        raise jinja2.TemplateRuntimeError("a function is not a value: it needs (…) behind it")
+    if not isinstance(value, PRINTED):
+        kind = "a function" if callable(value) else f"a {type(value).__name__}"
+        raise jinja2.TemplateRuntimeError(f"{kind} cannot be printed: it needs (…), or a filter such as list")
     return value
 
 
@@ -112,6 +117,8 @@ class Template:
             self.names: frozenset[str] = undeclared - environment.globals.keys() - _set_first(tree)
             if any(True for _ in meta.find_referenced_templates(tree)):
                 self._refuse(0, "include, import and extends are not built: put the text into this file")
+            if any(tree.find(kind) is not None for kind in _REFUSED):
+                self._refuse(0, "{% autoescape %} is not built: HTML is escaped, text is not")
             self.plain = _is_plain(tree)
             self.required = _required(tree) if self.plain else frozenset()
             # HTML would have to be escaped, and is put together in `shape` anyway.
@@ -170,13 +177,12 @@ def _set_first(tree: nodes.Template) -> set[str]:
     given: set[str] = set()
     read: set[str] = set()
     for node in tree.body:
-        stored: set[str] = set()
-        for name in (node, *node.find_all(nodes.Name)):
-            if isinstance(name, nodes.Name):
-                (stored if name.ctx == "store" else read).add(name.name)
+        names = [node] if isinstance(node, nodes.Name) else [*node.find_all(nodes.Name)]
+        read |= {name.name for name in names if name.ctx == "load"} - given
         if isinstance(node, (nodes.Assign, nodes.AssignBlock)):
-            given |= stored - read
-        read -= given
+            target = node.target
+            targets = [target] if isinstance(target, nodes.Name) else [*target.find_all(nodes.Name)]
+            given |= {name.name for name in targets} - read
     return given
 
 

@@ -58,7 +58,7 @@ def with_foot(content: Content, draft: Draft, environments: Environments) -> Con
     if content.text is not None:
         content = replace(content, text=_footed(content.text, "\n-- \n{}", wanted, environments))
     if content.markdown is not None:
-        return replace(content, markdown=_footed(content.markdown, "\n\n---\n\n{}", wanted, environments))
+        return replace(content, markdown=_footed(content.markdown, "\n---\n\n{}", wanted, environments))
     source = content.html or content.mjml
     if source is not None and draft.kind == "marketing":
         names = environments.compile(source.text, file=source.file, html=True).names
@@ -83,7 +83,7 @@ def _footed(source: Source, foot: str, wanted: dict[str, str], environments: Env
     lines = [line for name, line in wanted.items() if name not in names]
     if not lines:
         return source
-    if foot.startswith("\n\n"):  # Markdown: a link, and a line break between the two
+    if "---" in foot:  # Markdown: a link, and a line break between the two
         lines = [line.replace("Unsubscribe: {{ unsubscribe_url }}", _LINK) for line in lines]
     text = source.text.rstrip("\n") + "\n" + foot.format("  \n".join(lines)) + "\n"
     return replace(source, text=text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
@@ -18,7 +19,17 @@ _NEEDS = {
     "unsubscribe_url": "the campaign has no unsubscribe: write unsubscribe: {url: …, secret: …}",
     "token": "a token needs a secret: write unsubscribe: {secret: {env: NAME}}",
 }
+_SURROGATE = re.compile("[\ud800-\udfff]")
 OURS = frozenset({"campaign", "date", *_NEEDS})
+
+
+def _is_unicode(value: object) -> bool:
+    """Whether every text in it can be encoded."""
+    if isinstance(value, str):
+        return value.isprintable() or not _SURROGATE.search(value)
+    if isinstance(value, dict):
+        return all(_is_unicode(each) for pair in value.items() for each in pair)
+    return not isinstance(value, list) or all(map(_is_unicode, value))
 
 
 class Values:
@@ -29,6 +40,9 @@ class Values:
             Problem(draft.file, 0, 0, "content.data", f"'{name}' is a name of bulkmail's own")
             for name in sorted((OURS | {EMAIL}) & draft.data.keys())
         ]
+        if not _is_unicode(draft.data):
+            text = "not valid Unicode (half a surrogate pair)"
+            self.problems.append(Problem(draft.file, 0, 0, "content.data", text))
         self._tokens = tokens
         self.unsubscription: Unsubscription | None = None
         if draft.unsubscribe is not None and (draft.unsubscribe.url or draft.unsubscribe.mailto):
@@ -63,7 +77,7 @@ class Values:
         if problems:
             raise TemplateProblem(problems)
         self.columns = tuple(sorted(names - self.static.keys() - self.tokened - {EMAIL}))
-        self.hidden = names & OURS
+        self.hidden = names & (OURS | draft.data.keys())  # columns of these names would not be seen
 
     def token(self, recipient: int) -> str:
         return self._tokens.token(recipient) if self._needs_token and self._tokens is not None else ""
@@ -85,10 +99,11 @@ class Values:
 
     def reasons(self, draft: Draft, templates: Iterable[Template], own_address: Iterable[str]) -> list[str]:
         """Why no two recipients can have the same message, for people. Empty where they can."""
+        told = {name.lower().replace("-", "_") for name in own_address}
         reasons = [f"{name} holds the recipient's address" for name in own_address]
         for template in templates:
             place = template.where or template.file
-            if EMAIL in template.names and template.where not in ("to", "reply_to"):
+            if EMAIL in template.names and template.where not in told:
                 reasons.append(f"{place} holds the recipient's address")
             if template.names & self.tokened:
                 reasons.append(f"{place} holds the recipient's token")

@@ -124,3 +124,17 @@ def test_every_problem_of_a_draft_is_told_at_once_with_its_place() -> None:
 def test_a_draft_that_fails_for_everybody_is_refused_at_once(changes: dict[str, object]) -> None:
     with pytest.raises(TemplateProblem):
         composer(**changes)
+
+
+def test_a_column_that_a_value_for_all_would_hide_is_told() -> None:
+    c = composer(text="{{ city }} {{ date }}\n", data={"city": "Madrid"})
+    for column in ("city", "date"):
+        reason = c.check({column: "Paris"})
+        assert reason is not None
+        assert reason.startswith(f"'{column}' is bulkmail's own, or in content.data, and a column")
+    assert c.check({"town": "Paris"}) is None
+
+
+def test_half_a_character_in_the_data_is_told_at_once() -> None:
+    with pytest.raises(TemplateProblem, match=r"content\.data: not valid Unicode"):
+        composer(text="hi {{ s }}\n", data={"s": ["x", {"y": "\ud83d"}]})

@@ -11,7 +11,7 @@ from drafts import DATE, as_lines, body, composer, draft, markdown, read
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bulkmail.message import Composer, Letter
+from bulkmail.message import Composer, Letter, TemplateProblem, Unsubscribe
 from bulkmail.message.template import Environments
 from bulkmail.smtp.content import is_canonical
 
@@ -162,8 +162,11 @@ def test_international_addresses_are_utf_8_only_where_the_address_itself_needs_i
     eai = c.render("jörg@bücher.example", {"name": "Jörg"})
     to = next(line for line in eai.split(b"\r\n") if line.startswith(b"To:"))
     assert to == "To: =?utf-8?q?J=C3=B6rg?= <jörg@xn--bcher-kva.example>".encode()
-    assert not c.letter("jörg@bücher.example", {"name": "Jörg"}).smtputf8
+    assert c.letter("jörg@bücher.example", {"name": "Jörg"}).smtputf8
+    assert not c.letter("jorg@bücher.example", {"name": "Jörg"}).smtputf8
     assert composer(from_="Jörg <jörg@acme.example>").letter("ann@b.example", {}).smtputf8
+    answer = composer(reply_to="{{ rep }}").letter("ann@b.example", {"rep": "jörg@acme.example"})
+    assert answer.smtputf8
 
 
 def test_the_address_in_to_may_be_another_field_but_must_be_an_address() -> None:
@@ -220,3 +223,34 @@ def test_a_batch_has_the_letters_that_each_would_have_alone_and_a_reason_for_who
     for row, letter in zip(rows, letters, strict=True):
         if isinstance(letter, Letter):
             assert letter == c.letter(row.address, row.fields, id=row.id)
+
+
+@pytest.mark.parametrize(
+    "text", ["你\n", "a=b=\n", "1 + 1 =", "x\n\n\n", "", "\n", "{{ name }}", "你 {{ name }}\n"]
+)
+def test_a_message_of_one_part_keeps_its_last_character(text: str) -> None:
+    message = read(composer(text=text).render("a@b.example", {"name": "你="}))
+    assert body(message).rstrip("\n") == text.replace("{{ name }}", "你=").rstrip("\n")
+
+
+def test_messages_to_different_people_have_different_message_ids() -> None:
+    c = composer(to="{{ email | lower }}")
+    assert c.unique == ("to holds the recipient's address",)
+    ids = {
+        read(c.letter(address, {}, id=number).content)["message-id"]
+        for address, number in (("ann@a.example", 1), ("bob@a.example", 2), ("bob@a.example", 3))
+    }
+    assert len(ids) == 3
+
+
+@pytest.mark.parametrize(("domain", "length"), [("acme.example", 12), ("mail.news.acme.example", 10)])
+def test_the_sender_in_feedback_id_is_short_enough_for_those_who_read_it(domain: str, length: int) -> None:
+    field = read(composer(from_=f"a@{domain}").render("a@b.example", {}))["feedback-id"]
+    assert len(field.rpartition(":")[2]) == length
+
+
+def test_a_list_unsubscribe_of_the_senders_own_stands_alone_or_is_refused() -> None:
+    own = {"List-Unsubscribe": "<https://acme.example/leave>"}
+    assert len(read(composer(headers=own).render("a@b.example", {})).get_all("list-unsubscribe")) == 1
+    with pytest.raises(TemplateProblem, match=r"headers\.List-Unsubscribe"):
+        composer(headers=own, unsubscribe=Unsubscribe(mailto="leave@acme.example"))

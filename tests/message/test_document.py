@@ -113,7 +113,7 @@ def test_only_fonts_that_a_document_names_are_linked() -> None:
         ("<ul><li>x\n<li>y</ul>", 3, "</ul> where </li> of line 3 is due"),
         ("ü\n<img src=x.png>", 0, "not MJML: unable to parse next template"),
         ("üüü\n<![CDATA[x]]>", 3, "not MJML: unexpected token"),
-        ('\n<mj-include path="a.mjml" />', 3, "mj-include is not supported: include with {% include %}"),
+        ('\n<mj-include path="a.mjml" />', 3, "mj-include is not supported: put its text into this file"),
         ("\n<mj-botton>x</mj-botton>", 3, "there is no component <mj-botton> in MJML"),
     ],
 )

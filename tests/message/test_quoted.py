@@ -1,4 +1,4 @@
-"""Quoted-printable in pieces: each stands anywhere, together they say what was meant, canonical as they are."""
+"""Quoted-printable in pieces: each stands anywhere, together they say what was meant, in canonical form."""
 
 from __future__ import annotations
 
