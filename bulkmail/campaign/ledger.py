@@ -1,18 +1,18 @@
 """Between delivery and the journal: how a campaign's recipients are loaded, written to and recorded.
 
 Delivery speaks of dispositions, the journal of states; this is the one place where the first become the
-second. Letters that are signed one by one are what a run spends its processors on: they are written in
-threads, as many as there are processors, for signing does not hold the interpreter up.
+second. Letters that are signed or converted one by one are what a run spends its processors on: they
+are written in threads, so that nobody's reply waits for them.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Sequence
 
 import trio
 
 from bulkmail.campaign.accounting import AccountingLog
+from bulkmail.campaign.writers import writers
 from bulkmail.delivery.disposition import Fate
 from bulkmail.delivery.work import Letter, Opened, Recipient, Span, Verdict
 from bulkmail.journal import Intent, Journal, Record, Store, Suppressions
@@ -26,7 +26,7 @@ STATE = {
     Fate.BOUNCED: "bounced",
     Fate.IN_DOUBT: "in_doubt",
     Fate.SUPPRESSED: "suppressed",
-    Fate.SKIPPED: "cancelled",  # only where content was changed on a resume: the plan checks every row,
+    Fate.SKIPPED: "cancelled",  # its row has no letter, which plan and resume have looked for in vain
 }
 
 
@@ -50,8 +50,8 @@ class CampaignLedger:
         self._log = log
         self._now = now
         self._threads: trio.CapacityLimiter | None = None
-        if composer.keys and composer.personal:
-            self._threads = trio.CapacityLimiter(len(os.sched_getaffinity(0)))
+        if threads := writers(composer):
+            self._threads = trio.CapacityLimiter(threads)
         self._last: tuple[object, Letter] | None = None
 
     async def fetch(self, spans: Sequence[Span]) -> Sequence[Recipient]:
@@ -79,9 +79,12 @@ class CampaignLedger:
         return await trio.to_thread.run_sync(self._write, recipients, limiter=self._threads)
 
     def _write(self, recipients: Sequence[Recipient]) -> list[Letter | str]:
-        """Perhaps in a thread, and in several at once."""
+        """Perhaps in a thread, and in several at once.
+
+        A problem in the list is of that row alone, and settles it. What is no row's fault, such as a file
+        that went away, is raised: ConfigError.
+        """
         composed = self._composer.letters(recipients, now=self._now())
-        # no letter only where the content was changed on a resume: the plan checks every row
         return [str(one) if isinstance(one, Exception) else self._stuffed(one) for one in composed]
 
     def _stuffed(self, composed: ComposedLetter) -> Letter:

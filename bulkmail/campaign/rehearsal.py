@@ -1,16 +1,15 @@
 """The dry run: everything that a run does before its first connection, and nothing behind that.
 
 The list is planned by the code of the run, into a store in a temporary folder that is gone afterwards; then
-each message that would differ is rendered and signed, as it would be. Where signing is the work, which lets
-go of the interpreter, batches are handed to as many threads as there are cores, a bounded number ahead; sizes
-are counted, messages are not kept. No name is looked up and no connection opened.
+each message that would differ is rendered and signed, as it would be. Where that is work, batches are handed
+to as many threads as there are cores, a bounded number ahead; sizes are counted, messages are not kept. No
+name is looked up and no connection opened.
 
 Plain code without `await`: a Ctrl-C ends it between two batches, and leaves nothing behind.
 """
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections import Counter, deque
@@ -24,6 +23,7 @@ from typing import BinaryIO
 from bulkmail.campaign.config import Campaign, missing_files
 from bulkmail.campaign.plan import make_plan
 from bulkmail.campaign.prepare import MOST_PROBLEMS, PROJECT_STORE, check_name, check_size, list_spec
+from bulkmail.campaign.writers import writers
 from bulkmail.errors import ConfigError, Problem
 from bulkmail.journal import LEFT_OUT, STATES, Interval, Recipient, Store, Suppressions
 from bulkmail.message import Composer, Letter
@@ -156,7 +156,7 @@ def _render_all(
     began = time.monotonic()
     done = 0
     batches = _batched(_tasks(store, composer, size))
-    found.workers = len(os.sched_getaffinity(0)) if composer.keys and composer.personal else 1
+    found.workers = max(1, writers(composer))
     with ThreadPoolExecutor(found.workers) as pool:
         ahead: deque[Future[list[Rendered]]] = deque()
         try:

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import trio
 
 from bulkmail.campaign.ledger import CampaignLedger
 from bulkmail.delivery.work import Letter, Recipient
+from bulkmail.errors import ConfigError
 from bulkmail.journal import Journal, Planned, Store, Suppressions
 from bulkmail.message import Composer, Draft, SigningKey, Tokens
 from bulkmail.smtp import stuff, unstuff
@@ -80,6 +81,11 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         journal.close()
 
 
+def gone(*_: object, **__: object) -> NoReturn:
+    """What a composer does where something that every letter needs is not there any more."""
+    raise ConfigError("the file went away")
+
+
 def field(letter: Letter, name: str) -> str:
     return str(message_from_bytes(unstuff(letter.content), policy=policy.default)[name])
 
@@ -132,6 +138,22 @@ async def test_letters_that_are_signed_one_by_one_are_written_beside_the_event_l
     letters = await desk.letters(desk.ledger(keys=[KEY]))
     assert threading.current_thread() not in desk.threads
     assert len({field(letter, "DKIM-Signature") for letter in letters}) == 40
+
+
+async def test_letters_of_many_shapes_are_written_beside_the_event_loop(desk: Desk) -> None:
+    """Each may cost a conversion of HTML, in which no reply would be heard."""
+    page = "<p>Good {% if first_name %}morning{% else %}day{% endif %}</p>"
+    await desk.letters(desk.ledger(text=None, html=page, on_missing="empty"))
+    assert threading.current_thread() not in desk.threads
+
+
+@pytest.mark.parametrize("keys", [[], [KEY]], ids=["here", "in a thread"])
+async def test_what_is_no_rows_fault_settles_nobody(desk: Desk, keys: list[SigningKey]) -> None:
+    """Unlike a row without a field."""
+    ledger = desk.ledger(keys=keys)
+    desk.composers[-1].letters = gone  # type: ignore[method-assign]
+    with pytest.raises(ConfigError, match="the file went away"):
+        await ledger.letters(await desk.people(ledger))
 
 
 @pytest.mark.parametrize(
