@@ -53,8 +53,6 @@ async def send(
     """
     check_name(campaign)
     campaign.state.mkdir(mode=0o700, parents=True, exist_ok=True)  # a rehearsal's mail goes there
-    # To may hold the address of him whose message it is: for a recipient the envelope says so (RFC 6531)
-    smtputf8 = letter.smtputf8 or not letter.content.partition(b"\r\n\r\n")[0].isascii()
     async with road(campaign, keys) as made:
         for text in made.warnings:
             warned(text)
@@ -72,7 +70,7 @@ async def send(
                 _nothing,
                 _nothing,
                 reverse_path=letter.reverse_path,
-                smtputf8=smtputf8,
+                smtputf8=letter.smtputf8,
             )
             told(_tried(mailbox, done))
 
