@@ -1,8 +1,8 @@
 """How a run ends before its work does: a signal, a second one, or the time that `--until` gave it.
 
-The first signal drains, and so does the time: no new MAIL, and what is open has DRAIN_S to end. A second
-signal, or the end of the drain, stops at once (P1, P2). Only signals are counted: the first one during the
-drain of `--until` is still the first.
+The first signal drains, and so do the time and what keeps us from writing letters: no new MAIL, and what is
+open has DRAIN_S to end. A second signal, or the end of the drain, stops at once (P1, P2). Only signals are
+counted: the first one during the drain of `--until` is still the first.
 """
 
 from __future__ import annotations
@@ -37,6 +37,12 @@ class Ending:
         self.interrupted = True
         self._everything.cancel()
 
+    def now(self) -> None:
+        """Drain at once, for a reason that is told elsewhere."""
+        self._stop()
+        # the drain that began first is the one that counts
+        self._everything.deadline = min(self._everything.deadline, trio.current_time() + DRAIN_S)
+
     async def after(self, seconds: float) -> None:
         """Drain after so many seconds."""
         await trio.sleep(seconds)
@@ -44,6 +50,4 @@ class Ending:
 
     def _drain(self, name: str | None) -> None:
         self._tell(name)
-        self._stop()
-        # the drain that began first is the one that counts
-        self._everything.deadline = min(self._everything.deadline, trio.current_time() + DRAIN_S)
+        self.now()

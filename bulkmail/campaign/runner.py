@@ -29,6 +29,7 @@ from bulkmail.delivery.plant import Plant, Tally
 from bulkmail.delivery.retry import Retry
 from bulkmail.delivery.shaping import Limits
 from bulkmail.delivery.slots import Slots
+from bulkmail.errors import ConfigError
 from bulkmail.journal import Journal, Store
 
 PROGRESS_S = 1.0
@@ -78,7 +79,11 @@ def settle_memory() -> None:
 
 
 async def run(prepared: Prepared, *, tell: Tell, until: Until = Until(), limit: int | None = None) -> Outcome:
-    """Deliver until settled, `until`, or a signal. Raises StoreError, CredentialsRefused."""
+    """Deliver until settled, `until`, or a signal. Raises StoreError, CredentialsRefused, and ConfigError.
+
+    ConfigError: the road is not meant so, or no letter can be written any more. Who was not sent to is
+    pending, and what was open came to its verdict.
+    """
     with trio.open_signal_receiver(*SIGNALS) as signals:
         return await _Run(prepared, tell, until, limit).run(signals)
 
@@ -94,6 +99,7 @@ class _Run:
         self.dispatcher: Dispatcher | None = None
         self.reporter: Reporter | None = None
         self.stopping = False
+        self.broken: ConfigError | None = None  # why no more letters can be written
         self.cut_short = True  # transactions may be open: what their intents say is taken over at the end
         self.started = trio.current_time()
 
@@ -118,6 +124,8 @@ class _Run:
             journal.close()
         if self.cut_short:
             await journal.call(Store.recover, campaign.delivery.on_doubt, time.time())
+        if self.broken is not None:
+            raise self.broken
         totals = await journal.call(Store.totals)
         outcome = Outcome(
             totals,
@@ -137,7 +145,11 @@ class _Run:
         )
         return outcome
 
-    def _plant(self, made: Road, journal: Journal, log: AccountingLog | None) -> Plant:
+    def _plant(self, made: Road, journal: Journal, log: AccountingLog | None, ending: Ending) -> Plant:
+        def unwritable(error: ConfigError) -> None:
+            self.broken = self.broken or error
+            ending.now()
+
         campaign = self.campaign
         delivery, shaping = campaign.delivery, campaign.shaping.default
         retry = delivery.retry
@@ -163,6 +175,7 @@ class _Run:
             now=time.time,
             tally=self.tally,
             resend_doubt=delivery.on_doubt == "resend",
+            unwritable=unwritable,
             on_hold=lambda site, why, held_s: self._event("site", site=site, reason=why.text, held_s=held_s),
         )
 
@@ -170,7 +183,7 @@ class _Run:
         self, made: Road, journal: Journal, log: AccountingLog | None, ending: Ending, watchers: trio.Nursery
     ) -> None:
         """Everybody, and then the report about them."""
-        dispatcher = self.dispatcher = Dispatcher(self._plant(made, journal, log))
+        dispatcher = self.dispatcher = Dispatcher(self._plant(made, journal, log, ending))
         reporter = self.reporter = Reporter(self.prepared, journal, self.tell)
         if self.stopping:  # before there was anything to stop
             self._stop()

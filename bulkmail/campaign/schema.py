@@ -117,7 +117,7 @@ def events_schema() -> dict[str, Any]:
         _event(
             "stopped",
             {"reason": text, "exit": {"enum": list(EXIT_CODES)}},
-            "the last line instead, where the run was broken off: the journal or the relay refused",
+            "the last line instead, where the run was broken off: the journal, the relay or a file refused",
         ),
         _event(
             "dry_run",

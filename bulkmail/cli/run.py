@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bulkmail.cli.screen import Screen
 
 SAMPLES = 3
+REFUSED = 2  # exit code: campaign, list or content cannot be used as they stand
 STOPPED = 5  # exit code: some are pending or deferred, run again
 
 
@@ -131,8 +132,9 @@ def _deliver(ready: Prepared, screen: Screen, until: Until, limit: int | None) -
         error = _first(stopped)
     except BulkmailError as alone:
         error = alone
-    if isinstance(error, ConfigError):
-        raise error  # nothing was begun, and running again changes nothing: exit code 2
+    if isinstance(error, ConfigError):  # running again changes nothing until that is mended
+        screen.tell(event("stopped", ready.campaign, reason=str(error), exit=REFUSED))
+        raise error
     screen.tell(event("stopped", ready.campaign, reason=str(error), exit=STOPPED))
     screen.say(f"bulkmail: {error}")
     kept = "what is recorded holds" if isinstance(error, StoreError) else "nobody was lost"

@@ -18,6 +18,7 @@ from bulkmail.delivery.site import Sites
 from bulkmail.delivery.slots import Slots
 from bulkmail.delivery.work import Fated, Span, Verdict, Where, Work
 from bulkmail.dns.routes import NoRoute, Route
+from bulkmail.errors import ConfigError
 from bulkmail.transport.pool import Pool
 
 
@@ -38,11 +39,17 @@ class Tally:
     connections: int = 0
 
 
+def _refuse(error: ConfigError) -> None:
+    raise error
+
+
 @dataclass(frozen=True, slots=True)
 class Plant:
     """What every destination of a run shares; built once by the runner and handed down.
 
-    `now` is UTC epoch seconds, for what is stored; waiting is on trio's clock.
+    `now` is UTC epoch seconds, for what is stored; waiting is on trio's clock. `unwritable` is told why no
+    letter can be written, for no row's fault: it stops the dispatcher, so that what is open comes to its
+    verdict, or raises, and then whoever is on the wire is in doubt.
     """
 
     work: Work
@@ -57,6 +64,7 @@ class Plant:
     intent_keys: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     resend_doubt: bool = False  # who is in doubt is tried again, under the retry policy and RESENDS
     on_hold: Callable[[str, Disposition, float], None] = lambda site, why, seconds: None  # for people
+    unwritable: Callable[[ConfigError], None] = _refuse
     sites: Sites = field(init=False)
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ from bulkmail.delivery.slots import SHORTAGE_PAUSE_S
 from bulkmail.delivery.transaction import addressed, commands, judge_content, transact, trouble_of
 from bulkmail.delivery.unreached import NOWHERE, where_of
 from bulkmail.delivery.work import Fated, Letter, Opened, Parcel, Recipient, Where, spans_of
-from bulkmail.errors import LocalResourceError, StoreError
+from bulkmail.errors import ConfigError, LocalResourceError, StoreError
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.stage import Stage
 
@@ -156,8 +156,12 @@ class _Session:
         return [*again, *batch[most:]]
 
     async def _written(self, one: Recipient, following: Sequence[Recipient]) -> Letter | str | None:
-        """The letter of `one`, or why there is none; None when the run was stopped meanwhile."""
-        letter = await self.ahead.letter(one, following)
+        """The letter of `one`, or why there is none; None when the run is being stopped."""
+        try:
+            letter = await self.ahead.letter(one, following)
+        except ConfigError as error:
+            self.plant.unwritable(error)
+            return None
         return None if self.destination.stopping else letter
 
     async def _converse(

@@ -98,8 +98,10 @@ class Work(Protocol):
     async def letters(self, recipients: Sequence[Recipient]) -> Sequence[Letter | str]:
         """One each, in order; the same object for all where it is shared.
 
-        A `str` says, for people, why this row has none. It may take milliseconds a letter, of a processor:
-        whatever waits meanwhile is not held up. Nothing is recorded, so what was asked for may be dropped.
+        A `str` says, for people, why this row has none. ConfigError says that there is none for a cause that
+        is no row's: nobody is settled by it, and no letter is asked for after it. It may take milliseconds a
+        letter, of a processor: whatever waits meanwhile is not held up. Nothing is recorded, so what was
+        asked for may be dropped.
         """
 
     async def record(

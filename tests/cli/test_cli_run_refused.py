@@ -1,12 +1,19 @@
-"""What `run` refuses before anything is sent is a mistake in the file: exit code 2, not "run again"."""
+"""What `run` refuses is a mistake in a file: exit code 2, not "run again". Nobody is settled by it."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from newsletter_case import newsletter, plain
 
+from bulkmail.campaign import compose
 from bulkmail.cli import exit_code
+from bulkmail.errors import ConfigError
+from bulkmail.journal import Store
+from bulkmail.message import Composer
 
 CAMPAIGN = """\
 campaign: private
@@ -30,3 +37,49 @@ def test_a_relay_on_loopback_that_is_not_meant_is_a_mistake(
         True,
         True,
     )
+
+
+PEOPLE = 120
+
+
+class Failing(Composer):
+    """A composer whose file goes away behind the first 40 people."""
+
+    def letters(self, people: Any, **options: Any) -> Any:
+        if any(one.id > 40 for one in people):
+            raise ConfigError("logo.png went away")
+        return super().letters(people, **options)
+
+
+def totals(folder: Path) -> dict[str, int]:
+    (journal,) = (folder / ".bulkmail").glob("*.journal")
+    with Store.open(journal, read_only=True) as store:
+        return {state: number for state, number in store.totals().items() if number}
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_letter_that_cannot_be_written_for_no_rows_fault_ends_the_run_and_settles_nobody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, signed: bool
+) -> None:
+    """What is open then comes to its verdict: nobody is in doubt for it. The next run goes on."""
+    people = "email,first_name,city\n" + "".join(f"p{n}@a.test,P{n},Rome\n" for n in range(PEOPLE))
+    text = "Dear {{ first_name }}, {{ email }}\n"
+    file = newsletter(tmp_path, people=people) if signed else plain(tmp_path, text, people=people)
+    with monkeypatch.context() as patched:
+        patched.setattr(compose, "Composer", Failing)
+        code = exit_code(["run", str(file), "--json"])
+    captured = capsys.readouterr()
+    last = json.loads(captured.out.splitlines()[-1])
+    after = totals(tmp_path)
+    delivered = after.get("delivered", 0)
+    assert (code, captured.err.splitlines()[-1]) == (2, "bulkmail: logo.png went away")
+    assert (last["event"], last["exit"], last["reason"]) == ("stopped", 2, "logo.png went away")
+    assert (0 < delivered <= 40, after) == (
+        True,
+        {"source": PEOPLE, "delivered": delivered, "pending": PEOPLE - delivered},
+    )
+    assert (exit_code(["run", str(file), "--json"]), totals(tmp_path)) == (
+        0,
+        {"source": PEOPLE, "delivered": PEOPLE},
+    )
+    assert len(list(tmp_path.glob(".bulkmail/*.sandbox.mail/maildir/new/*"))) == PEOPLE

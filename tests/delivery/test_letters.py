@@ -9,6 +9,8 @@ import trio
 from post_office import Post, letter_of, office
 
 from bulkmail import sandbox
+from bulkmail.delivery.work import Letter, Recipient
+from bulkmail.errors import ConfigError
 
 
 @pytest.fixture
@@ -69,6 +71,21 @@ async def test_who_has_no_letter_is_skipped_alone_and_told_why(world: sandbox.Wo
         await there.deliver(12)
     fates = {number: fate for number, fate in post.verdicts.items() if fate != "delivered"}
     assert (fates, post.notes[4], len(there.envelopes)) == ({4: "skipped"}, "first_name is missing", 11)
+
+
+async def test_a_letter_that_cannot_be_written_for_no_rows_fault_is_nobodys_fate(
+    world: sandbox.World,
+) -> None:
+    def write(one: Recipient) -> Letter:
+        if one.id > 3:
+            raise ConfigError("a file went away")
+        return letter_of(one)
+
+    post = Post(write)
+    async with office(world, post) as there:
+        with pytest.RaisesGroup(pytest.RaisesExc(ConfigError, match="went away"), flatten_subgroups=True):
+            await there.deliver(12)
+    assert set(post.verdicts) <= {1, 2, 3}
 
 
 async def test_a_letter_that_needs_smtputf8_is_not_offered_where_there_is_none(world: sandbox.World) -> None:
