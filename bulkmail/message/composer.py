@@ -12,15 +12,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple, Protocol
 
 from bulkmail.errors import Problem
 from bulkmail.message import header
 from bulkmail.message.draft import Draft
 from bulkmail.message.edition import Edition, digest_of
 from bulkmail.message.fields import HeaderFields
+from bulkmail.message.letter import Addressed, Letter, Person
 from bulkmail.message.parts import Parts
 from bulkmail.message.signing_key import SigningKey
 from bulkmail.message.template import Environments, Reason, Template, TemplateProblem, Unrenderable
@@ -34,35 +33,6 @@ HOUR_S = 3600
 # of the body; where one is absent a signature says that it is (RFC 6376 section 5.4)
 BODY_FIELDS = ("Content-Type", "Content-Transfer-Encoding")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """One message and where its bounces go. `content`: canonical CRLF lines, signed, not dot-stuffed.
-
-    `smtputf8`: an address in its header needs it (RFC 6531).
-    """
-
-    reverse_path: Mailbox | None
-    content: bytes
-    smtputf8: bool
-
-
-class Addressed(Protocol):
-    """A recipient of the plan."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def address(self) -> str: ...
-    @property
-    def fields(self) -> Mapping[str, str]: ...
-
-
-class Person(NamedTuple):
-    address: str
-    fields: Mapping[str, str]
-    id: int
 
 
 class Composer:
@@ -130,7 +100,8 @@ class Composer:
             seed = digest_of(draft, content)[:24]
             domain = draft.from_.rpartition("@")[2].rstrip("> ")
             domain = domain if domain.isascii() else "bulkmail.invalid"
-            return Parts(draft, content, environments, static, seed=seed, domain=domain)
+            signed = bool(self.keys)
+            return Parts(draft, content, environments, static, seed=seed, domain=domain, signed=signed)
 
         for make in (lambda: HeaderFields(draft, environments, static), parts):
             try:

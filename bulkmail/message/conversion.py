@@ -45,11 +45,12 @@ class Conversion:
         *,
         seed: str,
         domain: str,
+        signed: bool,
     ) -> None:
         """`files` are attached. Raise TemplateProblem for an image that is there and cannot be used."""
         self._draft, self._content, self._words, self._files = draft, content, words, files
         self._boundary = b"=_" + seed.encode("ascii") + b"_"
-        self._domain = domain
+        self._domain, self._signed = domain, signed
         self.kind = next((kind for kind in CONVERTERS if getattr(content, kind) is not None), "")
         self._loaded: dict[str, FilePart] = {}
         for source in self._named():
@@ -107,7 +108,7 @@ class Conversion:
             images,
             self._files,
         )
-        return Shape(root, self._boundary, unique)
+        return Shape(root, self._boundary, unique, hashed=self._signed)
 
     def _text_part(self, subtype: str, text: str, *, slots: Sequence[int | str]) -> TextPart:
         segments: list[str | int] = [""]

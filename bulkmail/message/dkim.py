@@ -54,7 +54,7 @@ class Signature:
         """Raise ValueError where From is not signed (RFC 6376 section 5.4: MUST)."""
         if "from" not in {name.lower() for name in names}:
             raise ValueError("a signature covers From (RFC 6376 section 5.4)")
-        self._sign = key.sign
+        self._signer = key.signer
         self._constant = constant
         self._head = _head(key, [*names, *oversigned], timestamp)
         self._signed_head = relaxed_field(self._head)[:-2]
@@ -79,7 +79,8 @@ class Signature:
             b"%b%b%b%b; b=" % (self._constant, each, self._signed_head, bh)
             for each, bh in zip(varying, hashes, strict=True)
         ]
-        values = [b2a_base64(self._sign(octets), newline=False) for octets in signed]
+        sign = self._signer()
+        values = [b2a_base64(sign(octets), newline=False) for octets in signed]
         return [
             b"%b%b;\r\n b=%b\r\n" % (self._head, bh, _FOLD.join([value[cut] for cut in self._cuts]))
             for bh, value in zip(hashes, values, strict=True)

@@ -59,7 +59,7 @@ class Edition:
         signed: list[list[bytes]] = [[] for _ in parts]
         if self._signatures:
             canonical = [self._canonical(varying) + body.canonical_fields for varying, body in parts]
-            digests = [body.digest() for _, body in parts]
+            digests = [body.digest for _, body in parts]
             for signature in self._signatures:
                 fields = signature.fields(canonical, digests)
                 for signatures, field in zip(signed, fields, strict=True):

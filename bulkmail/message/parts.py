@@ -41,6 +41,7 @@ class Parts:
         *,
         seed: str,
         domain: str,
+        signed: bool,
     ) -> None:
         """`seed`: 24 hexadecimal digits of the content. `domain`: of Content-IDs. Raise TemplateProblem."""
         self._environments = environments
@@ -65,7 +66,9 @@ class Parts:
         if self._problems:
             raise TemplateProblem(self._problems)
         files = self.attachments.parts
-        self._conversion = Conversion(draft, content, self._words, files, seed=seed, domain=domain)
+        self._conversion = Conversion(
+            draft, content, self._words, files, seed=seed, domain=domain, signed=signed
+        )
         self._shape, slots = self._settle(static)
         self.one_shape = self._shape is not None
         always = {"email"} if environments.lenient else {"email", *self.required}

@@ -41,7 +41,7 @@ Piece = bytes | Quoted | TextPart | FilePart  # a text in base64 and a file's na
 
 
 class Body(NamedTuple):
-    """The octets of a body, canonical under DKIM's relaxed form, and how to hash them.
+    """The octets of a body, canonical under DKIM's relaxed form, with their SHA-256 where they are signed.
 
     `fields`: the body's own header fields, which stand in the header of the message.
     """
@@ -49,23 +49,17 @@ class Body(NamedTuple):
     fields: bytes
     canonical_fields: bytes
     octets: bytes
-    prefix: int  # so many of them are hashed in `state` already
-    state: hashlib._Hash
-
-    def digest(self) -> bytes:
-        """SHA-256."""
-        if not self.prefix:
-            return hashlib.sha256(self.octets).digest()
-        state = self.state.copy()
-        state.update(self.octets[self.prefix :])
-        return state.digest()
+    digest: bytes
 
 
 class Shape:
     """What bodies have in common."""
 
-    def __init__(self, root: Part, boundary: bytes, unique: Collection[int] = ()) -> None:
+    def __init__(
+        self, root: Part, boundary: bytes, unique: Collection[int] = (), *, hashed: bool = True
+    ) -> None:
         """A slot of `root` is the number of a value; `unique` are those that never come again."""
+        self._hashed = hashed
         laid_out = _Pieces(boundary)
         fields = laid_out.add(root, outermost=True)
         self._fields = b"".join(fields), b"".join([relaxed_field(field) for field in fields])
@@ -133,7 +127,15 @@ class Shape:
         octets = b"".join(pieces)
         if self._closes:
             octets = quoted.closed(octets)
-        return Body(*self._fields, octets, self._prefix, self._state)
+        return Body(*self._fields, octets, self._digest(octets) if self._hashed else b"")
+
+    def _digest(self, octets: bytes) -> bytes:
+        """Taken while the octets are still in the processor's cache."""
+        if not self._prefix:
+            return hashlib.sha256(octets).digest()
+        state = self._state.copy()
+        state.update(octets[self._prefix :])
+        return state.digest()
 
 
 class _Pieces:

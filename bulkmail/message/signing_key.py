@@ -117,11 +117,15 @@ class SigningKey:
 
     def sign(self, data: bytes) -> bytes:
         """The signature of `data` (RFC 6376 section 3.3.1; Ed25519 signs its SHA-256, RFC 8463 section 3)."""
+        return self.signer()(data)
+
+    def signer(self) -> Callable[[bytes], bytes]:
+        """`sign`, for this thread: each has a key object of its own, since two would wait for one's lock."""
         try:
             sign: Callable[[bytes], bytes] = self._own.sign
         except AttributeError:
             sign = self._own.sign = self._signer()
-        return sign(data)
+        return sign
 
     @property
     def _kind(self) -> str:

@@ -1,0 +1,38 @@
+"""A message as it is handed to delivery, and the recipient it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from bulkmail.smtp.address import Mailbox
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message and where its bounces go. `content`: canonical CRLF lines, signed, not dot-stuffed.
+
+    `smtputf8`: an address in its header needs it (RFC 6531).
+    """
+
+    reverse_path: Mailbox | None
+    content: bytes
+    smtputf8: bool
+
+
+class Addressed(Protocol):
+    """A recipient of the plan."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def fields(self) -> Mapping[str, str]: ...
+
+
+class Person(NamedTuple):
+    address: str
+    fields: Mapping[str, str]
+    id: int
