@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from bulkmail.smtp.address import Mailbox
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """One message and where its bounces go. `content`: canonical CRLF lines, signed, not dot-stuffed.
 
     `smtputf8`: an address in its header needs it (RFC 6531).
