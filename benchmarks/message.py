@@ -36,6 +36,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 from newsletter import FIELDS, HTML, by_hand, ours, verified
 
 from bulkmail.campaign.runner import settle_memory
+from bulkmail.campaign.writers import Writers
 from bulkmail.message.signing_key import SigningKey
 
 TURN = 0.25  # seconds: long beside what it costs to begin with cold caches
@@ -83,13 +84,13 @@ def alone(work: Work, seconds: float, first: int = 0) -> Slice:
 def in_threads(work: Work, seconds: float) -> Slice:
     """In batches, in as many threads as there are processors: the way of campaign/ledger.py."""
     done = 0
-    limiter = trio.CapacityLimiter(len(os.sched_getaffinity(0)))
+    writers = Writers(len(os.sched_getaffinity(0)))
 
     async def session(end: float) -> None:
         nonlocal done
         while time.perf_counter() < end:
             first, done = done, done + BATCH
-            await trio.to_thread.run_sync(work, first, BATCH, limiter=limiter)
+            await writers.run(lambda first: work(first, BATCH), first)
 
     async def sessions() -> None:
         async with trio.open_nursery() as nursery:
@@ -98,6 +99,7 @@ def in_threads(work: Work, seconds: float) -> Slice:
 
     cpu, start = time.process_time(), time.perf_counter()
     trio.run(sessions)
+    writers.close()
     return Slice(done, time.perf_counter() - start, time.process_time() - cpu)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 import trio
 
 from bulkmail.campaign.accounting import AccountingLog
-from bulkmail.campaign.writers import writers
+from bulkmail.campaign.writers import Writers
 from bulkmail.delivery.disposition import Fate
 from bulkmail.delivery.work import Letter, Opened, Recipient, Span, Verdict
 from bulkmail.journal import Intent, Journal, Record, Store, Suppressions
@@ -41,6 +41,7 @@ class CampaignLedger:
         log: AccountingLog | None,
         *,
         now: Callable[[], float],
+        writers: Writers | None = None,
     ) -> None:
         self._journal = journal
         self._composer = composer
@@ -49,9 +50,7 @@ class CampaignLedger:
         self._asking = False  # somebody was suppressed since the plan: each batch is asked for
         self._log = log
         self._now = now
-        self._threads: trio.CapacityLimiter | None = None
-        if threads := writers(composer):
-            self._threads = trio.CapacityLimiter(threads)
+        self._writers = writers
         self._last: tuple[object, Letter] | None = None
 
     async def fetch(self, spans: Sequence[Span]) -> Sequence[Recipient]:
@@ -73,10 +72,10 @@ class CampaignLedger:
         return {one.id for one in recipients if one.address.lower() in suppressed}
 
     async def letters(self, recipients: Sequence[Recipient]) -> Sequence[Letter | str]:
-        if self._threads is None:
+        if self._writers is None:
             await trio.lowlevel.checkpoint()
             return self._write(recipients)
-        return await trio.to_thread.run_sync(self._write, recipients, limiter=self._threads)
+        return await self._writers.run(self._write, recipients)
 
     def _write(self, recipients: Sequence[Recipient]) -> list[Letter | str]:
         """Perhaps in a thread, and in several at once.

@@ -23,7 +23,7 @@ from typing import BinaryIO
 from bulkmail.campaign.config import Campaign, missing_files
 from bulkmail.campaign.plan import make_plan
 from bulkmail.campaign.prepare import MOST_PROBLEMS, PROJECT_STORE, check_name, check_size, list_spec
-from bulkmail.campaign.writers import writers
+from bulkmail.campaign.writers import threads_for
 from bulkmail.errors import ConfigError, Problem
 from bulkmail.journal import LEFT_OUT, STATES, Interval, Recipient, Store, Suppressions
 from bulkmail.message import Composer, Letter
@@ -156,7 +156,7 @@ def _render_all(
     began = time.monotonic()
     done = 0
     batches = _batched(_tasks(store, composer, size))
-    found.workers = max(1, writers(composer))
+    found.workers = max(1, threads_for(composer))
     with ThreadPoolExecutor(found.workers) as pool:
         ahead: deque[Future[list[Rendered]]] = deque()
         try:

@@ -24,6 +24,7 @@ from bulkmail.campaign.ledger import CampaignLedger
 from bulkmail.campaign.prepare import Prepared
 from bulkmail.campaign.reporter import Reporter
 from bulkmail.campaign.road import Road, road
+from bulkmail.campaign.writers import Writers, threads_for
 from bulkmail.delivery.dispatch import Dispatcher
 from bulkmail.delivery.plant import Plant, Tally
 from bulkmail.delivery.retry import Retry
@@ -99,6 +100,7 @@ class _Run:
         self.dispatcher: Dispatcher | None = None
         self.reporter: Reporter | None = None
         self.stopping = False
+        self.writers: Writers | None = None
         self.broken: ConfigError | None = None  # why no more letters can be written
         self.cut_short = True  # transactions may be open: what their intents say is taken over at the end
         self.started = trio.current_time()
@@ -109,6 +111,8 @@ class _Run:
         before = await journal.read(Store.totals)
         self._event("started", totals=before, via=str(campaign.delivery.via))
         log = AccountingLog(campaign.log, campaign.campaign) if campaign.log is not None else None
+        count = threads_for(self.prepared.composer)
+        self.writers = Writers(count) if count else None
         try:
             async with trio.open_nursery() as watchers:
                 ending = Ending(watchers.cancel_scope, stop=self._stop, tell=self._tell_stopping)
@@ -119,6 +123,8 @@ class _Run:
                     await self._deliver(made, journal, log, ending, watchers)
                 watchers.cancel_scope.cancel()
         finally:
+            if self.writers is not None:
+                self.writers.close()
             if log is not None:
                 log.close()
             journal.close()
@@ -160,6 +166,7 @@ class _Run:
                 self.prepared.suppressions,
                 log,
                 now=time.time,
+                writers=self.writers,
             ),
             pool=made.pool,
             routes=made.routing,

@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from bulkmail.campaign.ledger import CampaignLedger
+from bulkmail.campaign.writers import Writers, threads_for
 from bulkmail.delivery.work import Letter, Recipient
 from bulkmail.errors import ConfigError
 from bulkmail.journal import Journal, Planned, Store, Suppressions
@@ -35,6 +36,7 @@ class Desk:
         self.now = DATE.timestamp()
         self.threads: list[threading.Thread] = []
         self.composers: list[Composer] = []
+        self.writers: list[Writers] = []
 
     def ledger(self, *, keys: Sequence[SigningKey] = (), **changes: Any) -> CampaignLedger:
         settings: dict[str, Any] = {
@@ -50,7 +52,13 @@ class Desk:
         }
         composer = Composer(Draft(**(settings | changes)), date=DATE, tokens=TOKENS, keys=keys)
         self.composers.append(composer)
-        return CampaignLedger(self._journal, composer, self._suppressions, None, now=self._clock)
+        writers = None
+        if count := threads_for(composer):
+            writers = Writers(count)
+            self.writers.append(writers)
+        return CampaignLedger(
+            self._journal, composer, self._suppressions, None, now=self._clock, writers=writers
+        )
 
     def _clock(self) -> float:
         self.threads.append(threading.current_thread())
@@ -77,7 +85,10 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
             people = [Planned(f"p{n}@a.test", row) for n, row in enumerate(rows, 1)]
             writer.interval("a.test", False, False, people)
         journal = Journal(store)
-        yield Desk(journal, suppressions)
+        desk = Desk(journal, suppressions)
+        yield desk
+        for writers in desk.writers:
+            writers.close()
         journal.close()
 
 
