@@ -40,7 +40,7 @@ from bulkmail.campaign.writers import Writers
 from bulkmail.message.signing_key import SigningKey
 
 TURN = 0.25  # seconds: long beside what it costs to begin with cold caches
-BATCH, SESSIONS = 16, 8  # letters of this size that a session asks for at once, and sessions that ask
+BATCH, SESSIONS = 32, 16  # letters of this size that a session asks for at once, and sessions that ask
 SIGNED = b"from:news@acme.example\r\n" * 40  # about as much header as a signature covers
 
 Work = Callable[[int, int], list[bytes]]  # makes so many messages or signatures, from this number on

@@ -28,7 +28,7 @@ from bulkmail.errors import ConfigError, Problem
 from bulkmail.journal import LEFT_OUT, STATES, Interval, Recipient, Store, Suppressions
 from bulkmail.message import Composer, Letter
 
-BATCH = 16  # messages that are written, and then signed, at once
+BATCH = 32  # messages that are written, and then signed, at once
 PAGE = 500  # intervals, or recipients of one
 
 Progress = Callable[[str, int, int], None]  # ("read" | "placed" | "rendered", so many, of so many or 0)

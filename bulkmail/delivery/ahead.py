@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bulkmail.delivery.work import Letter, Recipient, Work
 
-LETTERS = 16  # at once: the journey is a small part of their cost, and a site that is given up wastes few
-OCTETS = 256 * 1024  # of content that a session holds, unless a single letter has more
+LETTERS = 32  # at once: the journey is a small part of their cost, and a site that is given up wastes few
+OCTETS = 640 * 1024  # of content that a session holds, unless a single letter has more
 ALL = 32 * 1024 * 1024  # that all sessions hold together: where they are many, each holds less
 
 
