@@ -178,7 +178,10 @@ class _Pieces:
         """`last`: nothing follows, and empty lines at the end of a body are none (RFC 6376 section 3.4.4)."""
         if encoding == b"7bit":
             octets = canonical(str(part.segments[0]).encode("ascii"))
-            self.pieces.append((octets.rstrip(CRLF) + CRLF).removeprefix(CRLF) if last else octets)
+            if last:
+                octets = octets.rstrip(CRLF)
+                octets = octets and octets + CRLF
+            self.pieces.append(octets)
             return
         if encoding == b"base64":
             self.pieces.append(part if len(part.segments) > 1 else _base64(part, ()))

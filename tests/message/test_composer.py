@@ -226,7 +226,7 @@ def test_a_batch_has_the_letters_that_each_would_have_alone_and_a_reason_for_who
 
 
 @pytest.mark.parametrize(
-    "text", ["你\n", "a=b=\n", "1 + 1 =", "x\n\n\n", "", "\n", "{{ name }}", "你 {{ name }}\n"]
+    "text", ["你\n", "a=b=\n", "1 + 1 =", "x\n\n\n", "\n\nx\n", "", "\n", "{{ name }}", "你 {{ name }}\n"]
 )
 def test_a_message_of_one_part_keeps_its_last_character(text: str) -> None:
     message = read(composer(text=text).render("a@b.example", {"name": "你="}))
