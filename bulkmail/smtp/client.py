@@ -10,7 +10,8 @@ the next call and is in `failure` at once.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from bulkmail.errors import LocalProtocolError, RemoteProtocolError
 from bulkmail.smtp.announced import unannounced
@@ -18,14 +19,21 @@ from bulkmail.smtp.command import Command, Ehlo, Greeting, Helo, Quit
 from bulkmail.smtp.extension import NONE, Extensions
 from bulkmail.smtp.reply import Reply, ReplyReader
 from bulkmail.smtp.state import ANSWERED, ENDS_GROUP, SENT, State, kind
+from bulkmail.smtp.whole import OPEN, Envelope, Whole, outcome_of, unannounced_part
+
+Said = Command | Envelope | Whole  # what a client says: one command, or a transaction in one breath
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A reply and the command that it answers."""
+class Answer(NamedTuple):
+    """A command and its reply; of an Envelope or a Whole, those of its replies that came together."""
 
-    command: Command
-    reply: Reply
+    command: Said
+    replies: Sequence[Reply]
+
+    @property
+    def reply(self) -> Reply:
+        """The only one, or the last."""
+        return self.replies[-1]
 
 
 class ClientProtocol:
@@ -34,26 +42,29 @@ class ClientProtocol:
     def __init__(self) -> None:
         self.extensions: Extensions = NONE
         self._reader = ReplyReader()
-        self._unanswered: deque[Command] = deque((Greeting(),))
+        self._unanswered: deque[Said] = deque((Greeting(),))
+        self._codes: list[int] = []  # of the replies that the oldest unanswered Envelope or Whole has
         self._sent = State.CONNECTED
         self._answered = State.CONNECTED
         self._closing = False
         self._failure: RemoteProtocolError | None = None
 
-    def send(self, command: Command) -> bytes:
+    def send(self, command: Said) -> bytes:
         """The bytes of `command`, which is from now on unanswered.
 
         Raises `LocalProtocolError` if it may not be sent now, and what `failure` holds.
         """
         if self._failure is not None:
             raise self._failure
+        if isinstance(command, Whole | Envelope):
+            return self._send_whole(command)
         allowed = SENT[self._sent]
         key = kind(command)
         if key not in allowed:
             raise LocalProtocolError(f"{key.__name__} after {self._sent.name}")
         if self._unanswered:
             last = self._unanswered[-1]
-            if kind(last) in ENDS_GROUP:
+            if ends_group(last):
                 raise LocalProtocolError(f"{key.__name__} before the answer to {type(last).__name__}")
             if not self.extensions.pipelining:
                 raise LocalProtocolError(f"{key.__name__} while {type(last).__name__} is unanswered")
@@ -76,9 +87,21 @@ class ClientProtocol:
             raise self._failure
         answers: list[Answer] = []
         try:
-            for reply in self._reader.feed(data):
-                if self._unanswered:
-                    answers.append(self._answer(self._unanswered[0], reply))
+            replies = self._reader.feed(data)
+            done = 0
+            while done < len(replies):
+                oldest = self._unanswered[0] if self._unanswered else None
+                if isinstance(oldest, Whole | Envelope):
+                    part = replies[done : done + oldest.replies - len(self._codes)]
+                    answers.append(self._answer_whole(oldest, part))
+                    if self._closing and len(answers[-1].replies) < len(part):
+                        break  # what stands behind a 421 answers nothing
+                    done += len(part)
+                    continue
+                reply = replies[done]
+                done += 1
+                if oldest is not None:
+                    answers.append(self._answer(oldest, reply))
                 elif reply.code == 421:
                     self._close()
                 else:
@@ -97,7 +120,7 @@ class ClientProtocol:
         return self._failure
 
     @property
-    def unanswered(self) -> tuple[Command, ...]:
+    def unanswered(self) -> tuple[Said, ...]:
         """The commands that the server still owes a reply, oldest first."""
         return tuple(self._unanswered)
 
@@ -146,9 +169,51 @@ class ClientProtocol:
             self._close()
         if not self._unanswered:
             self._sent = self._answered
-        return Answer(command, reply)
+        return Answer(command, (reply,))
+
+    def _send_whole(self, one: Whole | Envelope) -> bytes:
+        name = type(one).__name__
+        clean = self._sent is State.READY and not self._unanswered
+        if self._sent not in OPEN or not (clean or one.reset):
+            raise LocalProtocolError(f"{name} after {self._sent.name}")
+        if self._unanswered and ends_group(self._unanswered[-1]):
+            raise LocalProtocolError(f"{name} before the answer to {type(self._unanswered[-1]).__name__}")
+        if not self.extensions.pipelining:
+            raise LocalProtocolError(f"{name} without PIPELINING")
+        if (missing := unannounced_part(one, self.extensions)) is not None:
+            raise LocalProtocolError(f"{name} without {missing}")
+        self._sent = State.READY if isinstance(one, Whole) else State.CONTENT
+        self._unanswered.append(one)
+        return one.encode()
+
+    def _answer_whole(self, one: Whole | Envelope, replies: list[Reply]) -> Answer:
+        """`replies`: as many as there are, and no more than `one` is owed."""
+        codes = [reply.code for reply in replies]
+        if 421 in codes:
+            self._close()
+            return Answer(one, replies[: codes.index(421) + 1])
+        self._codes += codes
+        if len(self._codes) == one.replies:
+            state = outcome_of(one, self._codes)
+            if state is None:
+                raise RemoteProtocolError(f"not answers to {type(one).__name__}: {replies[-1].text}")
+            self._unanswered.popleft()
+            self._codes = []
+            self._answered = state
+            if state is State.CLOSING:
+                self._close()
+            if not self._unanswered:
+                self._sent = state
+        return Answer(one, replies)
 
     def _close(self) -> None:
         self._closing = True
         if self._answered is not State.CLOSED:
             self._sent = self._answered = State.CLOSING
+
+
+def ends_group(command: Said) -> bool:
+    """Nothing may be said behind it before it is answered (RFC 2920 section 3.1)."""
+    if isinstance(command, Whole | Envelope):
+        return isinstance(command, Envelope)
+    return kind(command) in ENDS_GROUP

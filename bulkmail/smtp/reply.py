@@ -18,6 +18,7 @@ from bulkmail.smtp import grammar
 MAX_LINE = 2048  # octets with the line end
 MAX_LINES = 100  # of one reply; the longest EHLO answers have about thirty
 MAX_REPLY = 65536  # octets of one reply with its line ends
+KNOWN = 64  # replies that a reader remembers; those with a queue id never come again
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -111,14 +112,14 @@ class ReplyReader:
     A line may end in CRLF or in a lone LF: some servers do that, and nothing hangs on the difference here.
     """
 
-    __slots__ = ("_code", "_held", "_last", "_lines", "_size", "failure")
+    __slots__ = ("_code", "_held", "_known", "_lines", "_size", "failure")
 
     def __init__(self) -> None:
         self._held = b""  # of an unfinished line
         self._lines: list[bytes] = []  # of an unfinished reply
         self._code = b""
         self._size = 0
-        self._last: tuple[bytes, Reply] | None = None  # a hundred RCPTs are mostly answered by the same line
+        self._known: dict[bytes, Reply] = {}  # whole replies of one line: hundreds of RCPTs get the same
         self.failure: RemoteProtocolError | None = None
 
     def feed(self, data: bytes) -> list[Reply]:
@@ -130,11 +131,13 @@ class ReplyReader:
         if self.failure is None:
             lines = (self._held + data).split(b"\n")
             self._held = lines.pop()
+            known = self._known
             try:
                 # One by one, so that what stands before a violation is kept.
                 for line in lines:
-                    if (reply := self._line(line)) is not None:
-                        replies += (reply,)
+                    reply = None if self._lines else known.get(line)
+                    if reply is not None or (reply := self._line(line)) is not None:
+                        replies.append(reply)
                 self._check_held()
             except RemoteProtocolError as violation:
                 self.failure = violation
@@ -148,8 +151,6 @@ class ReplyReader:
         return bool(self._held or self._lines) or self.failure is not None
 
     def _line(self, line: bytes) -> Reply | None:
-        if self._last is not None and self._last[0] == line and not self._lines:
-            return self._last[1]
         if len(line) >= MAX_LINE:
             raise RemoteProtocolError(f"a reply line of more than {MAX_LINE} octets")
         match = grammar.REPLY_LINE.fullmatch(line[:-1] if line.endswith(b"\r") else line)
@@ -170,7 +171,9 @@ class ReplyReader:
         number = int(code)
         reply = Reply(number, _enhanced(number, texts), texts)
         if len(texts) == 1:
-            self._last = line, reply
+            if len(self._known) >= KNOWN:
+                self._known.clear()
+            self._known[line] = reply
         return reply
 
     def _check_held(self) -> None:

@@ -26,15 +26,16 @@ from bulkmail.errors import (
     TlsRefused,
 )
 from bulkmail.smtp import command as smtp
-from bulkmail.smtp.client import ClientProtocol
-from bulkmail.smtp.command import Command
+from bulkmail.smtp.client import ClientProtocol, Said
 from bulkmail.smtp.extension import Extensions
+from bulkmail.smtp.whole import Envelope, Whole
 from bulkmail.transport.approach import TimeLimits, TlsInfo
 from bulkmail.transport.flight import Course, Flight, closes, ends_message
-from bulkmail.transport.stream import RECEIVE, Transport, transport
+from bulkmail.transport.stream import Transport, transport
 from bulkmail.transport.tls import describe, handshake
 
 BLOCK = 65536  # octets for which TimeLimits.block holds
+AT_ONCE = 4 * BLOCK  # octets for one system call; more of them only take memory
 LAST_WORDS = 5.0  # seconds to read what a peer said before it closed; it is here already, or never will be
 
 
@@ -43,7 +44,7 @@ class Connection:
 
     def __init__(
         self,
-        stream: trio.abc.Stream,
+        stream: trio.abc.Stream | Transport,
         *,
         host: str,
         address: str = "",
@@ -93,7 +94,7 @@ class Connection:
         """How far the latest exchange had come: for the caller whose exchange was cancelled."""
         return self._course.flight(self._failure)
 
-    async def exchange(self, commands: Sequence[Command]) -> Flight:
+    async def exchange(self, commands: Sequence[Said]) -> Flight:
         """Send `commands` and return when each has its reply, or when the conversation has ended.
 
         Content rides in the same call (EndOfData, Bdat). An EndOfData whose DATA was refused is left out,
@@ -160,58 +161,51 @@ class Connection:
 
     async def _converse(self) -> None:
         course = self._course
-        self._watch()  # the greeting is awaited without anything having been written
         while True:
-            octets = self._next_group()
-            if len(octets) > BLOCK:
-                await self._write_while_reading(octets)
-            elif octets:
-                await self._write(octets)
+            await self._write_group()
             if not course.unanswered:
                 return
             await self._read()
 
-    def _next_group(self) -> bytes:
-        parts: list[bytes] = []
+    async def _write_group(self) -> None:
+        """What may be written now; without an `await` as long as the kernel takes it."""
+        waiting = 0
         pipelining = self._protocol.extensions.pipelining and not self.lockstep
-        for command in self._course.permitted(pipelining=pipelining):
-            if self._protocol.closing and not isinstance(command, smtp.Quit):
-                # A 421 that answered nothing: the host may say it at any time (RFC 5321 section 3.8).
-                raise ConnectionLost("the host is closing the connection")
-            parts.append(self._protocol.send(command))
-            self.transactions += isinstance(command, smtp.Mail)
-            self._course.queued(command, len(parts[-1]))
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    async def _write(self, octets: bytes) -> None:
         try:
-            for start in range(0, len(octets), BLOCK):
-                await self._write_block(octets[start : start + BLOCK])
+            for command in self._course.permitted(pipelining=pipelining):
+                if self._protocol.closing and not isinstance(command, smtp.Quit):
+                    # A 421 that answered nothing: the host may say it at any time (RFC 5321 section 3.8).
+                    raise ConnectionLost("the host is closing the connection")
+                octets = self._protocol.send(command)
+                self.transactions += isinstance(command, smtp.Mail | Whole | Envelope)
+                self._course.queued(command, len(octets))
+                for start in range(0, len(octets), BLOCK):
+                    block = octets if len(octets) <= BLOCK else octets[start : start + BLOCK]
+                    self._stream.put(block)
+                    waiting += len(block)
+                    if waiting >= AT_ONCE:
+                        await self._push(waiting)
+                        waiting = 0
+            if waiting:
+                await self._push(waiting)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as broken:
             await self._last_words(_lost(broken))
 
-    async def _write_block(self, block: bytes) -> None:
-        course = self._course
-        before = self._transport.handed
-        course.begins(len(block), trio.current_time())
-        self._watch()
-        taken = 0
+    async def _push(self, octets: int) -> None:
+        """Have the kernel take what was put, `octets` of text."""
+        course, stream = self._course, self._stream
+        before = stream.handed
+        course.begins(octets, trio.current_time())
         try:
-            await self._stream.send_all(block)
-            taken = len(block)
+            if not stream.push():
+                await self._push_while_reading()
         finally:
-            if not taken:
-                taken = self._transport.handed - before
-                if self._stream is not self._transport and taken:
-                    # TLS: how much of the text is in the records that left cannot be known. The last
-                    # octet is not among them, because the last record is not whole.
-                    taken = len(block) - 1
-            course.handed(taken, trio.current_time())
-            self._watch()
+            course.handed(stream.handed - before, trio.current_time())
 
-    async def _write_while_reading(self, octets: bytes) -> None:
-        # A peer that answers in the middle of the content may stop reading until its answer is read, and
-        # what it answered is lost if the connection is reset before we look (X7, RFC 2920 section 3.2).
+    async def _push_while_reading(self) -> None:
+        # The kernel has no room. A peer that answers in the middle of the content may stop reading until its
+        # answer is read, and what it answered is lost if the connection is reset before we look (X7, RFC 2920
+        # section 3.2).
         ended: list[ConversationEnded] = []
         broken: list[Exception] = []
 
@@ -223,12 +217,18 @@ class Connection:
                 ended.append(end)
                 writing.cancel()
 
+        self._watch()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(read_on, nursery.cancel_scope)
                 try:
-                    for start in range(0, len(octets), BLOCK):
-                        await self._write_block(octets[start : start + BLOCK])
+                    mark = self._stream.handed
+                    while not self._stream.push():
+                        await self._stream.push_on()
+                        if self._stream.handed - mark >= BLOCK:
+                            mark = self._stream.handed
+                            self._course.moved(trio.current_time())
+                            self._watch()
                 except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
                     broken.append(error)
                 nursery.cancel_scope.cancel()
@@ -241,7 +241,7 @@ class Connection:
         if ended:
             raise ended[0]
         if broken:
-            await self._last_words(_lost(broken[0]))
+            raise broken[0]
 
     async def _last_words(self, lost: ConnectionLost) -> None:
         """Nothing more can be written. Read what the peer said before that (X7), then raise `lost`."""
@@ -251,20 +251,25 @@ class Connection:
         raise lost
 
     async def _read(self) -> None:
+        stream, course = self._stream, self._course
         try:
-            octets = await self._stream.receive_some(RECEIVE)
+            # The others' turn, in which the peer may answer: then there is nothing to wait for.
+            await trio.lowlevel.checkpoint()
+            while (octets := stream.receive_nowait()) is None:
+                self._watch()
+                await stream.readable()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as broken:
             raise _lost(broken) from None
         if not octets:
             raise ConnectionLost("the host closed the connection")
         now = trio.current_time()
-        for answer in self._protocol.receive(bytes(octets)):
-            command = self._course.answered(answer.reply, now)
-            if ends_message(command):
+        for answer in self._protocol.receive(octets):
+            command = course.answered(answer.replies, now)
+            if command is not None and ends_message(command):
                 self.messages += 1
-            if closes(command, answer.reply):
+            if closes(answer.command, answer.reply):
                 raise ConnectionLost(f"the host is closing: {answer.reply.text}")
-        if self._protocol.failure is not None and self._course.unanswered:
+        if self._protocol.failure is not None and course.unanswered:
             raise self._protocol.failure
         self._watch()
 

@@ -4,11 +4,10 @@ Bookkeeping without I/O. `Course` takes the commands of one exchange and hands t
 
 * A group ends after a command whose reply the next one depends on (RFC 2920 section 3.1), and where the
   host does not offer PIPELINING each command is a group of its own.
-* Writing stops while WINDOW octets of commands, or OWED replies, are outstanding. A peer that cannot get rid
-  of its replies stops reading, and if we then wrote without reading, both would wait for ever (RFC 2920
-  section 3.2). 256 replies of the usual 50-100 octets are below the 64 kB that every kernel of today buffers
-  for us, and 16 kB of commands below the least receive window that is announced to us; 100 recipients still
-  go in one flight. The content is not counted: a connection reads while it writes anything that large.
+* Writing stops while WINDOW octets of commands, or OWED replies, are outstanding, so that a peer which is
+  slow to answer is not buried (RFC 2920 section 3.2); 100 recipients still go in one flight. Content is not
+  counted, nor is a message that is said in one breath with it: how many of those are in flight is the
+  caller's to decide.
 
 The deadline is that of the oldest unanswered reply (RFC 5321 section 4.5.3.2). Its time starts when its
 command was handed over or when the reply before it arrived, whichever is later, and parts of a reply do not
@@ -25,9 +24,9 @@ from dataclasses import dataclass
 
 from bulkmail.errors import ConversationEnded, RemoteProtocolError
 from bulkmail.smtp import command as smtp
-from bulkmail.smtp.command import Command
+from bulkmail.smtp.client import Said, ends_group
 from bulkmail.smtp.reply import Reply
-from bulkmail.smtp.state import ENDS_GROUP, kind
+from bulkmail.smtp.whole import Envelope, Whole
 from bulkmail.transport.approach import TimeLimits
 
 WINDOW = 16 * 1024
@@ -46,8 +45,21 @@ LIMIT: dict[type, str] = {
 }
 
 
-def name_of(command: Command) -> str:
+def part_of(command: Said, answered: int) -> type:
+    """What the next reply to `command` is about, once `answered` of them have come."""
+    if not isinstance(command, Whole | Envelope):
+        return type(command)
+    if answered == command.replies - 1:
+        return smtp.Bdat if isinstance(command, Whole) else smtp.Data
+    at = answered - command.reset
+    return smtp.Rset if at < 0 else smtp.Mail if at == 0 else smtp.Rcpt
+
+
+def name_of(command: Said, answered: int = 0) -> str:
     """What people call it; never its arguments, which may be secrets."""
+    if isinstance(command, Whole | Envelope):
+        part = part_of(command, answered)
+        return "the end of data" if part is smtp.Bdat else part.__name__.upper()
     if isinstance(command, smtp.Greeting):
         return "the greeting"
     if isinstance(command, smtp.EndOfData):
@@ -57,22 +69,24 @@ def name_of(command: Command) -> str:
     )
 
 
-def is_content(command: Command) -> bool:
-    return isinstance(command, smtp.EndOfData | smtp.Bdat)
+def is_content(command: Said) -> bool:
+    return isinstance(command, smtp.EndOfData | smtp.Bdat | Whole)
 
 
-def ends_message(command: Command) -> bool:
-    return isinstance(command, smtp.EndOfData) or (isinstance(command, smtp.Bdat) and command.last)
+def ends_message(command: Said) -> bool:
+    return isinstance(command, smtp.EndOfData | Whole) or (isinstance(command, smtp.Bdat) and command.last)
 
 
-def closes(command: Command, reply: Reply) -> bool:
+def closes(command: Said, reply: Reply) -> bool:
     """The conversation ends with this reply; what stands behind it was not processed (G2, X16)."""
     return reply.code == 421 or (not reply.positive and isinstance(command, smtp.Greeting | smtp.Rset))
 
 
-def patience(commands: Sequence[Command], limits: TimeLimits) -> float:
+def patience(commands: Sequence[Said], limits: TimeLimits) -> float:
     """Seconds for all of an exchange: inf unless it has an envelope and no content."""
-    if any(map(is_content, commands)) or not any(isinstance(c, smtp.Mail | smtp.Rcpt) for c in commands):
+    if any(map(is_content, commands)):
+        return math.inf
+    if not any(isinstance(c, smtp.Mail | smtp.Rcpt | Envelope) for c in commands):
         return math.inf
     return max(limits.envelope, limits.mail, limits.rcpt, limits.data)
 
@@ -89,16 +103,18 @@ class Flight:
 
 @dataclass(slots=True)
 class _Owed:
-    command: Command
+    command: Said
     octets: int  # that count against the window
     end: int  # where its last octet lies in what this exchange writes
+    due: int  # replies that it gets
+    answered: int = 0
 
 
 class Course:
     """The state of one exchange. Times are seconds on the caller's clock."""
 
     def __init__(
-        self, commands: Sequence[Command], limits: TimeLimits, now: float, *, owed: Sequence[Command] = ()
+        self, commands: Sequence[Said], limits: TimeLimits, now: float, *, owed: Sequence[Said] = ()
     ) -> None:
         """`owed`: commands sent before, whose replies this exchange awaits (the greeting)."""
         self.replies: list[Reply] = []
@@ -109,7 +125,7 @@ class Course:
         self._queued = 0  # octets asked for
         self._handed = 0  # octets of them that the kernel took
         self._reach = 0  # octets of them that it may be taking at this moment
-        self._owed: deque[_Owed] = deque(_Owed(command, 0, 0) for command in owed)
+        self._owed: deque[_Owed] = deque(_Owed(command, 0, 0, 1) for command in owed)
         self._window = 0
         self._barrier = bool(owed)
         self._since = now
@@ -118,33 +134,39 @@ class Course:
 
     # --- what may be written ------------------------------------------------------------------------------
 
-    def permitted(self, *, pipelining: bool) -> Iterator[Command]:
+    def permitted(self, *, pipelining: bool) -> Iterator[Said]:
         """The commands that may be written now; each that is taken must be `queued` before the next."""
         while self._next < len(self._commands):
             command = self._commands[self._next]
             if self._barrier or (self._owed and not pipelining):
                 return
-            if self._window >= WINDOW or len(self._owed) >= OWED:
+            full = self._window >= WINDOW or len(self._owed) >= OWED
+            if full and not isinstance(command, Whole):
                 return
             if isinstance(command, smtp.EndOfData) and self._next and not self.replies[-1].intermediate:
                 self._commands = self._commands[: self._next]  # DATA was refused: there is no place for it
                 return
             yield command
 
-    def queued(self, command: Command, octets: int) -> None:
+    def queued(self, command: Said, octets: int) -> None:
         """`command` is about to be written and is `octets` long."""
         self._next += 1
         self._queued += octets
         self._ends.append(self._queued)
         counted = 0 if is_content(command) else octets
-        self._owed.append(_Owed(command, counted, self._queued))
+        replies = command.replies if isinstance(command, Whole | Envelope) else 1
+        self._owed.append(_Owed(command, counted, self._queued, replies))
         self._window += counted
-        self._barrier = kind(command) in ENDS_GROUP
+        self._barrier = ends_group(command)
 
     def begins(self, octets: int, now: float) -> None:
         """The kernel is asked to take this many octets more."""
         self._block_since = now
         self._reach = self._handed + octets
+
+    def moved(self, now: float) -> None:
+        """It took enough of them to be given its time anew."""
+        self._block_since = now
 
     def handed(self, octets: int, now: float) -> None:
         """It took so many of them."""
@@ -157,19 +179,25 @@ class Course:
 
     # --- what is awaited ----------------------------------------------------------------------------------
 
-    def answered(self, reply: Reply, now: float) -> Command:
-        """`reply` is for the oldest unanswered command, which is returned.
+    def answered(self, replies: Sequence[Reply], now: float) -> Said | None:
+        """`replies` are for the oldest unanswered command, which is returned if it has all of them.
 
         Raises RemoteProtocolError for a success that was reported before all of the command was there.
         """
-        owed = self._owed.popleft()
-        if reply.positive and owed.end > self._reach:
-            raise RemoteProtocolError(f"{name_of(owed.command)} was answered before it was sent")
+        owed = self._owed[0]
+        owed.answered += len(replies)
+        self._since = now
+        if owed.answered < owed.due:
+            self.replies += replies
+            return None
+        self._owed.popleft()
+        if replies[-1].positive and owed.end > self._reach:
+            name = name_of(owed.command, owed.answered - 1)
+            raise RemoteProtocolError(f"{name} was answered before it was sent")
+        self.replies += replies
         self._window -= owed.octets
         if not self._owed:
             self._barrier = False
-        self._since = now
-        self.replies.append(reply)
         return owed.command
 
     @property
@@ -182,7 +210,8 @@ class Course:
         if self._block_since is not None:
             deadline = self._block_since + self._limits.block
         if self._awaited():
-            oldest = LIMIT.get(type(self._owed[0].command), "mail")
+            first = self._owed[0]
+            oldest = LIMIT.get(part_of(first.command, first.answered), "mail")
             deadline = min(deadline, self._since + float(getattr(self._limits, oldest)))
         return deadline
 
@@ -194,9 +223,9 @@ class Course:
     def awaiting(self) -> str:
         """What is being waited for, in words."""
         if self._awaited():
-            oldest = self._owed[0].command
-            name = name_of(oldest)
-            return name if isinstance(oldest, smtp.Greeting) else f"the reply to {name}"
+            oldest = self._owed[0]
+            name = name_of(oldest.command, oldest.answered)
+            return name if isinstance(oldest.command, smtp.Greeting) else f"the reply to {name}"
         return "the host to take what we write"
 
     def flight(self, failure: ConversationEnded | None) -> Flight:
@@ -209,4 +238,8 @@ class Course:
         return Flight(tuple(self.replies), sent > last, failure, sent)
 
     def _awaited(self) -> bool:
-        return bool(self._owed) and self._owed[0].end <= self._handed
+        """Whether the oldest reply can be waited for: of a message in one breath, once others have come."""
+        if not self._owed:
+            return False
+        oldest = self._owed[0]
+        return oldest.end <= self._handed or (oldest.answered > 0 and oldest.due > 1)

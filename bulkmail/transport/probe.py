@@ -70,6 +70,7 @@ class _Visit:
         self._inquiry, self._probed, self._unverified = inquiry, probed, unverified
         self._protocol = ClientProtocol()
         self._held = b""  # of an unfinished line
+        self._arrived = b""  # and not looked at yet
         self._stream: Transport
 
     async def pay(self, addresses: Sequence[str], context: ssl.SSLContext) -> None:
@@ -214,7 +215,9 @@ class _Visit:
 
     async def _answer(self) -> Reply:
         while True:
-            octets = bytes(await self._stream.receive_some(CHUNK))
+            # in parts, so that no more nonsense is kept than CHUNK
+            arrived = self._arrived or await self._stream.receive_some()
+            octets, self._arrived = arrived[:CHUNK], arrived[CHUNK:]
             *whole, self._held = (self._held + octets).split(b"\n")
             for line in whole:
                 self._heard(line.removesuffix(b"\r"))

@@ -18,7 +18,7 @@ import trio
 from bulkmail.dns.shortage import is_shortage, no_way
 from bulkmail.transport.stream import TcpStream, Transport, transport
 
-Connect = Callable[[str, int], Awaitable[trio.abc.Stream]]
+Connect = Callable[[str, int], Awaitable[trio.abc.Stream | Transport]]
 
 
 async def connect_tcp(address: str, port: int) -> TcpStream:

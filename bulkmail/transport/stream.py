@@ -1,10 +1,12 @@
 """The thin layer between a connection and the kernel.
 
-A connection needs four things that trio's own streams do not give: how many octets the kernel really took
-(the line between "still pending" and "in doubt"), a `close` that does not wait, a look at whether something
-arrived that nobody asked for, and TCP options for a conversation of short lines. `TcpStream` has them for
-sockets; `Metered` puts them, as far as they can be had, around any other trio stream, so that connections
-also run over streams in memory.
+A connection needs what trio's own streams do not give: how many octets have surely left (the line between
+"still pending" and "in doubt"), a `close` that does not wait, a look at whether something arrived that nobody
+asked for, TCP options for a conversation of short lines; and that nothing is waited for which need not be.
+So what is written is `put` and then `push`ed, and what has come is had by `receive_nowait`, all without an
+`await`; `push_on` and `readable` are for when the kernel has no room, or nothing, and are the only waits.
+`TcpStream` does this for sockets; `Metered` does it, as far as it can be had, around any trio stream, so that
+connections also run over streams in memory.
 """
 
 from __future__ import annotations
@@ -22,11 +24,39 @@ QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 RECEIVE = 65536
 
 
-class Transport(trio.abc.Stream):
-    """What a Connection talks over: a trio stream with the four things above."""
+class Transport(abc.ABC):
+    """What a Connection talks over. One task may write while another reads.
 
-    handed = 0  # octets that the kernel has taken, ever
+    Errors are trio's BrokenResourceError, whose `__cause__` has the OSError or ssl.SSLError, and
+    ClosedResourceError.
+    """
+
     local_address = ""
+
+    @property
+    @abc.abstractmethod
+    def handed(self) -> int:
+        """Octets of what was put that have surely left, ever. Of a TLS record all or nothing."""
+
+    @abc.abstractmethod
+    def put(self, data: bytes) -> None:
+        """Queue `data` behind what was put before; nothing leaves until it is pushed."""
+
+    @abc.abstractmethod
+    def push(self) -> bool:
+        """Give the kernel what it takes at this moment; True if nothing is left."""
+
+    @abc.abstractmethod
+    async def push_on(self) -> None:
+        """Wait until the kernel takes more, and give it that."""
+
+    @abc.abstractmethod
+    def receive_nowait(self) -> bytes | None:
+        """What has come, b"" at the end of file; None where nothing has."""
+
+    @abc.abstractmethod
+    async def readable(self) -> None:
+        """Wait until `receive_nowait` may have something."""
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -36,58 +66,94 @@ class Transport(trio.abc.Stream):
     def quiet(self) -> bool:
         """Nothing waits to be read: neither octets nor an end of file."""
 
+    async def send_all(self, data: bytes) -> None:
+        """Return when the kernel has taken everything."""
+        await trio.lowlevel.checkpoint()
+        self.put(data)
+        while not self.push():
+            await self.push_on()
 
-class TcpStream(Transport):
-    """A connected TCP socket. Raises what trio's streams raise; `__cause__` then has the OSError."""
-
-    def __init__(self, sock: trio.socket.SocketType) -> None:
-        self._socket = sock
-        # Our writes are whole groups of commands already; waiting for more only adds a delay.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.local_address = str(sock.getsockname()[0]) if sock.family != socket.AF_UNIX else ""
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Return when the kernel has taken everything; on any exception `handed` says how much it took."""
-        if self._socket.fileno() == -1:
-            raise trio.ClosedResourceError
-        with memoryview(data) as view:
-            sent = 0
-            if not view:
-                await trio.lowlevel.checkpoint()
-            try:
-                while sent < len(view):
-                    with view[sent:] as rest:
-                        taken = await self._socket.send(rest)
-                    sent += taken
-                    self.handed += taken
-            except OSError as error:
-                raise trio.BrokenResourceError(error.strerror) from error
-
-    async def wait_send_all_might_not_block(self) -> None:
-        if self._socket.fileno() == -1:
-            raise trio.ClosedResourceError
-        await trio.lowlevel.wait_writable(self._socket.fileno())
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        if self._socket.fileno() == -1:
-            raise trio.ClosedResourceError
-        try:
-            data = await self._socket.recv(max_bytes or RECEIVE)
-        except OSError as error:
-            raise trio.BrokenResourceError(error.strerror) from error
-        if QUICKACK is not None:
-            # The kernel forgets it again after a while, so it is said after each receive. The peer may
-            # have reset the connection meanwhile, in which case nothing depends on it.
-            with suppress(OSError):
-                self._socket.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
+    async def receive_some(self) -> bytes:
+        """What comes next; b"" at the end of file."""
+        await trio.lowlevel.checkpoint()
+        while (data := self.receive_nowait()) is None:
+            await self.readable()
         return data
 
     async def aclose(self) -> None:
         self.close()
         await trio.lowlevel.checkpoint()
 
+
+class TcpStream(Transport):
+    """A connected TCP socket, which is ours from now on."""
+
+    def __init__(self, sock: trio.socket.SocketType) -> None:
+        # Our writes are whole groups of commands already; waiting for more only adds a delay.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.local_address = str(sock.getsockname()[0]) if sock.family != socket.AF_UNIX else ""
+        # The socket below trio's: a try that does not wait costs no more than the system call.
+        self._socket = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
+        self._socket.setblocking(False)
+        self._parts: list[bytes | memoryview] = []
+        self._handed = 0
+        self._unacknowledged = False  # octets came, and nothing of ours has carried an ACK for them
+
+    @property
+    def handed(self) -> int:
+        return self._handed
+
+    def put(self, data: bytes) -> None:
+        self._parts.append(data)
+
+    def push(self) -> bool:
+        parts = self._parts
+        if not parts:
+            return True
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        try:
+            taken = self._socket.send(data)
+        except BlockingIOError:
+            taken = 0
+        except OSError as error:
+            raise self._broken(error) from error
+        self._handed += taken
+        if taken == len(data):
+            parts.clear()
+            self._unacknowledged = False
+            return True
+        parts[:] = [memoryview(data)[taken:]]
+        return False
+
+    async def push_on(self) -> None:
+        self._demand_open()
+        await trio.lowlevel.wait_writable(self._socket)
+        self.push()
+
+    def receive_nowait(self) -> bytes | None:
+        try:
+            data = self._socket.recv(RECEIVE)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise self._broken(error) from error
+        self._unacknowledged = True
+        return data
+
+    async def readable(self) -> None:
+        self._demand_open()
+        if self._unacknowledged and QUICKACK is not None:
+            # More is to come, and the peer may be waiting for our ACK. The kernel forgets it again after a
+            # while, so it is said each time; the next write of ours would carry the ACK by itself.
+            with suppress(OSError):
+                self._socket.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
+            self._unacknowledged = False
+        await trio.lowlevel.wait_readable(self._socket)
+
     def close(self) -> None:
-        self._socket.close()
+        if self._socket.fileno() != -1:
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
 
     def quiet(self) -> bool:
         if self._socket.fileno() == -1:
@@ -96,23 +162,48 @@ class TcpStream(Transport):
         poll.register(self._socket.fileno(), select.POLLIN)
         return not poll.poll(0)
 
+    def _demand_open(self) -> None:
+        if self._socket.fileno() == -1:
+            raise trio.ClosedResourceError
+
+    def _broken(self, error: OSError) -> Exception:
+        if self._socket.fileno() == -1:
+            return trio.ClosedResourceError()
+        return trio.BrokenResourceError(error.strerror)
+
 
 class Metered(Transport):
-    """Any trio stream, with octets counted as taken once the inner `send_all` has returned."""
+    """Any trio stream, with octets counted as handed over once its `send_all` has returned."""
 
     def __init__(self, inner: trio.abc.Stream) -> None:
         self._inner = inner
+        self._out: list[bytes] = []
+        self._in: bytes | None = None
+        self._handed = 0
         self._closed = False
 
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+    @property
+    def handed(self) -> int:
+        return self._handed
+
+    def put(self, data: bytes) -> None:
+        self._out.append(data)
+
+    def push(self) -> bool:
+        return not self._out
+
+    async def push_on(self) -> None:
+        data = b"".join(self._out)
+        self._out.clear()
         await self._inner.send_all(data)
-        self.handed += len(data)
+        self._handed += len(data)
 
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._inner.wait_send_all_might_not_block()
+    def receive_nowait(self) -> bytes | None:
+        data, self._in = self._in, None
+        return data
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        return await self._inner.receive_some(max_bytes)
+    async def readable(self) -> None:
+        self._in = bytes(await self._inner.receive_some(RECEIVE))
 
     async def aclose(self) -> None:
         self._closed = True
@@ -129,9 +220,9 @@ class Metered(Transport):
                 close()
 
     def quiet(self) -> bool:
-        return not self._closed
+        return not self._closed and self._in is None
 
 
-def transport(stream: trio.abc.Stream) -> Transport:
+def transport(stream: trio.abc.Stream | Transport) -> Transport:
     """`stream` itself if it is a Transport already, else Metered around it."""
     return stream if isinstance(stream, Transport) else Metered(stream)
