@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from bulkmail.campaign.attached import attachments
 from bulkmail.campaign.config import Campaign
@@ -10,8 +11,10 @@ from bulkmail.campaign.yaml_data import load_data
 from bulkmail.errors import ConfigError
 from bulkmail.message import Composer, Draft, read_content
 from bulkmail.message.draft import MailingList, Unsubscribe
-from bulkmail.message.signing_key import SigningKey
 from bulkmail.message.token import SECRET_MIN, Tokens
+
+if TYPE_CHECKING:
+    from bulkmail.message.signing_key import SigningKey
 
 # Stands for the secret where nothing is sent: tokens of the right form, which no server of ours accepts.
 _PLACEHOLDER = "no secret, no recipient"

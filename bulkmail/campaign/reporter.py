@@ -14,7 +14,6 @@ import trio
 from bulkmail.campaign.courier import deliver_one
 from bulkmail.campaign.events import Tell, event
 from bulkmail.campaign.prepare import Prepared, sendable
-from bulkmail.campaign.report import report
 from bulkmail.campaign.road import Road
 from bulkmail.delivery.disposition import Fate
 from bulkmail.errors import BulkmailError, StoreError
@@ -69,6 +68,8 @@ class Reporter:
 
     def _built(self, store: Store, own_name: str) -> bytes | None:
         """The message. In a thread: it reads the whole journal, and may be long."""
+        from bulkmail.campaign.report import report  # `email` in full: only where there is a report
+
         now = datetime.now(UTC).replace(microsecond=0)
         return report(self._prepared.campaign, store, self._prepared.composer, own_name=own_name, now=now)
 

@@ -9,23 +9,24 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
-from bulkmail import sandbox
 from bulkmail.campaign.config import Campaign
 from bulkmail.campaign.host_name import default_ehlo
-from bulkmail.campaign.signing import check_records
 from bulkmail.delivery.plant import Routing
 from bulkmail.dns.addresses import is_public
 from bulkmail.dns.resolver import Resolver, system_nameservers
 from bulkmail.dns.routes import NoRoute, Route, Routes
 from bulkmail.errors import ConfigError
-from bulkmail.message import SigningKey
 from bulkmail.transport.approach import Approach, Credentials, TimeLimits, TlsPolicy, make_contexts
 from bulkmail.transport.dead import DeadAddresses
 from bulkmail.transport.dial import Dialer
 from bulkmail.transport.pool import Pool
+
+if TYPE_CHECKING:
+    from bulkmail.message.signing_key import SigningKey
 
 REHEARSED = 1_000  # messages that a rehearsal keeps to be looked at
 
@@ -82,6 +83,8 @@ async def road(campaign: Campaign, keys: Sequence[SigningKey]) -> AsyncIterator[
         nameservers = delivery.resolvers or system_nameservers()
         port, allow_private, cafile = delivery.port, delivery.allow_private, None
         if delivery.via.kind == "sandbox":
+            from bulkmail import sandbox  # only who rehearses pays for the import
+
             world = sandbox.World.default(keep="maildir")
             world.ledger.most_files = REHEARSED
             running = await stack.enter_async_context(
@@ -100,7 +103,9 @@ async def road(campaign: Campaign, keys: Sequence[SigningKey]) -> AsyncIterator[
             await _check_relay(campaign, routes)
             routing = RelayRouting(routes, via.host)
         warnings: list[str] = []
-        if via.kind != "sandbox":
+        if keys and via.kind != "sandbox":
+            from bulkmail.campaign.signing import check_records  # only who signs pays for the import
+
             warnings = await check_records(keys, resolver, strict=via.kind == "mx")
         verifying, lax = make_contexts(cafile)
         credentials = None

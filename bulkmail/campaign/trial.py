@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bulkmail.campaign.config import Campaign
 from bulkmail.campaign.courier import deliver_one
@@ -16,8 +17,11 @@ from bulkmail.campaign.prepare import PROJECT_STORE, check_name
 from bulkmail.campaign.road import road
 from bulkmail.delivery.disposition import Disposition, Fate
 from bulkmail.journal import Suppressions
-from bulkmail.message import Letter, SigningKey
+from bulkmail.message import Letter
 from bulkmail.smtp import Mailbox
+
+if TYPE_CHECKING:
+    from bulkmail.message.signing_key import SigningKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import apsw
-import apsw.ext
 
 from bulkmail.campaign.listing import Batch, ListSpec, Row
 from bulkmail.errors import ConfigError, Problem
@@ -64,8 +63,10 @@ class Where:
             columns.setdefault(name.lower(), (name, kept))
         self._connection.execute('DROP TABLE IF EXISTS "row"')
         self._connection.execute(f'CREATE TABLE "row"({", ".join(f"{_quoted(n)} TEXT" for n in columns)})')
+        from apsw.ext import query_info  # as long to import as all that reads a list; few have a `where`
+
         try:
-            info = apsw.ext.query_info(
+            info = query_info(
                 self._connection, f'SELECT ({self.expression}\n) IS TRUE FROM "row"', actions=True
             )
         except apsw.Error as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bulkmail.cli.common import campaign_file, load, printable, via_option
+from bulkmail.cli.common import campaign_file, importing, load, printable, via_option
 from bulkmail.errors import BulkmailError, ConfigError, StoreError
 
 if TYPE_CHECKING:
@@ -72,8 +70,11 @@ def command(
     With --dry-run the list is read and every message rendered and signed, and what that brought is told:
     sizes, rate, each problem. No connection is opened, no name is looked up, and nothing is kept.
     """
-    from bulkmail.campaign import prepare
-    from bulkmail.cli.screen import Screen
+    with importing():
+        import trio  # noqa: F401 - what _deliver imports, all at once
+
+        from bulkmail.campaign import prepare, runner  # noqa: F401
+        from bulkmail.cli.screen import Screen
 
     campaign = load(file, via, secrets=True)
     if dry_run:
@@ -165,6 +166,9 @@ def parse_until(text: str) -> Until:
 
 def _show(ready: Prepared) -> None:
     """What is about to be sent, to whom, and what it looks like."""
+    import email
+    import email.policy
+
     from bulkmail.campaign.prepare import sendable
 
     campaign = ready.campaign

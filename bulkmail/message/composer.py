@@ -13,6 +13,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from bulkmail.errors import Problem
 from bulkmail.message import header
@@ -21,12 +22,14 @@ from bulkmail.message.edition import Edition, digest_of
 from bulkmail.message.fields import HeaderFields
 from bulkmail.message.letter import Addressed, Letter, Person
 from bulkmail.message.parts import Parts
-from bulkmail.message.signing_key import SigningKey
 from bulkmail.message.template import Environments, Reason, Template, TemplateProblem, Unrenderable
 from bulkmail.message.token import INERT, Tokens
 from bulkmail.message.unsubscribe import ONE_CLICK, TOKEN, with_foot
 from bulkmail.message.values import EMAIL, Values
 from bulkmail.smtp.address import AddressError, Mailbox
+
+if TYPE_CHECKING:
+    from bulkmail.message.signing_key import SigningKey
 
 ANYBODY = "someone@example.com"  # stands for the recipient while a row is checked
 HOUR_S = 3600

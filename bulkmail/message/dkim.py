@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from binascii import b2a_base64
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from bulkmail.message.signing_key import SigningKey
+if TYPE_CHECKING:
+    from bulkmail.message.signing_key import SigningKey
 
 LINE = 78  # RFC 5322 section 2.1.1, without the CRLF
 DIGEST = 32  # octets of SHA-256

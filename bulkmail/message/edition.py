@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from bulkmail.message.content import Content
 from bulkmail.message.dkim import Signature, relaxed_field
 from bulkmail.message.draft import Draft
 from bulkmail.message.shape import Body
-from bulkmail.message.signing_key import SigningKey
+
+if TYPE_CHECKING:
+    from bulkmail.message.signing_key import SigningKey
 
 FORMAT = "2"  # part of the digest: raise it when the same draft begins to give other octets
 

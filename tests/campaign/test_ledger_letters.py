@@ -17,7 +17,8 @@ from bulkmail.campaign.writers import Writers, threads_for
 from bulkmail.delivery.work import Letter, Recipient
 from bulkmail.errors import ConfigError
 from bulkmail.journal import Journal, Planned, Store, Suppressions
-from bulkmail.message import Composer, Draft, SigningKey, Tokens
+from bulkmail.message import Composer, Draft, Tokens
+from bulkmail.message.signing_key import SigningKey
 from bulkmail.smtp import stuff, unstuff
 
 DATE = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
