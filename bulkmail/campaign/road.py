@@ -107,7 +107,8 @@ async def road(campaign: Campaign, keys: Sequence[SigningKey]) -> AsyncIterator[
             from bulkmail.campaign.signing import check_records  # only who signs pays for the import
 
             warnings = await check_records(keys, resolver, strict=via.kind == "mx")
-        verifying, lax = make_contexts(cafile)
+        verified = delivery.tls == "verified" or bool(via.user)
+        verifying, lax = make_contexts(cafile, system=verified and cafile is None)
         credentials = None
         if via.user:
             password = delivery.password.reveal() if delivery.password is not None else ""
