@@ -13,7 +13,6 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 
 import click
 
@@ -81,6 +80,8 @@ class Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0] if args else ""
         if not ctx.resilient_parsing and name not in VERBS and name not in NOT_BUILT:
+            from difflib import get_close_matches  # only who mistypes pays for the import
+
             close = get_close_matches(name, [*VERBS, *NOT_BUILT], 1)
             ctx.fail(f"no such verb: {name}" + (f"; did you mean {close[0]}?" if close else ""))
         return super().resolve_command(ctx, args)
