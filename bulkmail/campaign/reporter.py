@@ -50,7 +50,7 @@ class Reporter:
         fate, said = Fate.DEFERRED, "stopped before it was sent; the next run sends it"
         try:
             with self._scope:
-                message = await self._journal.read(self._built, made.ehlo)
+                message = await self._journal.read(self._built, made.way.ehlo)
                 if message is None:
                     return
                 done = await deliver_one(

@@ -11,18 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import trio
-
 from bulkmail.campaign.config import Campaign
 from bulkmail.campaign.host_name import default_ehlo
+from bulkmail.campaign.way import Way, connections
 from bulkmail.delivery.plant import Routing
 from bulkmail.dns.addresses import is_public
 from bulkmail.dns.resolver import Resolver, system_nameservers
 from bulkmail.dns.routes import NoRoute, Route, Routes
 from bulkmail.errors import ConfigError
-from bulkmail.transport.approach import Approach, Credentials, TimeLimits, TlsPolicy, make_contexts
-from bulkmail.transport.dead import DeadAddresses
-from bulkmail.transport.dial import Dialer
 from bulkmail.transport.pool import Pool
 
 if TYPE_CHECKING:
@@ -51,7 +47,7 @@ class Road:
 
     routing: Routing
     pool: Pool
-    ehlo: str
+    way: Way
     warnings: tuple[str, ...] = ()
 
 
@@ -107,35 +103,7 @@ async def road(campaign: Campaign, keys: Sequence[SigningKey]) -> AsyncIterator[
             from bulkmail.campaign.signing import check_records  # only who signs pays for the import
 
             warnings = await check_records(keys, resolver, strict=via.kind == "mx")
-        verified = delivery.tls == "verified" or bool(via.user)
-        verifying, lax = make_contexts(cafile, system=verified and cafile is None)
-        credentials = None
-        if via.user:
-            password = delivery.password.reveal() if delivery.password is not None else ""
-            credentials = Credentials(via.user, password)
-        limits = delivery.time_limits
-        approach = Approach(
-            port=port,
-            ehlo=ehlo,
-            tls=TlsPolicy(delivery.tls),
-            implicit_tls=via.implicit_tls,
-            credentials=credentials,
-            insecure_auth=delivery.insecure_auth,
-            time_limits=TimeLimits(**limits.model_dump()),
-            verifying=verifying,
-            lax=lax,
-        )
-        shaping = campaign.shaping.default
-        pool = Pool(
-            Dialer(approach, dead=DeadAddresses()),
-            per_host=shaping.connections,
-            messages=shaping.messages_per_connection,
-        )
-        expiring = await stack.enter_async_context(trio.open_nursery())
-        expiring.start_soon(pool.expire)
-        try:
-            yield Road(routing, pool, ehlo, tuple(warnings))
-        finally:
-            expiring.cancel_scope.cancel()
-            with trio.CancelScope(deadline=trio.current_time() + 10, shield=True):
-                await pool.aclose()
+        way = Way(ehlo, port, cafile)
+        per_host = campaign.shaping.default.connections
+        pool = await stack.enter_async_context(connections(campaign, way, per_host=per_host))
+        yield Road(routing, pool, way, tuple(warnings))
