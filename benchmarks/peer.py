@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--per-transaction", type=int, default=100, help="recipients, where they share one")
     parser.add_argument("--key", type=Path, help="RSA-2048 as PEM; made where it is not given")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a daemon and its folder go with us
     try:
         peer = peer_for(given.peer, given.scenario, tls=given.tls)
         if peer.own_environment and environment.INSIDE not in os.environ:
