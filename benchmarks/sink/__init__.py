@@ -4,8 +4,10 @@
         ...                            # mail to mx.host, mx.port; MX and A for every name at mx.dns
         print(mx.counts().recipients)
     print(mx.counts().cpu_s)           # the last ones are kept
+    with sink.delayed(mx.host, mx.port, rtt_ms=50) as road:
+        ...                            # the same server, further away, at road.host, road.port
 
-The server itself is in C (sink.c says how it works); `build.py` compiles it on demand. It ends when this
+They are in C (sink.c and delay.c say how they work); build.py compiles them on demand. They end when this
 process does, however that happens.
 """
 
@@ -24,7 +26,7 @@ import trustme
 
 from .build import CannotBuild, built
 
-__all__ = ["CannotBuild", "Counts", "Kept", "Sink", "built", "kept", "running"]
+__all__ = ["CannotBuild", "Counts", "Kept", "Road", "Sink", "built", "delayed", "kept", "running"]
 
 STOP_S = 10.0  # to write its last line; afterwards it is killed
 
@@ -50,14 +52,72 @@ class Counts:
     cpu_s: float  # user and system
 
 
+class Program:
+    """One of the C programs, running: it prints a line for each port it has, and its counters at the end."""
+
+    def __init__(self, process: subprocess.Popen[str], name: str) -> None:
+        self.pid = process.pid
+        self._process, self._name = process, name
+        self._end: str | None = None
+
+    def line(self) -> str:
+        """The next one that it prints. Raises RuntimeError where it has ended instead."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the {self._name} ended with {self._process.wait()}")
+        return line
+
+    def port(self, kind: str) -> int:
+        return int(self.line().removeprefix(kind))
+
+    def report(self) -> str:
+        """Its counters up to now; once it is stopped, the last ones."""
+        if self._end is not None:
+            return self._end
+        self._process.send_signal(signal.SIGUSR1)
+        return self.line()
+
+    def stop(self) -> None:
+        if self._end is not None:
+            return
+        if self._process.poll() is not None:
+            raise RuntimeError(f"the {self._name} ended with {self._process.returncode}")
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            rest, _ = self._process.communicate(timeout=STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+            raise
+        self._end = rest.splitlines()[-1]
+
+
+@contextmanager
+def program(name: str, *arguments: str | Path) -> Iterator[Program]:
+    """That program while the block lasts. Raises CannotBuild."""
+    command = [built(name), *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        running = Program(process, name)
+        try:
+            yield running
+        finally:
+            running.stop()
+
+
+@dataclass(frozen=True)
 class Sink:
     """A running sink. `ca` is the PEM of the authority of its certificate (localhost, 127.0.0.1, ::1)."""
 
-    def __init__(self, process: subprocess.Popen[str], host: str, ca: Path) -> None:
-        self.host, self.ca, self.pid = host, ca, process.pid
-        self.port = self.dns_port = 0
-        self._process = process
-        self._last: Counts | None = None
+    host: str
+    port: int
+    dns_port: int
+    ca: Path
+    program: Program
+
+    @property
+    def pid(self) -> int:
+        return self.program.pid
 
     @property
     def dns(self) -> str:
@@ -66,35 +126,11 @@ class Sink:
 
     def counts(self) -> Counts:
         """Up to now; once it is stopped, the last ones."""
-        if self._last is not None:
-            return self._last
-        self._process.send_signal(signal.SIGUSR1)
-        return Counts(**json.loads(self._line()))
+        return Counts(**json.loads(self.program.report()))
 
     def stop(self) -> None:
-        if self._last is None and self._process.poll() is not None:
-            raise RuntimeError(f"the sink ended with {self._process.returncode}")
-        if self._last is None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                rest, _ = self._process.communicate(timeout=STOP_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.communicate()
-                raise
-            self._last = Counts(**json.loads(rest.splitlines()[-1]))
-
-    def started(self, *, dns: bool) -> None:
-        self.port = int(self._line().removeprefix("smtp "))
-        if dns:
-            self.dns_port = int(self._line().removeprefix("dns "))
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the sink ended with {self._process.wait()}")
-        return line
+        """Earlier than at the end of its block."""
+        self.program.stop()
 
 
 @contextmanager
@@ -115,7 +151,6 @@ def running(
     `unique` gives each message a queue id of its own; `keep` is a folder that gets every message (`kept`
     reads it), `ledger` a file that gets each recipient of every message accepted, a line each.
     """
-    program = built("sink")
     with tempfile.TemporaryDirectory(prefix="sink-") as name:
         folder = Path(name)
         ca = trustme.CA()
@@ -123,22 +158,35 @@ def running(
         issued = ca.issue_cert("localhost", "127.0.0.1", "::1")
         issued.private_key_and_cert_chain_pem.write_to_path(str(folder / "sink.pem"))
         bracketed = f"[{host}]" if ":" in host else host
-        command: list[str | Path] = [program, "--listen", f"{bracketed}:{port}"]
-        command += ["--certificate", folder / "sink.pem"] if starttls else ["--no-starttls"]
-        command += ["--dns", f"{bracketed}:0"] if dns else []
-        command += ["--address", host] if dns and ":" not in host else []
-        command += [] if chunking else ["--no-chunking"]
-        command += [] if pipelining else ["--no-pipelining"]
-        command += ["--unique"] if unique else []
-        command += ["--keep", keep] if keep else []
-        command += ["--ledger", ledger] if ledger else []
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            sink = Sink(process, host, folder / "ca.pem")
-            try:
-                sink.started(dns=dns)
-                yield sink
-            finally:
-                sink.stop()
+        options: list[str | Path] = ["--listen", f"{bracketed}:{port}"]
+        options += ["--certificate", folder / "sink.pem"] if starttls else ["--no-starttls"]
+        options += ["--dns", f"{bracketed}:0"] if dns else []
+        options += ["--address", host] if dns and ":" not in host else []
+        options += [] if chunking else ["--no-chunking"]
+        options += [] if pipelining else ["--no-pipelining"]
+        options += ["--unique"] if unique else []
+        options += ["--keep", keep] if keep else []
+        options += ["--ledger", ledger] if ledger else []
+        with program("sink", *options) as sink:
+            smtp_port = sink.port("smtp ")
+            yield Sink(host, smtp_port, sink.port("dns ") if dns else 0, folder / "ca.pem", sink)
+
+
+@dataclass(frozen=True)
+class Road:
+    """To a server, through a round trip of some length."""
+
+    host: str
+    port: int
+    program: Program
+
+
+@contextmanager
+def delayed(host: str, port: int, *, rtt_ms: float) -> Iterator[Road]:
+    """A road to that server while the block lasts: delay.c says what it does. Raises CannotBuild."""
+    to = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    with program("delay", "--to", to, "--rtt-ms", f"{rtt_ms}") as road:
+        yield Road("127.0.0.1", road.port("port "), road)
 
 
 @dataclass(frozen=True)

@@ -12,22 +12,18 @@
 #include <errno.h>
 #include <getopt.h>
 #include <malloc.h>
-#include <netdb.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "dns.h"
+#include "process.h"
 #include "smtp.h"
 
 enum { READ_MOST = 1 << 18, RECORDS_MOST = 1 << 16 }; /* octets of one turn; of TLS records in one read */
@@ -46,7 +42,8 @@ struct connection {
     struct connection *next;
 };
 
-static int poll_fd, listener, dns_socket = -1, signals;
+const char *program = "sink";
+static int listener, dns_socket = -1;
 static bool accepting = true;
 static SSL_CTX *context;
 static struct connection *again; /* TLS may hold octets that no event will tell of */
@@ -55,17 +52,6 @@ static char room[LINE_MOST + READ_MOST]; /* what was begun stands before what is
 static uint8_t address[4] = {127, 0, 0, 1};
 static uint64_t connections, open_connections, handshakes, queries;
 static struct timespec first_rcpt, last_rcpt, last_message;
-static pid_t parent;
-
-static void stop(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("sink: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    exit(1);
-}
 
 /* ---- what it tells ---- */
 
@@ -79,8 +65,6 @@ static void print_time(const char *name, struct timespec at)
 
 static void print_counts(void)
 {
-    struct rusage used;
-    getrusage(RUSAGE_SELF, &used);
     if (rules.ledger != NULL && fflush(rules.ledger) != 0)
         stop("the ledger: %s", strerror(errno));
     const struct {
@@ -98,8 +82,7 @@ static void print_counts(void)
     print_time("first_rcpt", first_rcpt);
     print_time("last_rcpt", last_rcpt);
     print_time("last_message", last_message);
-    printf("\"cpu_s\": %.6f}\n", (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
-                                     (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6);
+    printf("\"cpu_s\": %.6f}\n", cpu_s());
     fflush(stdout);
 }
 
@@ -110,48 +93,6 @@ static void finish(void)
 }
 
 /* ---- sockets ---- */
-
-static int bound(const char *where, int type)
-{
-    const char *colon = strrchr(where, ':');
-    if (colon == NULL)
-        stop("ADDRESS:PORT is wanted, not %s", where);
-    char host[256];
-    bool bracketed = where[0] == '[' && colon > where && colon[-1] == ']';
-    snprintf(host, sizeof host, "%.*s", (int)(colon - where) - (bracketed ? 2 : 0), where + bracketed);
-    struct addrinfo hints = {.ai_socktype = type, .ai_flags = AI_PASSIVE | AI_NUMERICHOST}, *found;
-    int problem = getaddrinfo(host, colon + 1, &hints, &found);
-    if (problem)
-        stop("%s: %s", where, gai_strerror(problem));
-    int fd = socket(found->ai_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, much = 1 << 22;
-    if (fd < 0)
-        stop("socket: %s", strerror(errno));
-    if (type == SOCK_STREAM)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    else
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &much, sizeof much);
-    if (bind(fd, found->ai_addr, found->ai_addrlen) || (type == SOCK_STREAM && listen(fd, 4096)))
-        stop("%s: %s", where, strerror(errno));
-    freeaddrinfo(found);
-    return fd;
-}
-
-static unsigned port_of(int fd)
-{
-    struct sockaddr_storage name;
-    socklen_t size = sizeof name;
-    if (getsockname(fd, (struct sockaddr *)&name, &size))
-        stop("getsockname: %s", strerror(errno));
-    return ntohs(name.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&name)->sin6_port
-                                            : ((struct sockaddr_in *)&name)->sin_port);
-}
-
-static void watch(int operation, int fd, uint32_t interest, void *data)
-{
-    struct epoll_event event = {.events = interest, .data.ptr = data};
-    if (epoll_ctl(poll_fd, operation, fd, &event))
-        stop("epoll_ctl: %s", strerror(errno));
-}
 
 static void want(struct connection *c, uint32_t interest)
 {
@@ -388,7 +329,7 @@ static void accept_some(void)
     for (int i = 0; i < 64; i++) {
         int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), on = 1;
         if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            if (out_of_descriptors()) {
                 accepting = false;
                 watch(EPOLL_CTL_MOD, listener, 0, &listener);
             }
@@ -441,35 +382,13 @@ static void use_certificate(const char *file)
     rules.starttls = true;
 }
 
-static void take_signals(void)
+static void listen_to(const void *of)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGUSR1);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT); /* is the parent's business */
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    signal(SIGPIPE, SIG_IGN);
-}
-
-static void signalled(void)
-{
-    struct signalfd_siginfo info;
-    while (read(signals, &info, sizeof info) == sizeof info) {
-        if (info.ssi_signo == SIGTERM)
-            finish();
-        if (info.ssi_signo == SIGUSR1)
-            print_counts();
-    }
-}
-
-static void told(void)
-{
-    char ignored[256];
-    ssize_t size = read(STDIN_FILENO, ignored, sizeof ignored);
-    if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR))
+    enum heard heard = hear(of);
+    if (heard == END)
         finish();
+    if (heard == REPORT)
+        print_counts();
 }
 
 static void loop(void)
@@ -479,7 +398,7 @@ static void loop(void)
         int number = epoll_wait(poll_fd, events, 256, again != NULL ? 0 : 1000);
         if (number < 0 && errno != EINTR)
             stop("epoll_wait: %s", strerror(errno));
-        if (number == 0 && getppid() != parent)
+        if (number == 0 && orphaned())
             finish();
         for (int i = 0; i < number; i++) {
             void *which = events[i].data.ptr;
@@ -487,10 +406,8 @@ static void loop(void)
                 accept_some();
             else if (which == &dns_socket)
                 answer_some();
-            else if (which == &signals)
-                signalled();
-            else if (which == &parent)
-                told();
+            else if (is_life(which))
+                listen_to(which);
             else if (!((struct connection *)which)->queued)
                 serve(which);
         }
@@ -540,22 +457,11 @@ int main(int argc, char **argv)
     if (certificate != NULL && tls)
         use_certificate(certificate);
 
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
     mallopt(M_MMAP_THRESHOLD, 1 << 25); /* buffers of TLS come and go */
     mallopt(M_TRIM_THRESHOLD, 1 << 27);
-    parent = getppid();
-    take_signals();
-    poll_fd = epoll_create1(EPOLL_CLOEXEC);
+    live();
     listener = bound(listen_at, SOCK_STREAM);
     watch(EPOLL_CTL_ADD, listener, EPOLLIN, &listener);
-    watch(EPOLL_CTL_ADD, signals, EPOLLIN, &signals);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = &parent};
-    if (epoll_ctl(poll_fd, EPOLL_CTL_ADD, STDIN_FILENO, &event) && errno != EPERM) /* EPERM: a file, or /dev/null */
-        stop("standard input: %s", strerror(errno));
     printf("smtp %u\n", port_of(listener));
     if (dns_at != NULL) {
         dns_socket = bound(dns_at, SOCK_DGRAM);
