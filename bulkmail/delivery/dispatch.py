@@ -8,6 +8,7 @@ nursery: a run is over when its source is and every destination has ended.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import trio
 
@@ -27,10 +28,14 @@ Source = Callable[[], Awaitable[Parcel | None]]
 
 
 class Dispatcher:
-    """Carries parcels from a source to the destinations until the source ends or `stop` is called."""
+    """Carries parcels from a source to the destinations until the source ends or `stop` is called.
 
-    def __init__(self, plant: Plant) -> None:
+    `on_finished` is told of each parcel in which everybody has a fate.
+    """
+
+    def __init__(self, plant: Plant, *, on_finished: Callable[[Parcel], None] = lambda parcel: None) -> None:
         self.plant = plant
+        self._on_finished = on_finished
         self.destinations: dict[str, Destination] = {}
         self.stopping = False
         self.open_parcels = 0
@@ -67,24 +72,28 @@ class Dispatcher:
             route = await self._routed(parcel.domain)
             if isinstance(route, NoRoute):
                 await settle_untried(parcel, no_route(route), NOWHERE, self.plant)
-                self._finished()
-                continue
-            if self.stopping:  # and nobody would stop what is begun now
+                self._finished(parcel)
+            elif self.stopping:  # and nobody would stop what is begun now
                 return
-            destination = self.destinations.get(route.site)
-            site = self.plant.sites.of(route.site, trio.current_time())
-            if destination is not None:
-                site = destination.site
-                self.plant.sites.keep(site)
-            if (held_by := site.held(trio.current_time())) is not None:
-                await settle_untried(parcel, held_by, NOWHERE, self.plant)
-                self._finished()
-                continue
-            if destination is None:
-                destination = Destination(site, self.plant, session=session, on_empty=self._forget)
-                self.destinations[route.site] = destination
-                destinations.start_soon(destination.run)
-            destination.add(parcel, self._finished)
+            else:
+                await self._place(parcel, route, destinations)
+
+    async def _place(self, parcel: Parcel, route: Route, destinations: trio.Nursery) -> None:
+        """Queue it at its site, unless that is left alone now."""
+        destination = self.destinations.get(route.site)
+        site = self.plant.sites.of(route.site, trio.current_time())
+        if destination is not None:
+            site = destination.site
+            self.plant.sites.keep(site)
+        if (held_by := site.held(trio.current_time())) is not None:
+            await settle_untried(parcel, held_by, NOWHERE, self.plant)
+            self._finished(parcel)
+            return
+        if destination is None:
+            destination = Destination(site, self.plant, session=session, on_empty=self._forget)
+            self.destinations[route.site] = destination
+            destinations.start_soon(destination.run)
+        destination.add(parcel, partial(self._finished, parcel))
 
     async def _routed(self, domain: str) -> Route | NoRoute:
         while True:
@@ -93,7 +102,8 @@ class Dispatcher:
             except LocalResourceError:  # nobody's fault but ours: ask again when there may be more (T6)
                 await trio.sleep(SHORTAGE_PAUSE_S)
 
-    def _finished(self) -> None:
+    def _finished(self, parcel: Parcel) -> None:
+        self._on_finished(parcel)
         self.open_parcels -= 1
         self._room.release()
         self._finished_one.set()
