@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import random
 import resource
 import socket
 import statistics
@@ -20,12 +19,11 @@ import time
 from collections.abc import Awaitable, Callable
 from multiprocessing.connection import Connection
 
-import dns.message
-import dns.name
 import trio
 
-from bulkmail.dns.exchange import PAYLOAD, ask
-from bulkmail.dns.response import MX, Reading, read_response
+from bulkmail.dns.exchange import ask
+from bulkmail.dns.response import Reading, parse_name, read_response
+from bulkmail.dns.wire import MX, Query, make_query
 
 RECORDS = b"".join(
     struct.pack("!HHHIHH", 0xC00C, 15, 1, 300, 7, 10 * number) + b"\x02m%d\xc0\x0c" % number
@@ -58,31 +56,31 @@ def serve(pipe: Connection) -> None:
 class SharedSocket:
     """The alternative: one connected socket, ids tell the questions apart, one task reads for all."""
 
-    def __init__(self, sock: trio.socket.SocketType) -> None:
+    def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._waiting: dict[int, tuple[dns.message.QueryMessage, trio.Event, list[Reading]]] = {}
+        self._waiting: dict[int, tuple[Query, trio.Event, list[Reading]]] = {}
 
     async def read(self) -> None:
         while True:
-            wire = await self._sock.recv(65_535)
+            await trio.lowlevel.wait_readable(self._sock)
+            wire = self._sock.recv(65_535)
             if waiting := self._waiting.get(int.from_bytes(wire[:2], "big")):
                 query, event, box = waiting
                 box.append(read_response(wire, query))
                 event.set()
 
-    async def ask(self, name: dns.name.Name) -> Reading:
-        number = random.getrandbits(16)
-        while number in self._waiting:
-            number = random.getrandbits(16)
-        query = dns.message.make_query(name, MX, use_edns=0, payload=PAYLOAD, id=number)
+    async def ask(self, name: bytes) -> Reading:
+        query = make_query(name, MX, edns=True)
+        while query.id in self._waiting:
+            query = make_query(name, MX, edns=True)
         event, box = trio.Event(), list[Reading]()
-        self._waiting[number] = query, event, box
+        self._waiting[query.id] = query, event, box
         try:
             with trio.fail_after(5):
-                await self._sock.send(query.to_wire())
+                self._sock.send(query.wire)
                 await event.wait()
         finally:
-            del self._waiting[number]
+            del self._waiting[query.id]
         return box[0]
 
 
@@ -91,8 +89,8 @@ def cpu_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-async def drive(ask_one: Callable[[dns.name.Name], Awaitable[Reading]], queries: int, callers: int) -> None:
-    names = iter([dns.name.from_text(f"domain-{number}.example") for number in range(queries)])
+async def drive(ask_one: Callable[[bytes], Awaitable[Reading]], queries: int, callers: int) -> None:
+    names = iter([parse_name(f"domain-{number}.example") for number in range(queries)])
 
     async def caller() -> None:
         for name in names:
@@ -109,9 +107,10 @@ async def own(server: tuple[str, int], queries: int, callers: int) -> None:
 
 
 async def shared(server: tuple[str, int], queries: int, callers: int) -> None:
-    with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-        await sock.connect(server)
+        sock.connect(server)
         one = SharedSocket(sock)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(one.read)

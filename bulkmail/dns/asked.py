@@ -6,7 +6,7 @@ import ipaddress
 import re
 
 from bulkmail.dns.addresses import canonical_address
-from bulkmail.dns.response import HOST
+from bulkmail.dns.wire import HOST
 from bulkmail.smtp.address import AddressError, Mailbox, domain_to_ascii
 
 _BRACKETS = re.compile(r"\[(?:IPv6:)?([^\[\]]+)\](?::([0-9]+))?", re.IGNORECASE)

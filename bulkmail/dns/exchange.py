@@ -2,45 +2,35 @@
 
 Every question has a socket of its own, connected, so that the kernel chooses a fresh random source port and
 drops what comes from anywhere else: forging an answer means guessing port and id at once (RFC 5452). A socket
-shared by all questions would give that up for a few per cent of the CPU (benchmarks/dns_socket.py: 2%).
+shared by all questions would give that up for a few per cent of the CPU (benchmarks/dns_socket.py: 1%).
 """
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import struct
 
-import dns.exception
-import dns.flags
-import dns.message
-import dns.name
-import dns.rdatatype
 import trio
 
 from bulkmail.dns.response import NotAnAnswer, Reading, Status, read_response
 from bulkmail.dns.shortage import in_words, is_shortage
+from bulkmail.dns.wire import Query, make_query
 from bulkmail.errors import LocalResourceError
-
-# What crosses today's networks without fragments (DNS flag day 2020).
-PAYLOAD = 1232
 
 
 class NoReply(Exception):
     """The server gave no answer that could be used. The message says what it did instead."""
 
 
-async def ask(
-    server: tuple[str, int], name: dns.name.Name, rdtype: dns.rdatatype.RdataType, *, timeout_s: float
-) -> Reading:
+async def ask(server: tuple[str, int], name: bytes, rdtype: int, *, timeout_s: float) -> Reading:
     """Ask `server` (address, port) for `name`; at most `timeout_s` over UDP and again over TCP.
 
     EDNS is tried first and left out where the server does not know it. Raises NoReply for silence, refusal
     by the network, and for SERVFAIL, REFUSED and their like; LocalResourceError when this machine ran out of
     something, which says nothing about the name or the server (T6).
     """
-    for edns in (0, False):
-        query = dns.message.make_query(name, rdtype, use_edns=edns, payload=PAYLOAD)
+    for edns in (True, False):
+        query = make_query(name, rdtype, edns=edns)
         try:
             with trio.fail_after(timeout_s):
                 reading = await _udp(server, query)
@@ -60,23 +50,25 @@ async def ask(
     return reading
 
 
-async def _udp(server: tuple[str, int], query: dns.message.QueryMessage) -> Reading:
-    with trio.socket.socket(_family(server), socket.SOCK_DGRAM) as sock:
-        await sock.connect(server)
-        await sock.send(query.to_wire())
+async def _udp(server: tuple[str, int], query: Query) -> Reading:
+    # Not trio's socket, which looks every address up and wraps every call: half the cost of a question.
+    with socket.socket(_family(server), socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        sock.connect(_target(server))
+        sock.send(query.wire)
         while True:
+            await trio.lowlevel.wait_readable(sock)
             try:
-                return read_response(await sock.recv(65_535), query)
-            except NotAnAnswer:  # perhaps forged: the true answer may still come
+                return read_response(sock.recv(65_535), query)
+            except (NotAnAnswer, BlockingIOError):  # perhaps forged: the true answer may still come
                 continue
 
 
-async def _tcp(server: tuple[str, int], query: dns.message.QueryMessage) -> Reading:
+async def _tcp(server: tuple[str, int], query: Query) -> Reading:
     with trio.socket.socket(_family(server), socket.SOCK_STREAM) as sock:
         await sock.connect(server)
         stream = trio.SocketStream(sock)
-        wire = query.to_wire()
-        await stream.send_all(struct.pack("!H", len(wire)) + wire)
+        await stream.send_all(struct.pack("!H", len(query.wire)) + query.wire)
         (length,) = struct.unpack("!H", await _exactly(stream, 2))
         try:
             reading = read_response(await _exactly(stream, length), query)
@@ -98,8 +90,13 @@ async def _exactly(stream: trio.SocketStream, count: int) -> bytes:
 
 
 def _family(server: tuple[str, int]) -> socket.AddressFamily:
-    address = ipaddress.ip_address(server[0].partition("%")[0])
-    return socket.AF_INET if address.version == 4 else socket.AF_INET6
+    return socket.AF_INET6 if ":" in server[0] else socket.AF_INET
+
+
+def _target(server: tuple[str, int]) -> tuple[str, int] | tuple[str, int, int, int]:
+    """As the kernel wants it: the zone of a link-local address as a number (RFC 4007 section 11)."""
+    address, _, zone = server[0].partition("%")
+    return (address, server[1], 0, socket.if_nametoindex(zone)) if zone else server
 
 
 def _shown(server: tuple[str, int]) -> str:

@@ -17,15 +17,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import dns.exception
-import dns.name
-import dns.rdatatype
-import tenacity
 import trio
 
 from bulkmail.dns.cache import Cache
 from bulkmail.dns.exchange import NoReply, ask
-from bulkmail.dns.response import AAAA, LONGEST_CHAIN, LONGEST_S, MX, TXT, A, Reading, Status
+from bulkmail.dns.response import LONGEST_CHAIN, LONGEST_S, Reading, Status, parse_name
+from bulkmail.dns.shortage import in_words
+from bulkmail.dns.wire import AAAA, MX, TXT, A
+from bulkmail.errors import LocalResourceError
 
 __all__ = ["Answer", "Resolver", "Status", "system_nameservers"]
 
@@ -85,12 +84,6 @@ class Resolver:
         self._flights: dict[tuple[str, int], _Flight] = {}
         self._first = 0  # index of the server that answered last
         self._answered = 0  # how often any did
-        self._trying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(len(self._tries)),
-            retry=tenacity.retry_if_exception_type(NoReply),
-            sleep=trio.sleep,
-            reraise=True,
-        )
         self.queries = 0  # questions put to servers so far, tries not counted
 
     async def mx(self, domain: str) -> Answer:
@@ -110,8 +103,8 @@ class Resolver:
         self._cache.clear()
         await trio.lowlevel.checkpoint()
 
-    async def _answer(self, name: str, rdtype: dns.rdatatype.RdataType) -> Answer:
-        key = (name.lower().removesuffix("."), int(rdtype))
+    async def _answer(self, name: str, rdtype: int) -> Answer:
+        key = (name.lower().removesuffix("."), rdtype)
         while True:
             if (known := self._cache.get(key)) is not None:
                 return known
@@ -130,13 +123,14 @@ class Resolver:
             del self._flights[key]
             flight.landed.set()
 
-    async def _look_up(self, name: str, rdtype: dns.rdatatype.RdataType) -> Answer:
+    async def _look_up(self, name: str, rdtype: int) -> Answer:
         self.queries += 1
         try:
-            qname = dns.name.from_text(name, idna_codec=dns.name.IDNA_2008)
-        except (dns.exception.DNSException, UnicodeError) as error:
-            # A label over 63 or a name over 255 octets cannot exist (RFC 1035 section 2.3.4).
+            qname = parse_name(name)
+        except ValueError as error:
             return Answer(Status.NXDOMAIN, (), math.inf, f"not a domain name: {error}")
+        except OSError as error:  # not even the code that knows odd names could be loaded
+            raise LocalResourceError(f"cannot ask for names: {in_words(error)}") from error
         ttl_s = LONGEST_S
         for _ in range(LONGEST_CHAIN):
             try:
@@ -149,22 +143,23 @@ class Resolver:
             qname = reading.follow
         return Answer(Status.FAILED, (), self._now() + FAILURE_S, "a CNAME chain without end")
 
-    async def _ask(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> Reading:
+    async def _ask(self, name: bytes, rdtype: int) -> Reading:
         """Ask the servers in turn until one answers. Raises the last one's NoReply."""
         first, before = self._first, self._answered
-        tries = enumerate(self._tries)
-
-        async def next_server() -> Reading:
-            turn, timeout_s = next(tries)
+        failure = NoReply("there is no time to ask")
+        for turn, timeout_s in enumerate(self._tries):
             server = (first + turn) % len(self._servers)
             if self._answered > before:
                 timeout_s = min(timeout_s, LIVELY_S)
-            reading = await ask(self._servers[server], name, rdtype, timeout_s=timeout_s)
+            try:
+                reading = await ask(self._servers[server], name, rdtype, timeout_s=timeout_s)
+            except NoReply as silence:
+                failure = silence
+                continue
             self._first = server
             self._answered += 1
             return reading
-
-        return await self._trying(next_server)
+        raise failure
 
 
 def system_nameservers(path: str | Path = "/etc/resolv.conf") -> tuple[tuple[str, int], ...]:

@@ -16,6 +16,8 @@ import dns.message
 import dns.name
 import dns.rcode
 import dns.rdatatype
+import dns.rdtypes.ANY.MX  # loaded now: a test may take away the descriptors to load it with
+import dns.rdtypes.IN.A
 import dns.rrset
 import trio
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dns.message
-import dns.rdatatype
 import dns.rrset
 import pytest
 from dns_responder import SOA, answer_to
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkmail.dns.response import HOST, NotAnAnswer, Status, read_response
+from bulkmail.dns.response import NotAnAnswer, Status, read_response
+from bulkmail.dns.wire import AAAA, HOST, MX, A, make_query, name_of
 
-QUERIES = {kind: dns.message.make_query("a.test", kind, id=4711) for kind in ("MX", "A", "AAAA")}
+KINDS = {"MX": MX, "A": A, "AAAA": AAAA}
+QUERIES = {kind: make_query(name_of("a.test"), number, edns=True) for kind, number in KINDS.items()}
 RECORDS = {
     "MX": ("MX 10 mx1.a.test.", "MX 20 mx2.a.test."),
     "A": ("A 192.0.2.1", "A 192.0.2.2"),
@@ -21,7 +22,7 @@ RECORDS = {
 
 
 def good_response(kind: str) -> bytes:
-    response = answer_to(QUERIES[kind], *RECORDS[kind])
+    response = answer_to(dns.message.from_wire(QUERIES[kind].wire), *RECORDS[kind])
     response.authority.append(dns.rrset.from_text("test.", 60, "IN", "SOA", SOA.format(minimum=60)))
     return response.to_wire()
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from bulkmail.dns.resolver import Answer, Resolver, Status
 from bulkmail.dns.response import NotAnAnswer, read_response
+from bulkmail.dns.wire import TXT, make_query, name_of
 
-QUERY = dns.message.make_query("s1._domainkey.a.test", "TXT", id=4711)
+QUERY = make_query(name_of("s1._domainkey.a.test"), TXT, edns=True)
 
 
 async def test_the_strings_of_a_record_are_joined_with_nothing_between(
@@ -97,7 +98,11 @@ async def test_a_names_kinds_of_record_are_kept_apart(names: Responder, resolver
 @given(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=6), st.integers(0, 40))
 def test_a_damaged_record_is_a_value_or_no_answer(changes: list[tuple[int, int]], cut: int) -> None:
     """D9."""
-    wire = bytearray(answer_to(QUERY, 'TXT "v=DKIM1; " "p=AAAA"', 'TXT "v=spf1 -all"').to_wire())
+    wire = bytearray(
+        answer_to(
+            dns.message.from_wire(QUERY.wire), 'TXT "v=DKIM1; " "p=AAAA"', 'TXT "v=spf1 -all"'
+        ).to_wire()
+    )
     for place, octet in changes:
         wire[place % len(wire)] = octet
     try:
