@@ -23,6 +23,7 @@ from bulkmail.journal.records import (
     Record,
     Undelivered,
 )
+from bulkmail.journal.roll import Roll
 from bulkmail.journal.store import Store
 from bulkmail.journal.suppressions import Suppression, Suppressions, suppression_key
 from bulkmail.journal.writer import Journal
@@ -47,6 +48,7 @@ __all__ = [
     "Ranges",
     "Recipient",
     "Record",
+    "Roll",
     "Store",
     "Suppression",
     "Suppressions",

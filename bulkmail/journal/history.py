@@ -5,7 +5,6 @@ A person is found through the domain: an index per address would cost the plan m
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,10 +25,15 @@ from bulkmail.journal.records import (
     LeftOut,
     Undelivered,
 )
+from bulkmail.journal.roll import BITS, Block, Blocks, parse_row
 from bulkmail.smtp.address import AddressError, Mailbox
 
 P = ParamSpec("P")
 Row = TypeVar("Row")
+
+# SQLite's lower() knows ASCII only, as a collation of NOCASE does.
+_IN_BLOCKS = """SELECT number, addresses, rows FROM roll
+WHERE number BETWEEN ? AND ? AND instr(lower(addresses), lower(?)) ORDER BY number"""
 
 _ATTEMPTS = """
 SELECT a.at, a.state, r.code, r.enhanced, r.text, p.stage, p.host, p.address, p.source, p.tls, a.due,
@@ -38,24 +42,19 @@ FROM attempt a JOIN reply r ON r.id = a.reply JOIN place p ON p.id = a.place
 WHERE a.first BETWEEN ? AND ? AND a.last >= ? ORDER BY a.seq"""
 
 _SETTLED = """
-SELECT m.address, m.fields, r.code, r.enhanced, r.text FROM attempt a
-CROSS JOIN reply r ON r.id = a.reply CROSS JOIN recipient m ON m.id BETWEEN a.first AND a.last
-WHERE a.state = ? ORDER BY a.first, m.id"""
+SELECT a.first, a.last, r.code, r.enhanced, r.text FROM attempt a CROSS JOIN reply r ON r.id = a.reply
+WHERE a.state = ? ORDER BY a.first"""
 
 _UNFINISHED = """
-SELECT m.address, m.fields, r.code, r.enhanced, r.text FROM {table} a
-CROSS JOIN reply r ON r.id = a.reply CROSS JOIN recipient m ON m.id BETWEEN a.first AND a.last
-ORDER BY a.first, m.id"""
+SELECT a.first, a.last, r.code, r.enhanced, r.text FROM {table} a CROSS JOIN reply r ON r.id = a.reply
+ORDER BY a.first"""
 
-_PENDING = """
-SELECT m.address, m.fields, NULL, NULL, '' FROM pending a
-CROSS JOIN recipient m ON m.id BETWEEN a.first AND a.last ORDER BY a.first, m.id"""
+_PENDING = "SELECT first, last, NULL, NULL, '' FROM pending ORDER BY first"
 
 _UNDELIVERED = """
-SELECT m.address, a.state, r.code, r.enhanced, r.text, p.host, a.at FROM attempt a
+SELECT a.first, a.last, a.state, r.code, r.enhanced, r.text, p.host, a.at FROM attempt a
 CROSS JOIN reply r ON r.id = a.reply CROSS JOIN place p ON p.id = a.place
-CROSS JOIN recipient m ON m.id BETWEEN a.first AND a.last
-WHERE a.state IN ('bounced', 'expired') ORDER BY a.first, m.id"""
+WHERE a.state IN ('bounced', 'expired') ORDER BY a.first"""
 
 # Per reply first, by its id: texts are compared only once for each.
 _FAILURES = """
@@ -65,8 +64,8 @@ WITH failed(state, reply, first, size) AS (
     UNION ALL SELECT 'in_doubt', reply, first, last - first + 1 FROM doubt),
 grouped(state, reply, first, size) AS (
     SELECT state, reply, min(first), sum(size) FROM failed GROUP BY state, reply)
-SELECT g.state, r.code, r.enhanced, r.text, sum(g.size) AS n, m.address, min(g.first)
-FROM grouped g JOIN reply r ON r.id = g.reply JOIN recipient m ON m.id = g.first
+SELECT g.state, r.code, r.enhanced, r.text, sum(g.size) AS n, min(g.first)
+FROM grouped g JOIN reply r ON r.id = g.reply
 GROUP BY g.state, r.code, r.enhanced, r.text ORDER BY n DESC, g.state, r.text LIMIT ?"""
 
 
@@ -75,12 +74,22 @@ def of_address(db: apsw.Connection, address: str) -> list[History | LeftOut]:
     found: list[History | LeftOut] = []
     text, domain = _canonical(address)
     for first, last in rows(db, "SELECT first, last FROM interval WHERE domain = ?", (domain,)):
-        query = "SELECT id, address FROM recipient WHERE id BETWEEN ? AND ? AND address = ? COLLATE NOCASE"
-        found += [_history(db, *row) for row in rows(db, query, (first, last, text))]
+        found += [_history(db, *one) for one in _named(db, text, first, last)]
     query = """SELECT state, file, line, address, reason FROM left_out
         WHERE address = ? COLLATE NOCASE OR address = ? COLLATE NOCASE ORDER BY id"""
     found += [LeftOut(*row) for row in db.execute(query, (text, address))]
     return found
+
+
+def _named(db: apsw.Connection, text: str, first: int, last: int) -> list[tuple[int, str]]:
+    """Those within `first`..`last` whose address is `text` but for the case of ASCII, as (id, address)."""
+    wanted = text.encode().lower()
+    return [
+        (number, address)
+        for row in rows(db, _IN_BLOCKS, (first >> BITS, last >> BITS, text))
+        for number, address in enumerate(Block(*row).addresses, max(1, row[0] << BITS))
+        if first <= number <= last and address.encode().lower() == wanted
+    ]
 
 
 def _canonical(address: str) -> tuple[str, str]:
@@ -134,8 +143,13 @@ def export(db: apsw.Connection, state: str) -> Iterator[Exported | LeftOut]:
         found = db.execute(_UNFINISHED.format(table={"deferred": "deferral", "in_doubt": "doubt"}[state]))
     else:
         found = db.execute(_SETTLED, (state,))
-    for address, fields, code, enhanced, text in found:
-        yield Exported(address, json.loads(fields), shown(code, enhanced, text))
+    blocks = Blocks()
+    shapes = blocks.shapes(db)
+    for first, last, code, enhanced, text in found:
+        reply = shown(code, enhanced, text)
+        for block, begin, end in blocks.within(db, first, last):
+            for address, row in zip(block.addresses[begin:end], block.rows[begin:end], strict=True):
+                yield Exported(address, parse_row(row, shapes), reply)
     if state in LEFT_OUT:
         query = "SELECT state, file, line, address, reason FROM left_out WHERE state = ? ORDER BY id"
         for row in db.execute(query, (state,)):
@@ -144,8 +158,11 @@ def export(db: apsw.Connection, state: str) -> Iterator[Exported | LeftOut]:
 
 def undelivered(db: apsw.Connection) -> Iterator[Undelivered]:
     """See Store.bounced."""
-    for row in db.execute(_UNDELIVERED):
-        yield Undelivered(*row)
+    blocks = Blocks()
+    for first, last, *what in db.execute(_UNDELIVERED):
+        for block, begin, end in blocks.within(db, first, last):
+            for address in block.addresses[begin:end]:
+                yield Undelivered._make((address, *what))
 
 
 def streamed(
@@ -162,7 +179,12 @@ def streamed(
 
 def failures(db: apsw.Connection, limit: int) -> list[Failure]:
     """See Store.failures."""
-    return [Failure(*row[:6]) for row in db.execute(_FAILURES, (limit,))]
+    blocks = Blocks()
+    found: list[Failure] = []
+    for *what, first in rows(db, _FAILURES, (limit,)):
+        [(block, at, _)] = blocks.within(db, first, first)
+        found.append(Failure._make((*what, block.addresses[at])))
+    return found
 
 
 def domains(db: apsw.Connection, limit: int) -> list[tuple[str, dict[str, int]]]:

@@ -1,15 +1,16 @@
 """Writing the plan: once, in id order, by one writer, in memory that does not grow.
 
-Rows stream from the caller's iterables straight into SQLite. The transactions are many and big, and not
-synced one by one, because nothing depends on a plan before its last commit: the one that puts everybody
-into `pending`, sets the totals and writes `planned`. What an interrupted plan left behind is wiped by the
-next.
+Recipients are gathered into blocks (see `roll`), which go to SQLite as they fill, whatever intervals they
+belong to. The transactions are many and big, and not synced one by one, because nothing depends on a plan
+before its last commit: the one that puts everybody into `pending`, sets the totals and writes `planned`. What
+an interrupted plan left behind is wiped by the next.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 import apsw
@@ -17,12 +18,13 @@ import apsw
 from bulkmail.errors import StoreError
 from bulkmail.journal.files import transaction
 from bulkmail.journal.records import LEFT_OUT, STATES, Interval, LeftOut, Planned
+from bulkmail.journal.roll import BITS
 
 ROWS_PER_TRANSACTION = 100_000
-ROWS_PER_BATCH = 2_000  # left-out rows and intervals held back for one executemany
+ROWS_PER_BATCH = 2_000  # recipients, left-out rows and intervals held back for one executemany
 SEEDS_FIRST = 1 << 40  # more than any interval can hold
 
-_RECIPIENT = "INSERT INTO recipient VALUES (?, ?, ?)"
+_BLOCK = "INSERT INTO roll VALUES (?, ?, ?)"
 _INTERVAL = "INSERT INTO interval VALUES (?, ?, ?, ?, ?, ?, 1)"
 _LEFT_OUT = "INSERT INTO left_out (state, file, line, address, reason) VALUES (?, ?, ?, ?, ?)"
 
@@ -33,6 +35,9 @@ class PlanWriter:
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
         self._next = 1
+        self._addresses: list[str] = []  # of those before `next` whose block is not written
+        self._rows: list[str] = []
+        self._shapes = 0
         self._uncommitted = 0
         self._counts: Counter[str] = Counter()
         self._left_out: list[tuple[str, str, int, str, str]] = []
@@ -45,12 +50,9 @@ class PlanWriter:
         """
         first = self._next
         source = iter(rows)
-        while True:
-            before = self._next
-            self._db.executemany(_RECIPIENT, self._numbered(islice(source, ROWS_PER_TRANSACTION)))
-            self._wrote(self._next - before)
-            if self._next - before < ROWS_PER_TRANSACTION:
-                break
+        while batch := list(islice(source, ROWS_PER_BATCH)):
+            addresses, texts = zip(*batch, strict=True)
+            self._extend(addresses, texts)
         last = self._next - 1
         if last < first:
             raise ValueError(f"an interval of {domain} without recipients")
@@ -62,6 +64,12 @@ class PlanWriter:
         if len(self._intervals) >= ROWS_PER_BATCH:
             self._flush()
         return Interval(first, domain, first, last, shared, seeds)
+
+    def shape(self, columns: Sequence[str]) -> str:
+        """What a row of these cells begins with; "" names a cell that is not kept."""
+        self._shapes += 1
+        self._db.execute("INSERT INTO shape VALUES (?, ?)", (self._shapes, json.dumps(columns)))
+        return str(self._shapes)
 
     def left_out(self, row: LeftOut) -> None:
         """List one row that will not be mailed, and count it."""
@@ -88,7 +96,7 @@ class PlanWriter:
         with transaction(self._db):
             self._db.execute(
                 """DROP INDEX IF EXISTS interval_open; DROP INDEX IF EXISTS interval_domain;
-                DELETE FROM recipient; DELETE FROM interval; DELETE FROM left_out;
+                DELETE FROM roll; DELETE FROM shape; DELETE FROM interval; DELETE FROM left_out;
                 DELETE FROM pending; DELETE FROM total"""
             )
         self._db.execute("BEGIN IMMEDIATE")
@@ -96,6 +104,8 @@ class PlanWriter:
     def finish(self) -> None:
         """Everybody is pending, the totals add up, the plan is complete: durably, in the last commit."""
         self._flush()
+        self._write_blocks()
+        self._db.executemany(_BLOCK, self._blocks(self._next - len(self._addresses), len(self._addresses)))
         rows = sum(self._counts[state] for state in STATES)
         source = self._counts.setdefault("source", rows)
         if source != rows:
@@ -121,10 +131,33 @@ class PlanWriter:
             self._db.execute("ROLLBACK")
         self._db.pragma("synchronous", "FULL")
 
-    def _numbered(self, rows: Iterable[Planned]) -> Iterator[tuple[int, str, str]]:
-        for number, (address, fields) in enumerate(rows, self._next):
-            yield number, address, fields
-            self._next = number + 1
+    def _extend(self, addresses: Sequence[str], texts: Sequence[str]) -> None:
+        self._addresses += addresses
+        self._rows += texts
+        self._next += len(addresses)
+        if len(self._addresses) >= ROWS_PER_BATCH:
+            self._write_blocks()
+
+    def _write_blocks(self) -> None:
+        """Write the blocks that are full."""
+        first = self._next - len(self._addresses)
+        end = (self._next >> BITS << BITS) - first
+        if end > 0:
+            self._db.executemany(_BLOCK, self._blocks(first, end))
+            self._wrote(end)
+            del self._addresses[:end], self._rows[:end]
+
+    def _blocks(self, first: int, end: int) -> Iterator[tuple[int, str, str]]:
+        """The first `end` of those held, of whom the first is `first`, as blocks."""
+        begin = 0
+        while begin < end:
+            number = (first + begin) >> BITS
+            stop = min(end, ((number + 1) << BITS) - first)
+            addresses, texts = "\n".join(self._addresses[begin:stop]), "\n".join(self._rows[begin:stop])
+            if not addresses.count("\n") == texts.count("\n") == stop - begin - 1:
+                raise ValueError("a line break in an address or a row of the plan")
+            yield number, addresses, texts
+            begin = stop
 
     def _flush(self) -> None:
         self._db.executemany(_LEFT_OUT, self._left_out)

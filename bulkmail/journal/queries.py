@@ -5,14 +5,14 @@ Plain functions of a connection, called by `Store` under its lock. The tests hol
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import apsw
 
 from bulkmail.journal.files import rows
-from bulkmail.journal.ranges import find_open, merged, touching
-from bulkmail.journal.records import STATES, Due, Interval, Recipient
+from bulkmail.journal.ranges import merged, touching
+from bulkmail.journal.records import STATES, Due, Interval
+from bulkmail.journal.roll import Block, Blocks, Roll
 
 # Paging by (rank, first), both rising: seeds first, then the biggest, equals in the order of the plan.
 OPEN_INTERVALS = """
@@ -31,7 +31,7 @@ LATE = "WHERE taken = 0 AND due > ?"
 INTERVALS_OF = f"""
 SELECT first, last, domain, shared FROM interval WHERE {touching("interval")} ORDER BY first"""
 
-FETCH = "SELECT id, address, fields FROM recipient WHERE id BETWEEN ? AND ? ORDER BY id"
+TRIED = f"SELECT first, last, attempts, since FROM deferral WHERE {touching('deferral')}"
 
 
 def totals(db: apsw.Connection) -> dict[str, int]:
@@ -58,18 +58,21 @@ def open_intervals(
     ]
 
 
-def fetch(db: apsw.Connection, ids: Sequence[tuple[int, int]]) -> list[Recipient]:
-    """The recipients of `ids`, in that order, with what was tried before where they are deferred."""
-    found: list[Recipient] = []
-    for first, last in ids:
-        tried: dict[int, tuple[int, float | None]] = {}
-        for piece in find_open(db, first, last):
-            if piece.attempts:
-                tried.update(dict.fromkeys(range(piece.first, piece.last + 1), (piece.attempts, piece.since)))
-        for number, address, fields in db.execute(FETCH, (first, last)):
-            attempts, since = tried.get(number, (0, None))
-            found.append(Recipient(number, address, json.loads(fields), attempts, since))
-    return found
+def fetch(db: apsw.Connection, ids: Sequence[tuple[int, int]], blocks: Blocks) -> Roll:
+    """The recipients of `ids`, which are disjoint, with what was tried before where they are deferred."""
+    tried: dict[int, tuple[int, float]] = {}
+    parts: list[tuple[Block, int, int]] = []
+    spans: list[tuple[int, int]] = []
+    for first, last in merged(ids):
+        for begin, end, *before in db.execute(TRIED, (first, last, first)):
+            tried.update(dict.fromkeys(range(max(first, begin), min(last, end) + 1), (before[0], before[1])))
+        for part in blocks.within(db, first, last):
+            parts.append(part)
+            spans.append((part[0].first + part[1], part[0].first + part[2] - 1))
+    numbers: Sequence[int] = [number for first, last in spans for number in range(first, last + 1)]
+    if numbers and numbers[-1] - numbers[0] == len(numbers) - 1:
+        numbers = range(numbers[0], numbers[-1] + 1)
+    return Roll.of(numbers, parts, tried, blocks.shapes(db))
 
 
 def take_due(db: apsw.Connection, now: float, limit: int) -> list[Due]:

@@ -22,8 +22,8 @@ STATES = (*LEFT_OUT, *SETTLED, *OPEN)
 # --- the plan -----------------------------------------------------------------------------------------
 
 
-class Planned(NamedTuple):  # a tuple, not a dataclass: ten million of them go straight into executemany
-    """One recipient to be written: the address, and its row as the text of a JSON object."""
+class Planned(NamedTuple):
+    """One recipient to be written: the address, and its row as it is stored: a JSON object, or see `roll`."""
 
     address: str
     fields: str
@@ -56,8 +56,7 @@ class Interval:
         return self.last - self.first + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(NamedTuple):
     """One recipient, loaded for delivery. `since` is the time of the first attempt, None before it."""
 
     id: int

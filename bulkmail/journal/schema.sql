@@ -8,7 +8,7 @@
 --   delivered bounced expired
 --   cancelled suppressed        in none of the three                 settled: its last `attempt` says which
 --   invalid duplicate filtered
---   excluded suppressed skipped never was in `recipient`             a row of `left_out`, or only counted
+--   excluded suppressed skipped never was in `roll`                  a row of `left_out`, or only counted
 --
 -- Transitions, each in one transaction with the totals:
 --
@@ -28,10 +28,15 @@ CREATE TABLE meta (
 
 -- --- the plan: written once, in id order --------------------------------------------------------------
 
-CREATE TABLE recipient (
-    id      INTEGER PRIMARY KEY,
-    address TEXT NOT NULL,
-    fields  TEXT NOT NULL           -- the row, a JSON object of texts
+CREATE TABLE roll (
+    number    INTEGER PRIMARY KEY,  -- it holds the ids from 256 * number on, at most 256 of them (from 1)
+    addresses TEXT NOT NULL,        -- a line each
+    rows      TEXT NOT NULL         -- a line each: the row of the list, as cells or as JSON; see roll.py
+) STRICT;
+
+CREATE TABLE shape (
+    id      INTEGER PRIMARY KEY,    -- what a row of cells begins with
+    columns TEXT NOT NULL           -- a JSON array: how its cells are called
 ) STRICT;
 
 CREATE TABLE interval (

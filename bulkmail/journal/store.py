@@ -29,10 +29,10 @@ from bulkmail.journal.records import (
     Intent,
     Interval,
     LeftOut,
-    Recipient,
     Record,
     Undelivered,
 )
+from bulkmail.journal.roll import Blocks, Roll
 
 KIND = files.Kind(
     name="campaign journal",
@@ -55,6 +55,7 @@ class Store:
         self._db = db
         self._lock = threading.RLock()
         self._texts = Texts()
+        self._blocks = Blocks()
         self._failed: str | None = None
 
     @classmethod
@@ -118,6 +119,7 @@ class Store:
         if self.planned:
             raise StoreError(f"{self.path}: the campaign is planned already")
         with self._lock, files.told(self.path, KIND):
+            self._blocks.clear()
             writer = PlanWriter(self._db)
             try:
                 writer.begin()
@@ -144,10 +146,10 @@ class Store:
         with self._reading() as db:
             return queries.open_intervals(db, None if after is None else after[1], limit)
 
-    def fetch(self, ids: Sequence[tuple[int, int]]) -> list[Recipient]:
-        """The recipients of these ranges, in this order."""
+    def fetch(self, ids: Sequence[tuple[int, int]]) -> Roll:
+        """The recipients of these ranges, which are disjoint, in the order of their ids."""
         with self._reading() as db:
-            return queries.fetch(db, ids)
+            return queries.fetch(db, ids, self._blocks)
 
     def due(self, now: float, limit: int) -> list[Due]:
         """Deferred recipients due at `now`, in at most `limit` ranges, longest due first.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from journal_plans import NewStore
 
-from bulkmail.journal import Intent, Record, Store, queries, ranges
+from bulkmail.journal import Intent, Record, Store, queries, ranges, roll
 
 
 def test_seeds_come_first_then_the_biggest(planned: NewStore) -> None:
@@ -101,7 +101,8 @@ def test_resuming_costs_the_same_however_much_is_done(planned: NewStore, one_int
         queries.DUE,
         queries.NEXT_DUE,
         queries.INTERVALS_OF,
-        queries.FETCH,
+        queries.TRIED,
+        roll.ONE_BLOCK,
         ranges.PENDING,
         ranges.DEFERRAL,
     ],

@@ -78,7 +78,9 @@ def _read(db: apsw.Connection) -> Snapshot:
     if "planned" not in meta:
         return Snapshot(frozen="frozen" in meta)
     totals = {name: value for name, value in db.execute("SELECT name, value FROM total") if name != "seq"}
-    people: dict[int, str] = dict(db.execute("SELECT id, address FROM recipient").fetchall())
+    people: dict[int, str] = {}
+    for number, addresses in db.execute("SELECT number, addresses FROM roll"):
+        people.update(enumerate(addresses.split("\n"), max(1, number * 256)))
     unfinished: dict[int, str] = {}
     for table, state in (("pending", "pending"), ("deferral", "deferred"), ("doubt", "in_doubt")):
         for first, last in db.execute(f"SELECT first, last FROM {table}"):

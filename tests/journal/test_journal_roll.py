@@ -1,0 +1,128 @@
+"""Recipients as they are stored: in blocks, whose rows are read when they are looked at, each its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from journal_plans import NewStore
+
+from bulkmail.errors import StoreError
+from bulkmail.journal import Exported, Planned, Recipient, Record, Roll, Store
+from bulkmail.journal.roll import PER_BLOCK, SEPARATOR, Block
+
+MANY = 600  # in three blocks
+
+
+def recipient(number: int) -> Recipient:
+    return Recipient(number, f"user{number}@a.test", {"n": str(number)}, 0, None)
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    """Not planned yet."""
+    with Store.create(path, {}) as store:
+        yield store
+
+
+@pytest.fixture
+def many(planned: NewStore) -> Store:
+    return planned([("a.test", MANY)])
+
+
+def test_recipients_are_found_across_blocks(many: Store) -> None:
+    roll = many.fetch([(500, MANY), (200, 300)])
+    assert [*roll] == [recipient(n) for n in (*range(200, 301), *range(500, MANY + 1))]
+    assert (roll.ids, roll.addresses) == ([one.id for one in roll], [one.address for one in roll])
+
+
+def test_contiguous_ids_are_a_range(many: Store) -> None:
+    last = 2 * PER_BLOCK + 9
+    roll = many.fetch([(6, last), (1, 5)])
+    assert (roll.ids, len(roll), roll[3:6].ids) == (range(1, last + 1), last, range(4, 7))
+
+
+def test_only_who_exists_is_found(many: Store) -> None:
+    assert [one.id for one in many.fetch([(MANY - 1, 2000), (5000, 5001)])] == [MANY - 1, MANY]
+    assert [*many.fetch([])] == []
+
+
+@given(st.lists(st.slices(MANY).filter(lambda part: (part.step or 1) > 0), max_size=3))
+def test_a_slice_of_a_roll_is_the_slice_of_a_list(parts: list[slice]) -> None:
+    roll = roll_of(MANY)
+    people = [recipient(number) for number in range(1, MANY + 1)]
+    for part in parts:
+        roll, people = roll[part], people[part]
+    assert [*roll] == people
+    assert [*roll.ids] == [one.id for one in people]
+    assert [*roll.addresses] == [one.address for one in people]
+
+
+def roll_of(size: int) -> Roll:
+    """Without a store."""
+    people = [recipient(number) for number in range(1, size + 1)]
+    addresses = "\n".join(one.address for one in people)
+    rows = "\n".join(SEPARATOR.join(("1", one.fields["n"])) for one in people)
+    return Roll.of(range(1, size + 1), [(Block(0, addresses, rows), 0, size)], {}, {"1": ("n",)})
+
+
+def test_some_are_picked_by_their_places(many: Store) -> None:
+    roll = many.fetch([(11, 20)]).pick([1, 4, 9])
+    assert (roll.ids, [*roll], roll[1:].addresses) == (
+        [12, 15, 20],
+        [recipient(12), recipient(15), recipient(20)],
+        ["user15@a.test", "user20@a.test"],
+    )
+
+
+def test_a_recipient_is_read_once(many: Store) -> None:
+    roll = many.fetch([(1, 9)])
+    assert roll[4] is roll[2:][2]
+
+
+def test_who_was_tried_before_is_told(many: Store) -> None:
+    many.commit([Record(300, 301, "deferred", 7.0, due=9.0)], [], [])
+    roll = many.fetch([(298, 302)])
+    assert [(one.attempts, one.since) for one in roll] == [
+        (0, None),
+        (0, None),
+        (1, 7.0),
+        (1, 7.0),
+        (0, None),
+    ]
+    assert (roll.tried, roll[:2].tried, roll[2:3].tried) == (True, False, True)
+
+
+def test_cells_come_back_by_the_names_of_their_shape(store: Store) -> None:
+    with store.write_plan() as writer:
+        one, other = writer.shape(["email", "", "name"]), writer.shape(["{", "email"])
+        rows = [
+            Planned("ann@a.test", SEPARATOR.join((one, "ann@a.test", "dropped", 'Ann, \u2028 "é" {'))),
+            Planned("bob@a.test", SEPARATOR.join((other, "", "bob@a.test"))),
+            Planned("cy@a.test", '{"name": "a\\nb\\u001fc"}'),
+        ]
+        writer.interval("a.test", False, False, rows)
+    fields = [
+        {"email": "ann@a.test", "name": 'Ann, \u2028 "é" {'},
+        {"{": "", "email": "bob@a.test"},
+        {"name": "a\nb\x1fc"},
+    ]
+    assert [one.fields for one in store.fetch([(1, 3)])] == fields
+    assert [one.fields for one in store.export("pending") if isinstance(one, Exported)] == fields
+
+
+@pytest.mark.parametrize("broken", [Planned("a\n@a.test", "{}"), Planned("ann@a.test", "{}\n")])
+def test_no_line_break_shifts_the_rows_of_others(store: Store, broken: Planned) -> None:
+    with pytest.raises(ValueError, match="a line break"), store.write_plan() as writer:
+        writer.interval("a.test", False, False, [Planned("ann@a.test", "{}"), broken])
+    assert not store.planned
+
+
+def test_a_block_that_lost_a_row_is_refused(many: Store) -> None:
+    many._db.execute("UPDATE roll SET rows = substr(rows, instr(rows, char(10)) + 1) WHERE number = 1")
+    with pytest.raises(StoreError, match="block 1 of the plan is damaged: it has 256 addresses and 255 rows"):
+        many.fetch([(300, 300)])
+    assert [*many.fetch([(3, 3)])] == [recipient(3)]
