@@ -33,6 +33,7 @@ VERBS = {
     "mx": "Show a domain's mail exchangers, their addresses and site.",
     "probe": "Talk to a host: greeting, EHLO, TLS, certificate.",
     "sandbox": "Run an internet in a box on loopback.",
+    "bench": "Measure how fast this machine sends.",
     "schema": "Print the JSON Schema of the campaign file or the events.",
     "completions": "Print the completion script for a shell.",
 }
@@ -46,7 +47,6 @@ NOT_BUILT = (
     "bounces",
     "schedule",
     "serve",
-    "bench",
 )
 
 # Exit codes of INTERFACE.md that errors lead to.

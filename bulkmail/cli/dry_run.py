@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
-from bulkmail.cli.common import print_table, printable, states
+from bulkmail.cli.common import print_table, printable, states, terminating
 from bulkmail.cli.screen import counted, live_line, octets
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ def dry_run(campaign: Campaign, *, as_json: bool) -> int:
     from bulkmail.campaign.rehearsal import rehearse
 
     date = datetime.now(UTC).replace(microsecond=0)
-    with _terminating(), _Bar(hidden=as_json) as bar:
+    with terminating(), _Bar(hidden=as_json) as bar:
         found = rehearse(campaign, partial(compose, campaign, date=date), progress=bar.tell)
     code = PROBLEMS if found.problem_count else 0
     if as_json:
@@ -39,16 +37,6 @@ def dry_run(campaign: Campaign, *, as_json: bool) -> int:
     else:
         _show(campaign, found)
     return code
-
-
-@contextmanager
-def _terminating() -> Iterator[None]:
-    """SIGTERM ends it as Ctrl-C does: what was put aside is removed."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class _Bar:
