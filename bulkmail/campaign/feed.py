@@ -100,7 +100,7 @@ class Feed:
         # Looked at before the journal: a parcel that is finished meanwhile may have left deferrals behind.
         idle = not self._dispatcher.open_parcels
         now = self._now()
-        due = None if self._first_pass else await self._journal.read(Store.next_due, now)
+        due = None if self._first_pass else await self._journal.call(Store.next_due, now)
         if due is None and idle:
             return False
         wait_s = LOOK_AGAIN_S if due is None else min(LOOK_AGAIN_S, max(0.0, due - now))

@@ -41,7 +41,7 @@ class Reporter:
     async def deliver(self, made: Road) -> None:
         """Send it, where there is one and nobody is left to be tried. Raises StoreError, and nothing else."""
         campaign = self._prepared.campaign
-        totals = await self._journal.read(Store.totals)
+        totals = await self._journal.call(Store.totals)
         if campaign.report_to is None or sendable(totals) or not totals["bounced"] + totals["expired"]:
             return
         if await self._journal.read(Store.meta, DONE):

@@ -117,6 +117,7 @@ class _Run:
             async with trio.open_nursery() as watchers:
                 ending = Ending(watchers.cancel_scope, stop=self._stop, tell=self._tell_stopping)
                 watchers.start_soon(ending.on_signals, signals)
+                watchers.start_soon(journal.keep_up)
                 async with road(campaign, self.prepared.composer.keys) as made:
                     for text in made.warnings:
                         self._event("warning", text=text)

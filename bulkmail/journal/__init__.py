@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bulkmail.journal.lock import CampaignLock
+from bulkmail.journal.log import Log
+from bulkmail.journal.log_file import LogName
 from bulkmail.journal.plan_writer import PlanWriter
 from bulkmail.journal.records import (
     LEFT_OUT,
@@ -17,6 +19,7 @@ from bulkmail.journal.records import (
     Intent,
     Interval,
     LeftOut,
+    Mark,
     Planned,
     Ranges,
     Recipient,
@@ -43,6 +46,9 @@ __all__ = [
     "Interval",
     "Journal",
     "LeftOut",
+    "Log",
+    "LogName",
+    "Mark",
     "PlanWriter",
     "Planned",
     "Ranges",

@@ -8,11 +8,14 @@ in two states, nor a settled one be reopened.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from operator import itemgetter, lt
 
 import apsw
 
 from bulkmail.errors import StoreError
+from bulkmail.journal import intents
 from bulkmail.journal.files import rows
 from bulkmail.journal.ranges import (
     Piece,
@@ -24,10 +27,12 @@ from bulkmail.journal.ranges import (
     take_open,
     touching,
 )
-from bulkmail.journal.records import Intent, Record
+from bulkmail.journal.records import Entry, Mark, Record
 
 SETTLING = frozenset({"delivered", "bounced", "expired", "cancelled", "suppressed"})
 UNFINISHED = frozenset({"pending", "deferred", "in_doubt"})
+
+FIRST, LAST = itemgetter(0), itemgetter(1)  # of a Record
 
 Reply = tuple[int | None, str | None, str]
 Place = tuple[str, str, str, str, str]
@@ -69,30 +74,24 @@ class Outcomes:
         self._last_reply: int = rows(db, "SELECT coalesce(max(id), 0) FROM reply")[0][0]
         self._last_place: int = rows(db, "SELECT coalesce(max(id), 0) FROM place")[0][0]
 
-    def close_intents(self, keys: Iterable[int]) -> None:
-        """Forget these intents; one never written is no error: its caller may have been cancelled."""
-        self._db.executemany("DELETE FROM intent WHERE key = ?", [(key,) for key in keys])
+    def take_in(self, entries: Sequence[Entry], log: int = 0) -> None:
+        """Apply what was said, in order, as far as it shows: an intent opened and closed here is not written.
 
-    def open_intents(self, intents: Iterable[Intent]) -> None:
-        """Write intents. Raises StoreError where a recipient is settled, in doubt or in another intent."""
-        for intent in intents:
-            if rows(self._db, "SELECT 1 FROM intent WHERE key = ? LIMIT 1", (intent.key,)):
-                raise StoreError(f"intent {intent.key} is open already: a bug, nothing was written")
-            for first, last in intent.ids:
-                demand_cover(find_open(self._db, first, last), first, last)
-                clash = f"SELECT first, key FROM intent WHERE {touching('intent')} LIMIT 1"
-                for other, key in rows(self._db, clash, (first, last, first)):
-                    raise StoreError(
-                        f"recipient {max(first, other)} is in the open transaction {key} already: "
-                        "a bug, nothing was written"
-                    )
-                self._db.execute(
-                    "INSERT INTO intent VALUES (?, ?, ?, ?, ?, ?)",
-                    (first, last, intent.key, intent.host, intent.address, intent.at),
-                )
+        Raises StoreError where a record speaks of somebody who is not open, or an intent of somebody who is
+        settled, in doubt or in another intent: a bug, and the last moment to notice it.
+        """
+        said = intents.condense(entries)
+        intents.close(self._db, said.closed, log)
+        for records, opened in said.turns():
+            self.record(records)
+            intents.open_all(self._db, opened, log)
 
     def record(self, records: Sequence[Record]) -> None:
         """Apply records in order. Raises StoreError where one speaks of a recipient who is not open."""
+        ordered = sorted(records, key=FIRST)
+        # Who is spoken of once only may be spoken of in any order: in that of ids, neighbours are found.
+        if all(map(lt, map(LAST, ordered), map(FIRST, islice(ordered, 1, None)))):
+            records = ordered
         for run in runs(records):
             if run[0].state == "pending":
                 for record in run:
@@ -102,11 +101,12 @@ class Outcomes:
                 self._place(run, take_open(self._db, first, last))
                 self._db.execute(_CLOSE_INTERVALS, (first, last, first))
 
-    def recover(self, due: float | None) -> int:
-        """Who is in an open intent comes into doubt, or is deferred until `due`; nobody is taken any more."""
+    def doubt(self, due: float | None, log: int | None = None) -> int:
+        """Who is in an open intent (of `log`, or of any) comes into doubt, or is deferred until `due`."""
         count = 0
-        intents = rows(self._db, "SELECT first, last, host, address, at FROM intent ORDER BY first")
-        for begin, end, host, address, at in intents:
+        of, bindings = ("", ()) if log is None else ("WHERE log = ?", (log,))
+        query = f"SELECT first, last, host, address, at FROM intent {of} ORDER BY first"
+        for begin, end, host, address, at in rows(self._db, query, bindings):
             # Whoever was recorded without the intent being closed is beyond doubt.
             for piece in find_open(self._db, begin, end):
                 doubt = Record(
@@ -116,9 +116,16 @@ class Outcomes:
                 )  # fmt: skip
                 self.record([doubt])
                 count += piece.last - piece.first + 1
-        self._db.execute("DELETE FROM intent")
-        self._db.execute("UPDATE deferral SET taken = 0 WHERE taken = 1")
+        self._db.execute(f"DELETE FROM intent {of}", bindings)
         return count
+
+    def release(self) -> None:
+        """Nobody is taken any more."""
+        self._db.execute("UPDATE deferral SET taken = 0 WHERE taken = 1")
+
+    def taken_in(self, mark: Mark) -> None:
+        """Keep how far a log was taken in."""
+        self._db.execute("INSERT OR REPLACE INTO log VALUES (?, ?, ?)", mark)
 
     def cancel(self, most: int, now: float, reason: str) -> int:
         """Cancel about `most` ranges of the pending and deferred; returns how many recipients that were."""

@@ -7,6 +7,7 @@ epoch seconds. Nothing here touches the disk.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -79,8 +80,7 @@ class Due:
 # --- what happened ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):  # one for each message: a tuple is made, written and taken in fastest
     """One range of recipients with the same fate in one attempt.
 
     `state` is where they go:
@@ -108,15 +108,26 @@ class Record:
     attempted: bool = True  # False: decided together with others, never on the wire itself
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(NamedTuple):
     """A transaction about to be ended: until it is closed, a crash puts these recipients in doubt."""
 
-    key: int  # unique among the open ones, chosen by the caller
+    key: int  # unique among the open ones of one log, chosen by the caller
     ids: Ranges
     host: str
     address: str
     at: float
+
+
+Entry = tuple[Sequence[Record], Sequence[Intent], Sequence[int]]
+"""What one caller has to say at once: intents are closed, then records apply, then intents are opened."""
+
+
+class Mark(NamedTuple):
+    """A place in a log: everything before `offset` of `segment`, and of the segments before it."""
+
+    log: int
+    segment: int
+    offset: int
 
 
 # --- what is asked ------------------------------------------------------------------------------------

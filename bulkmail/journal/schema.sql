@@ -85,17 +85,26 @@ CREATE TABLE doubt (
     reply    INTEGER NOT NULL
 ) STRICT;
 
--- An end of data that may be on its way. Committed before its first octet, deleted with the outcome: what is
--- here when no process is alive is exactly who may have been delivered without our knowing.
+-- How far each log of what happened (log.py) is taken in; what stands behind is still in its files. In each
+-- transaction that takes some in. A log's next segment is always a later one, so nothing is taken in twice.
+CREATE TABLE log (
+    number  INTEGER PRIMARY KEY,
+    segment INTEGER NOT NULL,
+    offset  INTEGER NOT NULL
+) STRICT;
+
+-- An end of data that may be on its way. In the log before its first octet, closed with the outcome: what is
+-- here, all logs taken in, when no process is alive is exactly who may have been delivered without our knowing.
 CREATE TABLE intent (
     first   INTEGER PRIMARY KEY,    -- disjoint: nobody is in two transactions at once
     last    INTEGER NOT NULL,
+    log     INTEGER NOT NULL,       -- whose process opened it
     key     INTEGER NOT NULL,
     host    TEXT NOT NULL,
     address TEXT NOT NULL,
     at      REAL NOT NULL
 ) STRICT;
-CREATE INDEX intent_key ON intent (key);
+CREATE INDEX intent_key ON intent (log, key);
 
 -- --- what happened: only ever appended ----------------------------------------------------------------
 

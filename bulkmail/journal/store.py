@@ -7,32 +7,36 @@ that failed may have lost what came before it (FAULTS.md J3).
 
 from __future__ import annotations
 
-import threading
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
+from itertools import chain, groupby
 from pathlib import Path
-from types import TracebackType
 
 import apsw
 
 from bulkmail.errors import StoreError
-from bulkmail.journal import files, history, queries
+from bulkmail.journal import files, history, leftovers, queries
+from bulkmail.journal.log_file import LogName, remove, segments
 from bulkmail.journal.outcomes import Outcomes, Texts
 from bulkmail.journal.plan_writer import PlanWriter
 from bulkmail.journal.ranges import Piece
 from bulkmail.journal.records import (
     Due,
+    Entry,
     Exported,
     Failure,
     History,
     Intent,
     Interval,
     LeftOut,
+    Mark,
     Record,
     Undelivered,
 )
 from bulkmail.journal.roll import Blocks, Roll
+from bulkmail.journal.store_file import StoreFile
 
 KIND = files.Kind(
     name="campaign journal",
@@ -44,26 +48,26 @@ KIND = files.Kind(
 )
 RANGES_PER_TRANSACTION = 10_000  # of those settled all at once: by recovery, by the operator
 
-Batch = tuple[Sequence[Record], Sequence[Intent], Sequence[int]]  # what one caller commits
+IDENTITY = "identity"  # in meta: what marks the logs of this journal as its own
 
 
-class Store:
+class Store(StoreFile):
     """See the module. Every method raises StoreError where the file cannot be read or written."""
 
     def __init__(self, path: Path, db: apsw.Connection) -> None:
-        self.path = path
-        self._db = db
-        self._lock = threading.RLock()
+        super().__init__(path, db, KIND)
         self._texts = Texts()
         self._blocks = Blocks()
-        self._failed: str | None = None
 
     @classmethod
     def create(cls, path: Path, identity: Mapping[str, str]) -> Store:
         """Make a journal at `path` (mode 0600, its directory 0700) whose meta is `identity`."""
 
         def fill(db: apsw.Connection) -> None:
-            db.executemany("INSERT INTO meta VALUES (?, ?)", list(identity.items()))
+            meta = {**identity, IDENTITY: secrets.token_hex(8)}
+            db.executemany("INSERT INTO meta VALUES (?, ?)", list(meta.items()))
+            for log in segments(path):  # of a journal that was deleted
+                remove(path, log)
 
         return cls(path, files.make(path, KIND, fill))
 
@@ -79,19 +83,6 @@ class Store:
             store.close()
             raise
         return store
-
-    def close(self) -> None:
-        """Idempotent. Without it nothing is lost either, only a WAL file is left to be read again."""
-        with self._lock:
-            self._db.close()
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # --- meta and plan --------------------------------------------------------------------------------
 
@@ -181,44 +172,61 @@ class Store:
         Raises StoreError, with nothing written, where a record or an intent speaks of a recipient who is
         settled or in doubt: that is a bug of the caller, and the last moment to notice it.
         """
-        self.commit_all([(records, intents, closed)])
-
-    def commit_all(self, batches: Iterable[Batch]) -> None:
-        """`commit` for several callers at once, in their order."""
         with self._recording() as outcomes:
-            for records, intents, closed in batches:
-                outcomes.close_intents(closed)
-                outcomes.record(records)
-                outcomes.open_intents(intents)
+            outcomes.take_in([(records, intents, closed)])
+
+    def take_in(self, said: Iterable[tuple[Sequence[Entry], Mark]]) -> None:
+        """`commit` what was said in a log, or in several, and how far each of them is taken in with it."""
+        with self._recording() as outcomes:
+            for log, groups in groupby(said, key=lambda group: group[1].log):
+                entries, marks = zip(*groups, strict=True)
+                outcomes.take_in(list(chain.from_iterable(entries)), log)
+                outcomes.taken_in(marks[-1])
+
+    def mark(self, log: int) -> Mark | None:
+        """How far `log` is taken in; None where nothing of it ever was."""
+        with self._reading() as db:
+            return leftovers.mark(db, log)
+
+    def new_log(self, log: int = 0) -> LogName:
+        """A log to be written from now on, by one process; nobody may be writing to it any more."""
+        return leftovers.next_log(self.path, self.meta(IDENTITY) or "", log, self.mark(log))
+
+    def take_in_leftovers(self) -> None:
+        """What the logs of dead processes still hold: for who has the campaign's lock."""
+        leftovers.take_in(self.path, self.meta(IDENTITY) or "", self.mark, self.take_in)
 
     def recover(self, on_doubt: str, now: float) -> int:
-        """At the start of a run: who is in an open intent may have been delivered, and is in doubt.
+        """At the start of a run, the lock being ours: who is in an open intent may have been delivered to.
 
-        They are held, or with `on_doubt` "resend" deferred, due now; either way the attempt is listed as in
-        doubt. Nobody is taken any more. Returns how many recipients that were.
+        They are held in doubt, or with `on_doubt` "resend" deferred, due now; either way the attempt is
+        listed as in doubt. Nobody is taken any more. Returns how many recipients that were.
         """
         due = now if _resend(on_doubt, "hold") else None
         if not self.planned:
             return 0
+        self.take_in_leftovers()
         with self._recording() as outcomes:
-            return outcomes.recover(due)
+            outcomes.release()
+            return outcomes.doubt(due)
+
+    def doubt_log(self, log: int, on_doubt: str, now: float) -> int:
+        """`recover` of one log alone, all of which is taken in: its process died, and others go on."""
+        due = now if _resend(on_doubt, "hold") else None
+        with self._recording() as outcomes:
+            return outcomes.doubt(due, log)
 
     @property
     def in_flight(self) -> bool:
-        """Whether an intent is open: the end of a message is on its way, or was when a run was killed."""
+        """Whether a message may be on its way, or was when a run was killed: `recover` will tell."""
         with self._reading() as db:
-            return any(True for _ in db.execute("SELECT 1 FROM intent LIMIT 1"))
-
-    def doubt_count(self) -> int:
-        return self.totals()["in_doubt"]
+            return bool(segments(self.path)) or any(db.execute("SELECT 1 FROM intent LIMIT 1"))
 
     def resolve_doubt(self, to: str, now: float) -> int:
         """The operator's word on everybody in doubt: "delivered", or "resend" (deferred, due now)."""
-        due = now if _resend(to, "delivered") else None
-        text = "resolved by the operator: " + (
-            "to be sent again" if due is not None else "taken as delivered"
-        )
-        state = "delivered" if due is None else "deferred"
+        resend = _resend(to, "delivered")
+        state, due = ("deferred", now) if resend else ("delivered", None)
+        text = f"resolved by the operator: {'to be sent again' if resend else 'taken as delivered'}"
 
         def verdict(piece: Piece) -> Record:
             return Record(piece.first, piece.last, state, now, reply=text, due=due, attempted=False)
@@ -255,33 +263,15 @@ class Store:
         with self._reading() as db:
             return history.domains(db, limit)
 
-    # --- the two ways in ------------------------------------------------------------------------------
-
-    @contextmanager
-    def _reading(self) -> Iterator[apsw.Connection]:
-        with self._lock, files.told(self.path, KIND):
-            yield self._db
-
-    @contextmanager
-    def _writing(self) -> Iterator[apsw.Connection]:
-        with self._lock:
-            if self._failed is not None:
-                raise StoreError(f"{self.path}: an earlier commit failed ({self._failed}); run again")
-            try:
-                with files.told(self.path, KIND), files.transaction(self._db):
-                    yield self._db
-            except BaseException as error:
-                self._texts.clear()
-                if isinstance(error.__cause__, apsw.Error):
-                    self._failed = str(error)
-                raise
-
     @contextmanager
     def _recording(self) -> Iterator[Outcomes]:
         with self._writing() as db:
             outcomes = Outcomes(db, self._texts)
             yield outcomes
             outcomes.finish()
+
+    def _rolled_back(self) -> None:
+        self._texts.clear()
 
     def _in_parts(self, part: Callable[[Outcomes], int]) -> int:
         """Repeat `part`, a transaction each, until it finds nothing more to do."""

@@ -1,133 +1,106 @@
-"""Group commit: one sync serves every session that is waiting for one.
+"""The journal for the tasks of a run: what happens is logged at once, and taken into the store soon after.
 
-A sync takes as long for one record as for a thousand. So while the disk is busy, what callers bring gathers;
-when it is free, one of them (the leader) writes everything that has gathered, in the order it came, and the
-others (the followers) only wait. There is no task of its own to start, to stop, or to die unnoticed.
-
-A caller that is cancelled while it gathers takes its data out again; once the leader has handed the group to
-the disk it is in, whole. A cancelled follower may then not see the end of the commit, but the order of the
-commits is kept: what it closes later is closed after.
+Only what is on disk in the log is taken in, so the store never knows more than the log, and a mark in the
+store says how far it knows. What a task must find in the store it asks for by `call`, which takes in before.
+Worker processes have logs of their own; the journal follows those, and takes them in with its own.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
 import trio
 
-from bulkmail.errors import StoreError
-from bulkmail.journal.records import Intent, Record
-from bulkmail.journal.store import Batch, Store
+from bulkmail.journal.disk import Disk
+from bulkmail.journal.intake import Intake
+from bulkmail.journal.log import Log
+from bulkmail.journal.log_file import LogName
+from bulkmail.journal.records import Entry, Intent, Mark, Record
+from bulkmail.journal.store import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-
-class _Waiting:
-    """One caller's data, until it is on disk."""
-
-    __slots__ = ("batch", "done", "failure", "woken")
-
-    def __init__(self, batch: Batch) -> None:
-        self.batch = batch
-        self.done = False
-        self.failure: StoreError | None = None
-        self.woken = trio.Event()  # done, or it is this one's turn to lead
+LAG_S = 0.25  # how long what is synced may wait to be taken in
+MANY = 2_000  # entries that are taken in at once, without waiting
+MOST = 50_000  # entries not taken in; whoever syncs waits until they are
 
 
 class Journal:
-    """The store for tasks. All writing of a run goes through here, or through `call`."""
+    """The store for tasks: all writing of a run goes through it. After one failure everything fails."""
 
     def __init__(
-        self, store: Store, *, run_sync: Callable[..., Awaitable[object]] = trio.to_thread.run_sync
+        self,
+        store: Store,
+        *,
+        disk: Disk | None = None,
+        run_sync: Callable[..., Awaitable[object]] = trio.to_thread.run_sync,
     ) -> None:
         self.store = store
-        self.commits = 0  # groups written, to see how well they share
         self._run_sync = run_sync
-        self._queue: list[_Waiting] = []
-        self._writing = False
-        self._failure: StoreError | None = None
+        self._log = Log(store.new_log(), disk=disk, written=self._written)
+        self._intake = Intake(store)
+        self._ready: deque[tuple[Sequence[Entry], Mark]] = deque()  # synced, not taken in
+        self._behind = 0  # entries of those
+        self._turn = trio.Lock()  # whose turn it is to take in
+        self._some, self._many = trio.Event(), trio.Event()
         self._reader: Store | None = None
+
+    # --- writing --------------------------------------------------------------------------------------
+
+    def append(
+        self, records: Sequence[Record] = (), intents: Sequence[Intent] = (), closed: Sequence[int] = ()
+    ) -> None:
+        """Say what happened: intents are closed, records apply, intents are opened. Order is kept.
+
+        Durable after the next `sync`. Raises StoreError if anything failed before (FAULTS.md J3).
+        """
+        self._log.append(records, intents, closed)
+        self._some.set()
+
+    async def sync(self) -> None:
+        """All that was appended before the call is durable when it returns. Raises StoreError.
+
+        A caller that is cancelled takes nothing back.
+        """
+        await self._log.sync()
+        if self._behind > MOST:
+            async with self._turn:
+                if self._behind > MOST:
+                    await self._visit_now(nothing)
 
     async def commit(
         self, records: Sequence[Record] = (), intents: Sequence[Intent] = (), closed: Sequence[int] = ()
     ) -> None:
-        """Durable when it returns. Raises StoreError if it failed, and ever after (FAULTS.md J3)."""
-        if self._failure is not None:
-            raise StoreError(str(self._failure)) from self._failure
-        mine = _Waiting((records, intents, closed))
-        self._queue.append(mine)
-        try:
-            while not mine.done:
-                if self._writing:
-                    await mine.woken.wait()
-                    mine.woken = trio.Event()
-                else:
-                    await self._lead()
-        except BaseException:
-            if mine in self._queue:
-                self._queue.remove(mine)
-                self._pass_on()
-            raise
-        if mine.failure is not None:
-            raise StoreError(str(mine.failure)) from mine.failure
+        """`append` and `sync`."""
+        self.append(records, intents, closed)
+        await self.sync()
 
-    async def _lead(self) -> None:
-        """Write all that has gathered. Cancelled before the disk has it, the group goes back in the queue."""
-        group: list[_Waiting] = []
-        reached = "queue"
+    async def keep_up(self) -> None:
+        """Take in what is logged, again and again, until cancelled. StoreError."""
+        while True:
+            await self._some.wait()
+            with trio.move_on_after(LAG_S):
+                await self._many.wait()
+            self._some, self._many = trio.Event(), trio.Event()
+            await self._log.sync()
+            if self._ready or self._intake.following:
+                await self._visit(nothing)
 
-        def write() -> None:
-            nonlocal reached
-            reached = "store"
-            self.store.commit_all([waiting.batch for waiting in group])
-            reached = "disk"
-
-        self._writing = True
-        try:
-            # One round of the scheduler: who is about to bring something in the same tick can join.
-            await trio.lowlevel.checkpoint()
-            group, self._queue = self._queue, []
-            await self._run_sync(write)
-        except BaseException as error:
-            if reached == "queue" and isinstance(error, trio.Cancelled):
-                self._queue = group + self._queue
-                group = []
-            elif reached != "disk":
-                self._fail(error, group)
-                group, self._queue = group + self._queue, []
-            if not isinstance(error, Exception):
-                raise
-        finally:
-            self._writing = False
-            self.commits += reached == "disk"
-            for waiting in group:
-                waiting.done = True
-                waiting.woken.set()
-            self._pass_on()
-
-    def _fail(self, error: BaseException, group: Sequence[_Waiting]) -> None:
-        failure = error if isinstance(error, StoreError) else StoreError(f"the commit failed: {error!r}")
-        self._failure = failure
-        for waiting in (*group, *self._queue):
-            waiting.failure = failure
-
-    def _pass_on(self) -> None:
-        """Whoever waits longest leads next."""
-        if self._queue and not self._writing:
-            self._queue[0].woken.set()
+    # --- reading, and writing without the log ---------------------------------------------------------
 
     async def call(self, fn: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a method of the store that writes, such as `Store.due`, in a thread, between two commits."""
-        if self._failure is not None:
-            raise StoreError(str(self._failure)) from self._failure
-        found: list[T] = []
-        await self._run_sync(lambda: found.append(fn(self.store, *args, **kwargs)))
-        return found[0]
+        """Run a method of the store in a thread, all that was appended being taken in: `Store.due`."""
+        await self._log.sync()
+        return await self._visit(lambda: fn(self.store, *args, **kwargs))
 
     async def read(self, fn: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `fn` in a thread with a second, read-only store, which waits for no commit: `Store.totals`."""
+        """Run `fn` in a thread with a second, read-only store, which waits for nothing: `Store.totals`.
+
+        What is not taken in yet it does not know.
+        """
         found: list[T] = []
 
         def query() -> None:
@@ -138,8 +111,83 @@ class Journal:
         await self._run_sync(query)
         return found[0]
 
+    # --- the logs of other processes ------------------------------------------------------------------
+
+    def follow(self, name: LogName) -> None:
+        """From now on, take in this log, too: one from `Store.new_log`, that a worker process writes."""
+        self._intake.follow(name)
+
+    def told(self) -> None:
+        """A log that we follow has grown. Cheap; without it a `call` would take it in all the same."""
+        self._some.set()
+
+    async def unfollow(self, log: int, on_doubt: str, now: float) -> int:
+        """The process that wrote this log is gone: take in the rest; who is in its open intents is in doubt.
+
+        Returns how many recipients that were; for `on_doubt` see Store.recover.
+        """
+        await self._log.sync()
+        return await self._visit(lambda: self._intake.unfollow(log, on_doubt, now))
+
+    # --- the end --------------------------------------------------------------------------------------
+
     def close(self) -> None:
-        """Close the reader; the store belongs to who opened it."""
+        """Take in the rest. Idempotent; `call` and `read` go on answering. Raises StoreError.
+
+        After a failure nothing is taken in: the log holds it, for `Store.recover`.
+        """
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+        try:
+            self._log.close()
+            if self._log.failure is None:
+                self._intake.take_in(self._ready)
+                self._ready.clear()
+                self._behind = 0
+                self._intake.forget(self._log.name.log)
+        finally:
+            self._intake.close()
+
+    # --- within ---------------------------------------------------------------------------------------
+
+    def _written(self, entries: Sequence[Entry], mark: Mark) -> None:
+        self._ready.append((entries, mark))
+        self._behind += len(entries)
+        if self._behind >= MANY:
+            self._many.set()
+
+    async def _visit(self, work: Callable[[], T]) -> T:
+        """Take in what is synced, then `work`, in one visit to the store."""
+        async with self._turn:
+            return await self._visit_now(work)
+
+    async def _visit_now(self, work: Callable[[], T]) -> T:
+        self._log.check()
+        groups = list(self._ready)
+        taken = False
+        found: list[T] = []
+
+        def visit() -> None:
+            nonlocal taken
+            self._intake.take_in(groups)
+            taken = True
+            found.append(work())
+
+        try:
+            await self._run_sync(visit)
+        except Exception as error:
+            if not taken:
+                self._log.fail(error)
+                self._log.check()
+            raise
+        finally:
+            if taken:
+                for entries, _ in groups:
+                    self._ready.popleft()
+                    self._behind -= len(entries)
+        return found[0]
+
+
+def nothing() -> None:
+    """What to do in the store beside taking in."""

@@ -1,196 +1,220 @@
-"""Group commit: shared, ordered, wholly in or wholly out when cancelled, and never again after a failure."""
+"""The journal of a run: nothing is acknowledged before it is on disk, and nothing after a failure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import apsw
 import pytest
 import trio
-from journal_plans import NewStore
+from journal_plans import HeldDisk, NewStore
 from trio.testing import wait_all_tasks_blocked
 
 from bulkmail.errors import StoreError
-from bulkmail.journal import Intent, Journal, Record, Store
+from bulkmail.journal import Intent, Journal, Record, Store, writer
 from bulkmail.journal.files import transaction
 
 
-def delivered(number: int) -> Record:
-    return Record(number, number, "delivered", 1.0, 250, "2.0.0", "ok")
+def delivered(number: int, last: int | None = None) -> Record:
+    return Record(number, last or number, "delivered", 1.0, 250, "2.0.0", "ok")
 
 
-class Disk:
-    """Runs what the journal gives it, inline, each time when the test lets it."""
-
-    def __init__(self) -> None:
-        self.busy = 0
-        self._turn = trio.Semaphore(0)
-
-    async def __call__(self, fn: Callable[[], object]) -> object:
-        self.busy += 1
-        try:
-            await self._turn.acquire()
-            return fn()
-        finally:
-            self.busy -= 1
-
-    def let(self, times: int = 1) -> None:
-        for _ in range(times):
-            self._turn.release()
+def intent(key: int, number: int) -> Intent:
+    return Intent(key, ((number, number),), "mx.a.test", "192.0.2.1", 1.0)
 
 
-async def test_callers_share_the_commit_that_is_next(planned: NewStore, autojump_clock: object) -> None:
-    store, disk = planned([("a.test", 20)]), Disk()
-    journal = Journal(store, run_sync=disk)
-    async with trio.open_nursery() as callers:
-        callers.start_soon(journal.commit, [delivered(1)])
+async def inline(fn: Callable[[], object]) -> object:
+    """For a clock that jumps past a thread."""
+    await trio.lowlevel.checkpoint()
+    return fn()
+
+
+@asynccontextmanager
+async def keeping_up(journal: Journal) -> AsyncIterator[None]:
+    async with trio.open_nursery() as watchers:
+        watchers.start_soon(journal.keep_up)
+        yield
+        watchers.cancel_scope.cancel()
+
+
+async def test_what_is_committed_survives_the_process_before_it_is_taken_in(
+    planned: NewStore, path: Path
+) -> None:
+    """J2."""
+    journal = Journal(planned([("a.test", 3)]))
+    await journal.commit([delivered(2)], [intent(7, 1)])
+    with Store.open(path) as other:
+        found = (other.totals()["delivered"], other.recover("hold", 2.0), other.totals()["delivered"])
+    assert found == (0, 1, 1)
+
+
+async def test_what_was_appended_is_in_the_store_when_a_call_runs(planned: NewStore) -> None:
+    journal = Journal(planned([("a.test", 3)]))
+    journal.append([delivered(2)])
+    before = await journal.read(Store.totals)
+    assert (before["delivered"], (await journal.call(Store.totals))["delivered"]) == (0, 1)
+    journal.close()
+
+
+async def test_what_was_appended_is_in_the_store_after_closing_and_no_log_is_left(
+    planned: NewStore, path: Path
+) -> None:
+    store = planned([("a.test", 3)])
+    journal = Journal(store)
+    await journal.commit([delivered(1)])
+    journal.append([delivered(2)])
+    journal.close()
+    assert (store.totals()["delivered"], [*path.parent.glob("*.log")], store.in_flight) == (2, [], False)
+
+
+async def test_after_closing_calls_are_answered_and_nothing_can_be_appended(planned: NewStore) -> None:
+    journal = Journal(planned([("a.test", 3)]))
+    journal.close()
+    assert (await journal.call(Store.totals))["pending"] == 3
+    with pytest.raises(StoreError, match="is closed"):
+        journal.append([delivered(1)])
+
+
+async def test_it_keeps_up_by_itself(planned: NewStore, autojump_clock: object) -> None:
+    store, disk = planned([("a.test", 3)]), HeldDisk()
+    journal = Journal(store, disk=disk, run_sync=inline)
+    async with keeping_up(journal):
+        journal.append([delivered(2)])
+        disk.let(1)
+        await trio.sleep(2 * writer.LAG_S)
+        assert store.totals()["delivered"] == 1
+
+
+async def test_many_are_taken_in_without_waiting(
+    planned: NewStore, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "MANY", 3)
+    monkeypatch.setattr(writer, "LAG_S", 3600.0)
+    store, disk = planned([("a.test", 3)]), HeldDisk()
+    journal = Journal(store, disk=disk, run_sync=inline)
+    async with keeping_up(journal):
+        for number in (1, 2, 3):
+            disk.let(1)
+            await journal.commit([delivered(number)])
         await wait_all_tasks_blocked()
-        for number in range(2, 21):  # while the disk is busy with the first
-            callers.start_soon(journal.commit, [delivered(number)])
-        await wait_all_tasks_blocked()
-        disk.let(2)
-    assert (journal.commits, store.totals()["delivered"]) == (2, 20)
+        assert (store.totals()["delivered"], trio.current_time()) == (3, 0.0)
 
 
-async def test_callers_of_one_moment_share_one_commit(planned: NewStore) -> None:
+async def test_what_is_not_taken_in_is_bounded_though_nobody_keeps_up(
+    planned: NewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "MOST", 10)
     store = planned([("a.test", 50)])
     journal = Journal(store)
     async with trio.open_nursery() as callers:
         for number in range(1, 51):
             callers.start_soon(journal.commit, [delivered(number)])
-    assert (journal.commits, store.totals()["delivered"]) == (1, 50)
+    assert store.totals()["delivered"] == 50
+    journal.close()
 
 
-async def test_what_is_committed_is_in_the_file_when_commit_returns(planned: NewStore, path: Path) -> None:
-    """J2."""
-    journal = Journal(planned([("a.test", 3)]))
-    await journal.commit([delivered(2)], [Intent(7, ((1, 1),), "mx.a.test", "192.0.2.1", 1.0)])
-    with Store.open(path, read_only=True) as other:
-        assert other.totals()["delivered"] == 1
-    with Store.open(path) as other:
-        assert other.recover("hold", 2.0) == 1
-
-
-async def test_an_intent_is_closed_after_it_was_opened_even_in_one_commit(
-    planned: NewStore, autojump_clock: object
-) -> None:
-    """A cancelled caller closes what it does not know to be written."""
-    store, disk = planned([("a.test", 3)]), Disk()
-    journal = Journal(store, run_sync=disk)
-    async with trio.open_nursery() as callers:
-        callers.start_soon(journal.commit, [delivered(1)])
-        await wait_all_tasks_blocked()
-        callers.start_soon(journal.commit, (), [Intent(7, ((2, 2),), "mx.a.test", "192.0.2.1", 1.0)])
-        await wait_all_tasks_blocked()
-        callers.start_soon(journal.commit, (), (), [7])
-        await wait_all_tasks_blocked()
-        disk.let(2)
-    assert (journal.commits, store.recover("hold", 2.0)) == (2, 0)
-
-
-async def test_a_caller_cancelled_while_it_gathers_leaves_nothing_behind(
-    planned: NewStore, autojump_clock: object
-) -> None:
-    store, disk = planned([("a.test", 3)]), Disk()
-    journal = Journal(store, run_sync=disk)
-    async with trio.open_nursery() as callers:
-        callers.start_soon(journal.commit, [delivered(1)])
-        await wait_all_tasks_blocked()
-        with trio.move_on_after(1):
-            await journal.commit([delivered(2)])
-        callers.start_soon(journal.commit, [delivered(3)])
-        await wait_all_tasks_blocked()
-        disk.let(2)
-    assert [row.address for row in store.export("delivered")] == ["user1@a.test", "user3@a.test"]
-
-
-async def test_a_leader_cancelled_before_the_disk_is_reached_hands_its_group_on(
-    planned: NewStore, autojump_clock: object
-) -> None:
-    store, disk = planned([("a.test", 4)]), Disk()
-    journal = Journal(store, run_sync=disk)
-    scope = trio.CancelScope()
-
-    async def cancelled() -> None:
-        with scope:
-            await journal.commit([delivered(1)])
-
-    async with trio.open_nursery() as callers:
-        callers.start_soon(journal.commit, [delivered(4)])
-        await wait_all_tasks_blocked()
-        callers.start_soon(cancelled)
-        await wait_all_tasks_blocked()
-        callers.start_soon(journal.commit, [delivered(2)])
-        callers.start_soon(journal.commit, [delivered(3)])
-        await wait_all_tasks_blocked()
-        disk.let()
-        await wait_all_tasks_blocked()  # the one to be cancelled has waited longest, and leads now
-        scope.cancel()
-        await wait_all_tasks_blocked()
-        disk.let()
-    assert (scope.cancelled_caught, journal.commits) == (True, 2)
-    assert [row.address for row in store.export("pending")] == ["user1@a.test"]
-
-
-@pytest.mark.parametrize("seed", range(20))
-async def test_cancelled_callers_are_wholly_in_or_wholly_out(planned: NewStore, seed: int) -> None:
-    """Real threads; each caller settles two ranges and is cancelled at some point of the way, or not."""
-    store = planned([("a.test", 60)])
+async def test_an_intent_opened_and_closed_is_never_in_the_store(planned: NewStore) -> None:
+    store = planned([("a.test", 9)])
     journal = Journal(store)
-
-    async def caller(number: int) -> None:
-        with trio.CancelScope() as scope:
-            if (number * 7 + seed) % 3 == 0:
-                scope.cancel()
-            for _ in range((number * seed) % 4):
-                await trio.lowlevel.checkpoint()
-            if (number * 5 + seed) % 4 == 0:
-                callers.start_soon(cancel_soon, scope, (number + seed) % 6)
-            await journal.commit([delivered(number), delivered(number + 30)])
-
-    async def cancel_soon(scope: trio.CancelScope, rounds: int) -> None:
-        for _ in range(rounds):
-            await trio.lowlevel.checkpoint()
-        scope.cancel()
-
-    async with trio.open_nursery() as callers:
-        for number in range(1, 31):
-            callers.start_soon(caller, number)
-    await journal.commit()  # nobody was left leading
-    found = {row.address for row in store.export("delivered")}
-    assert {n for n in range(1, 31) if f"user{n}@a.test" in found} == {
-        n for n in range(1, 31) if f"user{n + 30}@a.test" in found
-    }
+    seen: list[str] = []
+    store._db.set_exec_trace(lambda _, statement, __: seen.append(statement) or True)
+    for key in range(1, 6):
+        journal.append(intents=[intent(key, key)])
+        journal.append([delivered(key)], closed=[key])
+    journal.append(intents=[intent(6, 6)])
+    await journal.call(Store.totals)
+    assert sum(text.startswith("INSERT INTO intent") for text in seen) == 1
+    store._db.set_exec_trace(None)
+    journal.close()
+    assert store.recover("hold", 2.0) == 1
 
 
-async def test_after_a_failure_every_later_call_fails(planned: NewStore, autojump_clock: object) -> None:
+async def test_an_intent_is_closed_that_was_taken_in_before(planned: NewStore) -> None:
+    store = planned([("a.test", 3)])
+    journal = Journal(store)
+    journal.append(intents=[intent(7, 2)])
+    await journal.call(Store.totals)
+    opened = store.in_flight
+    journal.append(closed=[7])
+    journal.close()
+    assert (opened, store.recover("hold", 2.0)) == (True, 0)
+
+
+async def test_who_is_settled_cannot_be_in_an_intent_of_the_same_moment(planned: NewStore) -> None:
+    journal = Journal(planned([("a.test", 3)]))
+    journal.append([delivered(1)])
+    journal.append(intents=[intent(7, 1)])
+    with pytest.raises(StoreError, match="recipient 1 is neither pending nor deferred"):
+        await journal.call(Store.totals)
+
+
+async def test_who_is_recorded_while_an_intent_stays_open_is_beyond_doubt(planned: NewStore) -> None:
+    store = planned([("a.test", 9)])
+    journal = Journal(store)
+    journal.append([delivered(9)], [Intent(7, ((1, 3),), "mx.a.test", "192.0.2.1", 1.0)])
+    journal.append([delivered(2)], [intent(8, 5)])
+    journal.append([delivered(6)], [intent(9, 7)])
+    journal.close()
+    doubted = store.recover("hold", 2.0)
+    assert (doubted, [row.address for row in store.export("in_doubt")]) == (
+        4,
+        ["user1@a.test", "user3@a.test", "user5@a.test", "user7@a.test"],
+    )
+
+
+async def test_after_a_bug_every_later_call_fails(planned: NewStore) -> None:
     """J3."""
-    store, disk = planned([("a.test", 9)]), Disk()
-    journal = Journal(store, run_sync=disk)
-    failed: list[int] = []
-
-    async def caller(number: int) -> None:
-        try:
-            await journal.commit([delivered(number)])
-        except StoreError:
-            failed.append(number)
-
+    store = planned([("a.test", 9)])
+    journal = Journal(store)
     store.commit([delivered(1)], [], [])
-    async with trio.open_nursery() as callers:
-        callers.start_soon(caller, 1)  # settled already: a bug, refused
-        await wait_all_tasks_blocked()
-        callers.start_soon(caller, 2)
-        await wait_all_tasks_blocked()
-        disk.let(9)
-    await caller(3)
-    with pytest.raises(StoreError):
+    await journal.commit([delivered(1)])  # settled already: noticed when it is taken in
+    with pytest.raises(StoreError, match="recipient 1 is neither pending nor deferred"):
         await journal.call(Store.due, 1.0, 1)
-    assert (sorted(failed), store.totals()["delivered"]) == ([1, 2, 3], 1)
+    with pytest.raises(StoreError):
+        journal.append([delivered(2)])
+    with pytest.raises(StoreError):
+        await journal.sync()
+    journal.close()
+    assert store.totals()["delivered"] == 1
 
 
-async def test_a_failed_sync_is_never_retried_as_if_it_had_worked(planned: NewStore, path: Path) -> None:
+async def test_who_keeps_up_tells_that_the_store_refused(planned: NewStore) -> None:
+    """J3."""
+    store = planned([("a.test", 9)])
+    journal = Journal(store)
+    store.commit([delivered(1)], [], [])
+    journal.append([delivered(1)])
+    with pytest.raises(StoreError):
+        await journal.keep_up()
+
+
+async def test_a_full_disk_under_the_store_is_told_and_stops_everything(
+    planned: NewStore, path: Path
+) -> None:
+    """J3. What was logged is not lost by it."""
+    store = planned([("a.test", 5000)])
+    store._db.pragma("max_page_count", store._db.pragma("page_count"))
+    journal = Journal(store)
+    await journal.commit(
+        [Record(n, n, "delivered", 1.0, reply=f"queued as {n:0100}") for n in range(1, 5001)]
+    )
+    with pytest.raises(StoreError, match="the disk is full"):
+        await journal.call(Store.totals)
+    with pytest.raises(StoreError, match="the disk is full"):
+        await journal.commit([delivered(1)])
+    journal.close()
+    store.close()
+    with Store.open(path) as store:
+        before = store.totals()["pending"]
+        store.recover("hold", 2.0)
+        assert (before, store.totals()["delivered"]) == (5000, 5000)
+
+
+async def test_a_failed_sync_of_the_store_is_never_retried_as_if_it_had_worked(
+    planned: NewStore, path: Path
+) -> None:
     """J3."""
     planned([("a.test", 3)]).close()
     with syncs_that_fail() as broken, Store.open(path) as store:
@@ -198,28 +222,16 @@ async def test_a_failed_sync_is_never_retried_as_if_it_had_worked(planned: NewSt
         await journal.commit([delivered(1)])
         broken.append(True)
         with pytest.raises(StoreError, match="IOError"):
-            await journal.commit([delivered(2)])
+            await journal.call(Store.totals)
         broken.clear()
         with pytest.raises(StoreError):
             await journal.commit([delivered(3)])
         with pytest.raises(StoreError, match="an earlier commit failed"):
             store.commit([delivered(3)], [], [])
+        journal.close()
     with Store.open(path) as store:
-        assert store.totals()["pending"] in (1, 2)  # whether the second reached the disk, nobody knows
-        assert "user3@a.test" in [row.address for row in store.export("pending")]
-
-
-async def test_a_full_disk_is_told_and_stops_everything(planned: NewStore, path: Path) -> None:
-    """J3."""
-    store = planned([("a.test", 5000)])
-    journal = Journal(store)
-    store._db.pragma("max_page_count", store._db.pragma("page_count"))
-    many = [Record(n, n, "delivered", 1.0, reply=f"queued as {n:0100}") for n in range(1, 5001)]
-    with pytest.raises(StoreError, match="the disk is full"):
-        await journal.commit(many)
-    with pytest.raises(StoreError, match="the disk is full"):
-        await journal.commit([delivered(1)])
-    assert store.totals()["pending"] == 5000
+        store.recover("hold", 2.0)
+        assert store.totals()["delivered"] == 1
 
 
 async def test_reading_does_not_wait_for_a_commit(planned: NewStore) -> None:

@@ -1,10 +1,12 @@
 """The law: what must be true of the journal and of the receiving side's count after a kill, and at the end.
 
 The journal is read from a copy, with SQL of our own, so that looking changes nothing for the resume and the
-product's queries are not their own witness. A copy counts as explained when somebody answered for it: the
-journal recorded the 250, or lists the recipient as in doubt, or still holds the intent that a resume will
-turn into doubt. More copies than that is sending twice without knowing; fewer than the recorded 250s is
-losing somebody. What a line on the receiving side proves is fixed by its order: it is written before the 250.
+product's queries are not their own witness. Only what its logs still hold is taken into the copy as a resume
+would: a mistake there shows as somebody sent to twice, or lost. A copy counts as explained when somebody
+answered for it: the journal recorded the 250, or lists the recipient as in doubt, or still holds the intent
+that a resume will turn into doubt. More copies than that is sending twice without knowing; fewer than the
+recorded 250s is losing somebody. What a line on the receiving side proves is fixed by its order: it is
+written before the 250.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import apsw
 
+from bulkmail.journal import Store
 from tests.kill.receiver import Copy
 from tests.kill.scenario import Scenario
 
@@ -59,10 +62,15 @@ def read(journal: Path, scratch: Path) -> Snapshot:
     copy = scratch / "journal"
     for suffix in ("", "-wal", "-shm"):
         copy.with_name(copy.name + suffix).unlink(missing_ok=True)
-    for suffix in ("", "-wal"):
+    for log in copy.parent.glob("journal.*.log"):
+        log.unlink()
+    logs = [path.name.removeprefix(journal.name) for path in journal.parent.glob(f"{journal.name}.*.log")]
+    for suffix in ("", "-wal", *logs):
         original = journal.with_name(journal.name + suffix)
         if original.exists():
             shutil.copyfile(original, copy.with_name(copy.name + suffix))
+    with Store.open(copy) as store:
+        store.take_in_leftovers()
     db = apsw.Connection(str(copy))
     try:
         return _read(db)

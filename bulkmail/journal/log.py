@@ -1,0 +1,206 @@
+"""What happens, in a file of the process that sees it: appended, synced, taken into the store later.
+
+Nothing is sent, and nothing settled, before it is on disk; but SQLite would make a transaction of it, with
+pages and checkpoints. So a process appends to a log of its own, and the one that has the store takes logs in,
+many entries at once, and keeps with them how far it came (`Mark`). After a crash the rest is still here.
+
+Group commit: a sync takes as long for one entry as for a thousand. While the disk is busy, what callers
+append gathers; when it is free, all of it is written at once, and everybody who waited for that is woken.
+
+What the file looks like is told in log_file.py.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import trio
+
+from bulkmail.errors import StoreError
+from bulkmail.journal.disk import Disk, DiskThread
+from bulkmail.journal.log_file import LogName, encode_all, sync_directory, told
+from bulkmail.journal.records import Entry, Intent, Mark, Record
+
+SEGMENT_OCTETS = 16 << 20
+
+
+class _Group:
+    """What is written at once, and who waits for it."""
+
+    __slots__ = ("entries", "failure", "waiting", "written")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.waiting = 0
+        self.written = trio.Event()
+        self.failure: StoreError | None = None
+
+
+class Log:
+    """A log that this process writes. Nobody else may, and nobody writes to it twice: see Store.new_log.
+
+    Once anything has failed, everything does (FAULTS.md J3): a sync that failed may have lost what came
+    before it. `written` is told of every group that is on disk, and where it ends. The file appears with the
+    first write.
+    """
+
+    def __init__(
+        self,
+        name: LogName,
+        *,
+        disk: Disk | None = None,
+        written: Callable[[Sequence[Entry], Mark], None] = lambda _entries, _mark: None,
+    ) -> None:
+        self.name = name
+        self.mark = Mark(name.log, name.segment, 0)  # all before it is on disk
+        self.writes = 0
+        self.failure: StoreError | None = None
+        self._disk = DiskThread() if disk is None else disk
+        self._on_written = written
+        self._next = _Group()
+        self._writing: _Group | None = None
+        self._starting = False
+        self._closed = False
+        self._file: int | None = None
+        self._segment = name.segment
+        self._offset = 0
+
+    # --- for tasks ------------------------------------------------------------------------------------
+
+    def append(
+        self, records: Sequence[Record] = (), intents: Sequence[Intent] = (), closed: Sequence[int] = ()
+    ) -> None:
+        """Say what happened; on disk after the next `sync`. Order is kept. Raises StoreError."""
+        self.check()
+        if self._closed:
+            raise StoreError(f"{self.name.path(self._segment)}: is closed")
+        self._next.entries.append((records, intents, closed))
+
+    async def sync(self) -> Mark:
+        """All that was appended before the call is on disk when it returns. Raises StoreError.
+
+        A caller that is cancelled takes nothing back.
+        """
+        self.check()
+        if self._next.entries:
+            group = self._next
+        elif self._writing is not None:
+            group = self._writing
+        else:
+            await trio.lowlevel.checkpoint()
+            return self.mark
+        group.waiting += 1
+        try:
+            if self._writing is None and not self._starting:
+                self._starting = True
+                # One round of the scheduler: who is about to append something in the same tick can join.
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                self._starting = False
+                self._write_next()
+            await group.written.wait()
+        finally:
+            group.waiting -= 1
+        if group.failure is not None:
+            raise StoreError(str(group.failure)) from group.failure
+        return self.mark
+
+    def check(self) -> None:
+        """Raise StoreError where something has failed."""
+        if self.failure is not None:
+            raise StoreError(str(self.failure)) from self.failure
+
+    def fail(self, error: BaseException) -> None:
+        """Nothing more is taken, and whoever waits is told."""
+        if self.failure is None:
+            self.failure = (
+                error if isinstance(error, StoreError) else StoreError(f"the journal failed: {error!r}")
+            )
+        if self._writing is None:
+            self._end(self._next, self.failure)
+
+    def close(self) -> None:
+        """Write what was appended, and let go. Raises StoreError; idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._disk.close()
+        try:
+            if self._next.entries and self.failure is None:
+                self._writing, self._next = self._next, _Group()
+                try:
+                    self._write(encode_all(self._writing.entries))
+                except BaseException as error:
+                    self._written(error)
+                    raise
+                self._written(None)
+        finally:
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
+
+    def _write_next(self) -> None:
+        if self.failure is not None or not self._next.entries:
+            return
+        group = self._writing = self._next
+        self._next = _Group()
+        try:
+            # here, because what holds the interpreter is not done faster by another thread
+            data = encode_all(group.entries)
+        except Exception as error:
+            self._written(error)
+        else:
+            self._disk.submit(partial(self._write, data), self._written)
+
+    def _written(self, error: BaseException | None) -> None:
+        group, self._writing = self._writing, None
+        assert group is not None
+        if error is None:
+            self.writes += 1
+            self.mark = Mark(self.name.log, self._segment, self._offset)
+            self._end(group, None)
+            self._on_written(group.entries, self.mark)
+        else:
+            self.fail(error)
+            self._end(group, self.failure)
+        if self.failure is not None:
+            self._end(self._next, self.failure)
+        elif self._next.waiting and not self._closed:
+            self._write_next()
+
+    @staticmethod
+    def _end(group: _Group, failure: StoreError | None) -> None:
+        group.failure = failure
+        group.written.set()
+
+    # --- on the disk's side ---------------------------------------------------------------------------
+
+    def _write(self, data: bytes) -> None:
+        path = self.name.path(self._segment)
+        with told(path, "written"):
+            begun = False
+            if self._file is None or self._offset >= SEGMENT_OCTETS:
+                data = self._begin_segment() + data
+                begun = True
+            assert self._file is not None
+            self._offset += len(data)
+            left = memoryview(data)
+            while left:
+                left = left[os.write(self._file, left) :]
+            os.fdatasync(self._file)
+            if begun:
+                sync_directory(path.parent)
+
+    def _begin_segment(self) -> bytes:
+        """Make the next file, and return its header."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+            self._segment += 1
+            self._offset = 0
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._file = os.open(self.name.path(self._segment), flags, 0o600)
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # so that nobody removes it; see `remove`
+        return self.name.header(self._segment)

@@ -1,0 +1,144 @@
+"""The files of a log: what they are called, and how what was said is written in them.
+
+A log is a series of segments, `<journal>.<log>.<segment>.log`; a full one is followed by the next, and a
+segment that is taken in is removed. Its first line says what it is; each further line is one write:
+
+    bulkmail log 1 <the journal's identity> <log> <segment>
+    <crc32, hex> [[<place>, ...], <item>, ...]        JSON, one line
+
+An item is the key of a closed intent; or [key, [[first, last], ...], place, at], an intent; or a record,
+[first, last, state, at, code, enhanced, reply, place, due, attempted]. A place is a number in the list in
+front: [stage, host, address, source, tls], or [host, address] of an intent. A last line that is cut short or
+does not match its checksum was never acknowledged to anybody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+from bulkmail.errors import StoreError
+from bulkmail.journal.records import Entry, Intent, Record
+
+FORMAT = 1
+AT_ONCE = 4_000  # entries of one line: so that whoever reads needs no more memory than for these
+
+_place: Callable[[Record], tuple[str, ...]] = itemgetter(slice(7, 12))  # stage, host, address, source, tls
+_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+class LogName(NamedTuple):
+    """Which log: of which journal, which of its logs, and the segment that it begins with. A plain value."""
+
+    journal: Path
+    identity: str
+    log: int
+    segment: int
+
+    def header(self, segment: int) -> bytes:
+        return f"bulkmail log {FORMAT} {self.identity} {self.log} {segment}\n".encode()
+
+    def path(self, segment: int) -> Path:
+        return segment_path(self.journal, self.log, segment)
+
+
+def segment_path(journal: Path, log: int, segment: int) -> Path:
+    return journal.with_name(f"{journal.name}.{log}.{segment}.log")
+
+
+def segments(journal: Path) -> dict[int, list[int]]:
+    """The segments that there are, ascending, of each log of `journal`. Raises StoreError."""
+    pattern = re.compile(re.escape(journal.name) + r"\.(\d+)\.(\d+)\.log")
+    found: dict[int, list[int]] = {}
+    with told(journal.parent, "read"), contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(journal.parent):
+            if match := pattern.fullmatch(name):
+                found.setdefault(int(match[1]), []).append(int(match[2]))
+    return {log: sorted(numbers) for log, numbers in sorted(found.items())}
+
+
+def remove(journal: Path, log: int, before: int | None = None) -> None:
+    """Remove the segments of `log`, or those before `before`; one that somebody still writes is left."""
+    for segment in segments(journal).get(log, []):
+        if before is None or segment < before:
+            path = segment_path(journal, log, segment)
+            with (
+                told(path, "removed"),
+                contextlib.suppress(FileNotFoundError, BlockingIOError),
+                open(path, "rb") as file,
+            ):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+
+
+def encode(entries: Sequence[Entry]) -> bytes:
+    """One line of the log, a write."""
+    places: dict[tuple[str, ...], int] = {}
+    items: list[object] = [None]  # the places, when all are known
+    for records, intents, closed in entries:
+        items += closed
+        for record in records:
+            where = places.setdefault(_place(record), len(places))
+            items.append((*record[:7], where, *record[12:]))
+        for key, ids, host, address, at in intents:
+            items.append((key, ids, places.setdefault((host, address), len(places)), at))
+    items[0] = list(places)
+    text = _json(items).encode("ascii")
+    return b"%08x %b\n" % (crc32(text), text)
+
+
+def encode_all(entries: Sequence[Entry]) -> bytes:
+    """A write, as lines of no more than AT_ONCE entries."""
+    if len(entries) <= AT_ONCE:
+        return encode(entries)
+    return b"".join(encode(entries[start : start + AT_ONCE]) for start in range(0, len(entries), AT_ONCE))
+
+
+def decode(line: bytes) -> list[Entry] | None:
+    """The entries of a line without its newline; None where it is not what was written."""
+    try:
+        if int(line[:8], 16) != crc32(line[9:]) or line[8:9] != b" ":
+            return None
+    except ValueError:
+        return None
+    places, *items = json.loads(line[9:])
+    entries: list[Entry] = []
+    for item in items:
+        if isinstance(item, int):
+            entries.append(((), (), (item,)))
+        elif len(item) == 4:
+            key, ids, place, at = item
+            host, address = places[place]
+            intent = Intent(key, tuple((first, last) for first, last in ids), host, address, at)
+            entries.append(((), (intent,), ()))
+        else:
+            entries.append(((Record(*item[:7], *places[item[7]], *item[8:]),), (), ()))
+    return entries
+
+
+def sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def told(path: Path, what: str) -> Iterator[None]:
+    """Whatever the system refuses becomes a StoreError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(f"{path}: the disk is full. Make room and run again.") from error
+        raise StoreError(f"{path}: cannot be {what}: {error.strerror}") from error
