@@ -32,7 +32,18 @@ and give it all the light there is; by March the seedlings want a pot of their o
 at night. Whoever has no garden takes a box: it needs a hand of earth, a hole in the bottom and somebody who
 looks after it. <a href="https://www.acme.example/weekly/48/{number}">Read on</a></p>
 """
-_TITLES = ("Broad beans", "Winter salad", "Sweet peas", "Garlic", "Spinach", "Onions", "Kale", "Tulips")
+_TITLES = (
+    "Broad beans",
+    "Winter salad",
+    "Sweet peas",
+    "Garlic",
+    "Spinach",
+    "Onions",
+    "Kale",
+    "Tulips",
+    "Leeks",
+    "Pruning",
+)
 _CAMPAIGN = """\
 campaign: bench
 from: "Acme Garden <news@acme.example>"
