@@ -36,14 +36,16 @@ class Tail:
             yield from self._read_segment()
             if not later:
                 return
-            self._demand_whole()
+            if self._file is not None and self._pread(self.mark.offset):
+                raise self._damaged()
             self.close()
             self.mark = Mark(self.mark.log, later[0], 0)
 
     def read_rest(self) -> Iterator[tuple[list[Entry], Mark]]:
         """`read` once more, when nobody writes to it any more. StoreError also where it is damaged."""
         yield from self.read()
-        self._demand_whole()
+        if self._file is not None and any(decode(line) is not None for line in self._lines()):
+            raise self._damaged()
 
     def close(self) -> None:
         """Idempotent; `read` opens it again."""
@@ -106,12 +108,8 @@ class Tail:
             case _:
                 raise StoreError(f"{self._path}: is not a log of bulkmail. {ADVICE}")
 
-    def _demand_whole(self) -> None:
-        """Raise StoreError where something whole stands behind what can be read."""
-        if self._file is None:
-            return
-        if any(decode(line) is not None for line in self._lines()):
-            raise StoreError(f"{self._path}: is damaged at octet {self.mark.offset}. {ADVICE}")
+    def _damaged(self) -> StoreError:
+        return StoreError(f"{self._path}: is damaged at octet {self.mark.offset}. {ADVICE}")
 
 
 ADVICE = (
