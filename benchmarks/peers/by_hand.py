@@ -6,6 +6,7 @@ from collections.abc import Callable
 from email.message import EmailMessage
 from email.policy import SMTP, EmailPolicy
 from email.utils import format_datetime, make_msgid
+from typing import Any
 
 import jinja2
 
@@ -17,7 +18,7 @@ POLICY = SMTP.clone(max_line_length=998)
 OF_THE_LIST = {"postal_address": material.POSTAL_ADDRESS}
 
 
-def message_builder(policy: EmailPolicy = POLICY) -> Callable[[int], EmailMessage]:
+def message_builder(policy: EmailPolicy[Any] = POLICY) -> Callable[[int], EmailMessage]:
     """Builds the message for the person of a number; the templates are compiled once."""
     html, text = jinja2.Template(material.HTML, autoescape=True), jinja2.Template(material.TEXT)
     subject, date = jinja2.Template(material.SUBJECT), format_datetime(material.DATE)

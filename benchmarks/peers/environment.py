@@ -27,7 +27,14 @@ def python() -> Path:
     with _installing(folder, wanted) as needed:
         if needed:
             _run([sys.executable, "-m", "venv", "--clear", folder], "a virtual environment")
-            pip = [folder / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+            pip: list[str | Path] = [
+                folder / "bin" / "python",
+                "-m",
+                "pip",
+                "install",
+                "-q",
+                "--disable-pip-version-check",
+            ]
             _run([*pip, "-r", wanted], "the packages of requirements.txt")
     return folder / "bin" / "python"
 
