@@ -27,7 +27,6 @@ class Sample:
     recipients: int  # delivered
     undelivered: int
     messages: int  # transactions
-    connections: int
     start_s: float  # from the start of the process to the first transaction: the list is planned in it
     seconds: float  # from there on
     cpu_s: float
@@ -66,7 +65,6 @@ def run(campaign: Path, *, workers: str | None, sandbox: Sandbox | None) -> Samp
         recipients=last["totals"]["delivered"],
         undelivered=last["totals"]["source"] - last["totals"]["delivered"],
         messages=last["transactions"],
-        connections=last["connections"],
         start_s=start_s,
         seconds=last["seconds"],
         cpu_s=usage.ru_utime + usage.ru_stime - cpu_before,
