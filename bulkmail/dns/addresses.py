@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
+import socket
 from collections.abc import Iterable
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -29,6 +30,12 @@ def is_local_name(host: str) -> bool:
 def canonical_address(text: str) -> str:
     """The one way to write this address (RFC 5952). Raises ValueError if it is none."""
     return str(ipaddress.ip_address(text))
+
+
+def destination(address: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+    """As the kernel wants it: the zone of a link-local address as a number (RFC 4007). Raises OSError."""
+    address, _, zone = address.partition("%")
+    return (address, port, 0, socket.if_nametoindex(zone)) if zone else (address, port)
 
 
 def interleave(addresses: Iterable[str]) -> list[str]:

@@ -12,6 +12,7 @@ import struct
 
 import trio
 
+from bulkmail.dns.addresses import destination
 from bulkmail.dns.response import NotAnAnswer, Reading, Status, read_response
 from bulkmail.dns.shortage import in_words, is_shortage
 from bulkmail.dns.wire import Query, make_query
@@ -54,7 +55,7 @@ async def _udp(server: tuple[str, int], query: Query) -> Reading:
     # Not trio's socket, which looks every address up and wraps every call: half the cost of a question.
     with socket.socket(_family(server), socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
-        sock.connect(_target(server))
+        sock.connect(destination(*server))
         sock.send(query.wire)
         while True:
             await trio.lowlevel.wait_readable(sock)
@@ -91,12 +92,6 @@ async def _exactly(stream: trio.SocketStream, count: int) -> bytes:
 
 def _family(server: tuple[str, int]) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in server[0] else socket.AF_INET
-
-
-def _target(server: tuple[str, int]) -> tuple[str, int] | tuple[str, int, int, int]:
-    """As the kernel wants it: the zone of a link-local address as a number (RFC 4007 section 11)."""
-    address, _, zone = server[0].partition("%")
-    return (address, server[1], 0, socket.if_nametoindex(zone)) if zone else server
 
 
 def _shown(server: tuple[str, int]) -> str:

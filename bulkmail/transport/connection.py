@@ -132,7 +132,7 @@ class Connection:
             if not implicit:
                 self._protocol.start_tls()
             self._stream = stream = await handshake(self._transport, context, self.host, self._limits.tls)
-            self.tls = describe(stream, context, self.host)
+            self.tls = describe(stream, context)
             self._busy = False
         except (RemoteProtocolError, TlsRefused) as refused:
             self._fail(refused)

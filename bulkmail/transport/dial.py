@@ -8,11 +8,9 @@ goes wrong from the greeting on concerns the host, so the next MX is (T1, T3, G1
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
-import tenacity
 import trio
 
 from bulkmail.dns.routes import Host, Route
@@ -29,6 +27,7 @@ from bulkmail.transport.stage import Stage
 __all__ = ["Attempt", "DeadAddresses", "Dialer", "Unreachable"]
 
 STAGGER = 0.25  # seconds between the addresses of a host (RFC 8305 section 5)
+AT_ONCE = 0.1  # seconds before a host is called again that dropped the connection without a word
 CLEAR_TEXT = 3600.0  # seconds for which a site whose TLS does not work is spoken to without
 
 
@@ -82,15 +81,6 @@ class Dialer:
         self._connect = connect or connect_tcp
         self._stagger = stagger
         self._clear: Remembered[str] = Remembered(CLEAR_TEXT)
-        # A reset before the greeting is mostly a full backlog or a balancer that lost a server: worth one
-        # more try at once, which saves the recipients a deferral.
-        self._once_more: tenacity.AsyncRetrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(2),
-            wait=tenacity.wait_fixed(0.1),
-            retry=tenacity.retry_if_result(lambda contact: contact.reset),
-            retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
-            sleep=trio.sleep,
-        )
 
     async def open(self, route: Route, *, admit: Callable[[Host], bool] | None = None) -> Connection:
         """A connection on which MAIL may be sent. `admit` is asked before each host (the pool's limit).
@@ -132,7 +122,12 @@ class Dialer:
                 Attempt(host.name, "", Stage.CONNECT, None, "did not answer lately, left alone for now")
             )
         while addresses:
-            contact: _Contact = await self._once_more.copy()(self._contact, host, addresses)
+            contact = await self._contact(host, addresses)
+            if contact.reset:
+                # Mostly a full backlog, or a balancer that lost a server: worth one more try at once, which
+                # saves the recipients a deferral.
+                await trio.sleep(AT_ONCE)
+                contact = await self._contact(host, addresses)
             self._note_failures(host, contact, attempts)
             if contact.connection is None:
                 return None
@@ -170,20 +165,13 @@ class Dialer:
         connection = Connection(
             result.stream, host=host.name, address=result.address, port=self.approach.port, time_limits=limits
         )
-        async with _closing_unless_good(connection):
-            refusal = await greet(connection, self.approach)
-        if refusal is not None:
-            await connection.quit()
+        refusal = await _or_close(connection, greet(connection, self.approach))
         return _Contact(result, connection, refusal)
 
     async def _introduce(self, connection: Connection, site: str) -> Refusal | None:
         clear = self._clear.holds(site, trio.current_time())
         optional = self.approach.posture is TlsPolicy.OPPORTUNISTIC
-        async with _closing_unless_good(connection):
-            refusal = await introduce(connection, self.approach, clear=clear and optional)
-        if refusal is not None:
-            await connection.quit()
-        return refusal
+        return await _or_close(connection, introduce(connection, self.approach, clear=clear and optional))
 
     def _falls_back(self, refusal: Refusal) -> bool:
         """TLS was offered and does not work, and clear text is good enough (S4)."""
@@ -206,11 +194,13 @@ class Dialer:
             self._dead.mark(address, self.approach.port, now)
 
 
-@contextlib.asynccontextmanager
-async def _closing_unless_good(connection: Connection) -> AsyncIterator[None]:
-    """Whatever escapes takes the connection with it."""
+async def _or_close(connection: Connection, step: Awaitable[Refusal | None]) -> Refusal | None:
+    """What the step says; unless it succeeds, the connection is closed."""
     try:
-        yield
+        refusal = await step
     except BaseException:
         connection.abandon()
         raise
+    if refusal is not None:
+        await connection.quit()
+    return refusal

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import trio
 
+from bulkmail.dns.addresses import destination
 from bulkmail.dns.shortage import is_shortage, no_way
 from bulkmail.transport.stream import TcpStream, Transport, transport
 
@@ -23,10 +24,17 @@ Connect = Callable[[str, int], Awaitable[trio.abc.Stream | Transport]]
 
 async def connect_tcp(address: str, port: int) -> TcpStream:
     """Raises OSError."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    sock = trio.socket.socket(family, socket.SOCK_STREAM)
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        await sock.connect((address, port))
+        sock.setblocking(False)
+        try:
+            sock.connect(destination(address, port))
+        except BlockingIOError:
+            await trio.lowlevel.wait_writable(sock)
+            if failed := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise OSError(failed, os.strerror(failed)) from None
+        else:
+            await trio.lowlevel.checkpoint()
         return TcpStream(sock)
     except BaseException:
         sock.close()
@@ -60,24 +68,17 @@ async def race(
 ) -> Race:
     """Connect to one of `addresses`; each has `limit_s`. Raises nothing for the network's sake."""
     result = Race(None, "", {}, [])
+    if len(addresses) == 1:  # nobody to race against: neither a nursery nor a task
+        await _run(result, addresses[0], port, connect, limit_s)
+        return result
     started: list[str] = []
 
     async def attempt(address: str, failed: trio.Event) -> None:
-        try:
-            with trio.fail_after(limit_s):
-                stream = transport(await connect(address, port))
-        except trio.TooSlowError:
-            result.failures[address] = OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
-            failed.set()
-        except OSError as error:
-            result.failures[address] = error
+        await _run(result, address, port, connect, limit_s)
+        if result.stream is None:
             failed.set()
         else:
-            if result.stream is None:
-                result.stream, result.address = stream, address
-                nursery.cancel_scope.cancel()
-            else:
-                stream.close()
+            nursery.cancel_scope.cancel()
 
     try:
         async with trio.open_nursery() as nursery:
@@ -95,3 +96,20 @@ async def race(
         before = started[: started.index(result.address)]
         result.overtaken = [address for address in before if address not in result.failures]
     return result
+
+
+async def _run(result: Race, address: str, port: int, connect: Connect, limit_s: float) -> None:
+    """Try one address, and write down what came of it."""
+    error = OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+    with trio.move_on_after(limit_s):
+        try:
+            stream = transport(await connect(address, port))
+        except OSError as failure:
+            error = failure
+        else:
+            if result.stream is None:
+                result.stream, result.address = stream, address
+            else:
+                stream.close()
+            return
+    result.failures[address] = error

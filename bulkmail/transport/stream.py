@@ -88,13 +88,13 @@ class Transport(abc.ABC):
 class TcpStream(Transport):
     """A connected TCP socket, which is ours from now on."""
 
-    def __init__(self, sock: trio.socket.SocketType) -> None:
+    def __init__(self, sock: socket.socket) -> None:
         # Our writes are whole groups of commands already; waiting for more only adds a delay.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.local_address = str(sock.getsockname()[0]) if sock.family != socket.AF_UNIX else ""
-        # The socket below trio's: a try that does not wait costs no more than the system call.
-        self._socket = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
-        self._socket.setblocking(False)
+        # Not trio's kind: a try that does not wait costs no more than the system call.
+        sock.setblocking(False)
+        self._socket = sock
         self._parts: list[bytes | memoryview] = []
         self._handed = 0
         self._unacknowledged = False  # octets came, and nothing of ours has carried an ACK for them

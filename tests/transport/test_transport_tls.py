@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 import trustme
 from smtp_peer import CONTENT, SENDER, Peer, listening, rcpt, route
@@ -11,6 +13,7 @@ from bulkmail.smtp.command import Data, EndOfData
 from bulkmail.transport.approach import TimeLimits
 from bulkmail.transport.dial import Unreachable
 from bulkmail.transport.stage import Stage
+from bulkmail.transport.tls import doubts
 
 
 async def test_the_server_name_asked_for_is_the_mx_host_and_its_certificate_is_verified(authority):
@@ -20,7 +23,7 @@ async def test_the_server_name_asked_for_is_the_mx_host_and_its_certificate_is_v
         flight = await connection.exchange([SENDER, rcpt("ann"), Data(), EndOfData(CONTENT)])
         await connection.quit()
     assert authority.asked_for == ["mx.a.test"]
-    assert (connection.tls.verified, connection.tls.note, flight.replies[-1].code) == (True, "", 250)
+    assert (connection.tls.verified, connection.tls.certificate, flight.replies[-1].code) == (True, b"", 250)
 
 
 async def test_extensions_announced_before_tls_are_forgotten(authority):
@@ -33,13 +36,13 @@ async def test_extensions_announced_before_tls_are_forgotten(authority):
 
 
 @pytest.mark.parametrize("names", [["mx.a.test"], ["other.test"]])
-async def test_opportunistic_tls_takes_any_certificate_and_notes_what_is_wrong(authority, names):
+async def test_opportunistic_tls_takes_any_certificate_and_keeps_it_for_who_wants_to_know(authority, names):
     """S5."""
     async with listening(starttls(authority.server(*names))) as port:
         connection = await authority.dialer(port, OPPORTUNISTIC).open(MX)
         tls = connection.tls
         await connection.quit()
-    assert (tls.verified, tls.note) == (
+    assert (tls.verified, doubts(tls.certificate, "mx.a.test", datetime.now(UTC))) == (
         False,
         "not checked" if names == ["mx.a.test"] else "not for mx.a.test",
     )
