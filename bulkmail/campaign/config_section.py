@@ -13,6 +13,7 @@ class Section(BaseModel):
         extra="forbid",
         validate_default=True,
         hide_input_in_errors=True,  # an input may be a secret in the wrong place
+        defer_build=True,  # a section is built once, as a part of the campaign
     )
 
 
