@@ -15,7 +15,7 @@ from bulkmail.campaign.config import Campaign
 from bulkmail.campaign.host_name import default_ehlo
 from bulkmail.campaign.way import Way, connections
 from bulkmail.delivery.plant import Routing
-from bulkmail.dns.addresses import is_public
+from bulkmail.dns.addresses import is_public, reaches_ipv6
 from bulkmail.dns.resolver import Resolver, system_nameservers
 from bulkmail.dns.routes import NoRoute, Route, Routes
 from bulkmail.errors import ConfigError
@@ -91,7 +91,12 @@ async def road(campaign: Campaign, keys: Sequence[SigningKey]) -> AsyncIterator[
         resolver = Resolver(nameservers)
         stack.push_async_callback(resolver.aclose)
         ehlo = delivery.ehlo or default_ehlo() or "[127.0.0.1]"
-        routes = Routes(resolver, allow_private=allow_private, own_names={ehlo})
+        routes = Routes(
+            resolver,
+            allow_private=allow_private,
+            own_names={ehlo},
+            ipv6=reaches_ipv6(private=allow_private),
+        )
         routing: Routing = routes
         via = delivery.via
         if via.kind == "relay":

@@ -38,6 +38,29 @@ def destination(address: str, port: int) -> tuple[str, int] | tuple[str, int, in
     return (address, port, 0, socket.if_nametoindex(zone)) if zone else (address, port)
 
 
+def is_address(text: str) -> bool:
+    """Is this an IP address, not a name? Told by its end mostly: no top-level domain is a number."""
+    if ":" not in text and not text[-1:].isdigit():
+        return False
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def reaches_ipv6(*, private: bool) -> bool:
+    """Has this machine a way to IPv6 addresses, be it only to private ones? Nothing is sent to find out."""
+    for address in ("2001:7fd::1", "fd00::1") if private else ("2001:7fd::1",):
+        try:
+            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+                sock.connect((address, 53))
+                return True
+        except OSError:
+            continue
+    return False
+
+
 def interleave(addresses: Iterable[str]) -> list[str]:
     """IPv6 and IPv4 in turn, IPv6 first, so that a black hole in one family costs one attempt (RFC 8305)."""
     addresses = list(addresses)

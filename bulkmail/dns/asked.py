@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
-from bulkmail.dns.addresses import canonical_address
+from bulkmail.dns.addresses import canonical_address, is_address
 from bulkmail.dns.wire import HOST
 from bulkmail.smtp.address import AddressError, Mailbox, domain_to_ascii
 
@@ -20,7 +19,7 @@ def domain_of(text: str) -> str:
         raise AddressError("a domain is wanted, such as example.com")
     if domain.startswith("["):
         return Mailbox.parse(f"x@{domain}").domain.decode()
-    if _is_address(domain):
+    if is_address(domain):
         raise AddressError("an IP address has no MX; `bulkmail probe` takes one")
     return _name(domain)
 
@@ -40,15 +39,7 @@ def host_of(text: str) -> tuple[str, int | None]:
         host, port = typed[1], int(typed[2]) if typed[2] else None
     if port is not None and not 0 < port < 65536:
         raise AddressError(f"{port} is not a port: 1 to 65535")
-    return (canonical_address(host) if _is_address(host) else _name(host)), port
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return (canonical_address(host) if is_address(host) else _name(host)), port
 
 
 def _name(text: str) -> str:

@@ -30,25 +30,29 @@ async def ask(server: tuple[str, int], name: bytes, rdtype: int, *, timeout_s: f
     by the network, and for SERVFAIL, REFUSED and their like; LocalResourceError when this machine ran out of
     something, which says nothing about the name or the server (T6).
     """
-    for edns in (True, False):
-        query = make_query(name, rdtype, edns=edns)
-        try:
-            with trio.fail_after(timeout_s):
-                reading = await _udp(server, query)
-            if reading.truncated:
-                with trio.fail_after(timeout_s):
-                    reading = await _tcp(server, query)
-        except trio.TooSlowError:
-            raise NoReply(f"no reply from {_shown(server)} within {timeout_s:g} s") from None
-        except OSError as error:
-            if is_shortage(error, server[0]):
-                raise LocalResourceError(f"cannot ask for names: {in_words(error)}") from error
-            raise NoReply(f"{_shown(server)}: {in_words(error)}") from error
-        if reading.reason not in ("FORMERR", "NOTIMP", "BADVERS"):
-            break
+    reading = await _exchange(server, make_query(name, rdtype, edns=True), timeout_s)
+    if reading.reason in ("FORMERR", "NOTIMP", "BADVERS"):
+        reading = await _exchange(server, make_query(name, rdtype, edns=False), timeout_s)
     if reading.status is Status.FAILED:
         raise NoReply(f"{reading.reason} from {_shown(server)}")
     return reading
+
+
+async def _exchange(server: tuple[str, int], query: Query, timeout_s: float) -> Reading:
+    """The response, whatever it says, but never a truncated one."""
+    try:
+        for way in (_udp, _tcp):
+            with trio.move_on_after(timeout_s) as patience:
+                reading = await way(server, query)
+            if patience.cancelled_caught:
+                raise NoReply(f"no reply from {_shown(server)} within {timeout_s:g} s")
+            if not reading.truncated:
+                return reading
+    except OSError as error:
+        if is_shortage(error, server[0]):
+            raise LocalResourceError(f"cannot ask for names: {in_words(error)}") from error
+        raise NoReply(f"{_shown(server)}: {in_words(error)}") from error
+    raise NoReply(f"{_shown(server)}: truncated even over TCP")
 
 
 async def _udp(server: tuple[str, int], query: Query) -> Reading:
@@ -72,12 +76,9 @@ async def _tcp(server: tuple[str, int], query: Query) -> Reading:
         await stream.send_all(struct.pack("!H", len(query.wire)) + query.wire)
         (length,) = struct.unpack("!H", await _exactly(stream, 2))
         try:
-            reading = read_response(await _exactly(stream, length), query)
+            return read_response(await _exactly(stream, length), query)
         except NotAnAnswer as error:
             raise NoReply(f"{_shown(server)}: over TCP, what came {error}") from error
-        if reading.truncated:
-            raise NoReply(f"{_shown(server)}: truncated even over TCP")
-        return reading
 
 
 async def _exactly(stream: trio.SocketStream, count: int) -> bytes:

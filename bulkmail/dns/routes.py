@@ -19,7 +19,7 @@ from typing import cast
 
 import trio
 
-from bulkmail.dns.addresses import canonical_address, interleave, is_local_name, is_public
+from bulkmail.dns.addresses import canonical_address, interleave, is_address, is_local_name, is_public
 from bulkmail.dns.resolver import Answer, Resolver, Status
 
 # With hundreds of MX whose names do not resolve, look-ups stop at this many times `max_hosts` (D8).
@@ -74,7 +74,8 @@ class _Found:
 class Routes:
     """Routes for domains. `own_names` and `own_addresses` are this machine's, as MX hosts would be called.
 
-    `max_hosts` for one route and `max_addresses` for each host bound what one attempt tries (D8).
+    `max_hosts` for one route and `max_addresses` for each host bound what one attempt tries (D8). Without
+    `ipv6` this machine has no way to IPv6 addresses, and asks for them only where there are no others.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Routes:
         own_addresses: Collection[str] = (),
         max_hosts: int = 5,
         max_addresses: int = 8,
+        ipv6: bool = True,
         rng: random.Random | None = None,
     ) -> None:
         self._resolver = resolver
@@ -94,6 +96,7 @@ class Routes:
         self._own_addresses = frozenset(map(canonical_address, own_addresses))
         self._max_hosts = max_hosts
         self._max_addresses = max_addresses
+        self._ipv6 = ipv6
         self._rng = rng or random.Random()
 
     async def route(self, domain: str) -> Route | NoRoute:
@@ -193,19 +196,20 @@ class Routes:
         """Look for the addresses of `name`; `trusted` asks for no refusal of private or own ones."""
         if not trusted and not self._allow_private and is_local_name(name):
             return _Found(Fate.PRIVATE)
-        try:
-            answers = [Answer(Status.FOUND, (canonical_address(name),), 0)]  # an MX that is an IP literal
+        if is_address(name):  # an MX that is an IP literal
+            answers = [Answer(Status.FOUND, (canonical_address(name),), 0)]
             if not trusted and not self._allow_private:
                 return _Found(Fate.PRIVATE, reason="an address where a host name belongs")
-        except ValueError:
+        else:
             answers = [await self._resolver.a(name)]
-            if answers[0].status is not Status.NXDOMAIN:
+            if answers[0].status is not Status.NXDOMAIN and (self._ipv6 or not answers[0].records):
                 answers.insert(0, await self._resolver.aaaa(name))
         addresses = cast("list[str]", [record for answer in answers for record in answer.records])
         if not addresses:
             failures = [answer.reason for answer in answers if answer.status is Status.FAILED]
             return _Found(Fate.UNKNOWN, reason=failures[0]) if failures else _Found(Fate.ABSENT)
-        if not trusted and not self._own_addresses.isdisjoint(map(canonical_address, addresses)):
+        own = self._own_addresses  # mostly none, and then there is nothing to be compared
+        if own and not trusted and not own.isdisjoint(map(canonical_address, addresses)):
             return _Found(Fate.OWN)
         if not trusted and not self._allow_private:
             addresses = [address for address in addresses if is_public(address)]

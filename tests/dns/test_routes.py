@@ -78,6 +78,23 @@ async def test_mx_of_which_one_cannot_be_looked_up_defer(names: Responder, route
     assert verdict(await routes.route("a.test")) == (False, "4.4.3")
 
 
+@pytest.mark.parametrize(
+    ("records", "addresses", "asked"),
+    [
+        (["A 9.9.9.9", "AAAA 2620:fe::9"], ("9.9.9.9",), 0),
+        (["AAAA 2620:fe::9"], ("2620:fe::9",), 1),  # that it cannot be reached is not that it does not exist
+    ],
+)
+async def test_without_a_way_to_ipv6_its_addresses_are_asked_for_only_where_there_are_no_others(
+    names: Responder, resolver: Resolver, records: list[str], addresses: tuple[str, ...], asked: int
+) -> None:
+    names.add("a.test", "MX 10 mx.a.test.")
+    names.add("mx.a.test", *records)
+    route = await Routes(resolver, allow_private=False, ipv6=False).route("a.test")
+    assert isinstance(route, Route)
+    assert (route.hosts[0].addresses, names.count("mx.a.test", "AAAA")) == (addresses, asked)
+
+
 async def test_mx_of_which_one_resolves_are_enough(names: Responder, routes: Routes) -> None:
     """D4."""
     names.add("a.test", "MX 10 gone.a.test.", "MX 15 dim.a.test.", "MX 20 mx.a.test.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkmail.dns.addresses import interleave, is_public
+from bulkmail.dns.addresses import interleave, is_address, is_public
 from bulkmail.dns.routes import site_name
 
 hosts = st.sampled_from([f"mx{number}.test" for number in range(5)])
@@ -57,3 +58,13 @@ def test_addresses_of_the_two_families_take_turns() -> None:
 def test_an_address_is_public_or_not(address: str, public: bool) -> None:
     """D6."""
     assert is_public(address) is public
+
+
+@given(st.one_of(st.ip_addresses().map(str), st.from_regex(r"[a-f0-9.:-]{1,20}", fullmatch=True)))
+def test_an_address_is_told_from_a_name_as_the_standard_library_tells_it(text: str) -> None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        assert not is_address(text)
+    else:
+        assert is_address(text)
