@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,8 +34,8 @@ class AccountingLog:
             raise StoreError(f"the accounting log {path} cannot be opened: {error.strerror}") from error
         self._file = open(descriptor, "ab", buffering=1 << 16)  # noqa: SIM115  # closed by close()
 
-    def write(self, verdicts: Sequence[Verdict], recipients: Sequence[Recipient]) -> None:
-        """The lines of those of `recipients` (in id order) who were attempted."""
+    def write(self, verdicts: Sequence[Verdict], recipients: Iterable[Recipient]) -> None:
+        """The lines of those of `recipients` who were attempted."""
         people = {recipient.id: recipient for recipient in recipients}
         lines: list[str] = []
         for verdict in verdicts:

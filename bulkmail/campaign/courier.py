@@ -17,7 +17,7 @@ from bulkmail.delivery.transaction import commands, transact, unsendable
 from bulkmail.delivery.unreached import no_connection, no_route
 from bulkmail.delivery.work import Letter
 from bulkmail.dns.routes import NoRoute
-from bulkmail.smtp import Mailbox, canonical, stuff
+from bulkmail.smtp import Mailbox, canonical
 from bulkmail.transport.dial import Unreachable
 from bulkmail.transport.pool import Pool
 
@@ -50,7 +50,7 @@ async def deliver_one(
         retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
         sleep=trio.sleep,
     )
-    letter = Letter(reverse_path, stuff(canonical(message)), smtputf8)
+    letter = Letter(reverse_path, canonical(message), smtputf8)
 
     async def attempt() -> Disposition:
         disposition = await _attempt(routing, pool, to, letter, about_to_end)
@@ -77,7 +77,7 @@ async def _attempt(
         if refused is not None:
             return refused
         envelope = commands(letter, [to], connection.extensions)
-        done = await transact(connection, envelope, letter.content, lambda _: about_to_end())
+        done = await transact(connection, envelope, letter.stuffed, lambda _: about_to_end())
     finally:
         await pool.release(connection)
     fate = done.fates[0]

@@ -8,17 +8,17 @@ are written in threads, so that nobody's reply waits for them.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from itertools import chain
 
 import trio
 
 from bulkmail.campaign.accounting import AccountingLog
 from bulkmail.campaign.writers import Writers
 from bulkmail.delivery.disposition import Fate
-from bulkmail.delivery.work import Letter, Opened, Recipient, Span, Verdict
+from bulkmail.delivery.work import Letter, Opened, Recipient, Roll, Span, Verdict
 from bulkmail.journal import Intent, Journal, Record, Store, Suppressions
 from bulkmail.message import Composer
 from bulkmail.message import Letter as ComposedLetter
-from bulkmail.smtp import stuff
 
 STATE = {
     Fate.DELIVERED: "delivered",
@@ -53,29 +53,31 @@ class CampaignLedger:
         self._writers = writers
         self._last: tuple[object, Letter] | None = None
 
-    async def fetch(self, spans: Sequence[Span]) -> Sequence[Recipient]:
+    async def fetch(self, spans: Sequence[Span]) -> Roll:
         return await self._journal.read(self._load, spans)
 
-    def _load(self, store: Store, spans: Sequence[Span]) -> Sequence[Recipient]:
+    def _load(self, store: Store, spans: Sequence[Span]) -> Roll:
         """In a thread. Who was suppressed between the plan and now is noticed here, once per slice."""
         people = store.fetch(spans)
-        if not self._asking and self._suppressions.contains_keys(one.address.lower() for one in people):
+        if not self._asking and self._suppressions.contains_keys(map(str.lower, people.addresses)):
             self._asking = True
         return people
 
-    def withheld(self, recipients: Sequence[Recipient]) -> Collection[int]:
+    def withheld(self, roll: Roll) -> Collection[int]:
         # What is added during the run may be an import of millions: only the batch at hand is asked for.
         if not (self._asking or self._suppressions.changed()):
             return ()
         self._asking = True
-        suppressed = self._suppressions.contains_keys(one.address.lower() for one in recipients)
-        return {one.id for one in recipients if one.address.lower() in suppressed}
+        keys = [address.lower() for address in roll.addresses]
+        suppressed = self._suppressions.contains_keys(keys)
+        return {number for number, key in zip(roll.ids, keys, strict=True) if key in suppressed}
 
-    async def letters(self, recipients: Sequence[Recipient]) -> Sequence[Letter | str]:
+    async def letters(self, recipients: Roll) -> Sequence[Letter | str]:
+        people = list(recipients)
         if self._writers is None:
             await trio.lowlevel.checkpoint()
-            return self._write(recipients)
-        return await self._writers.run(self._write, recipients)
+            return self._write(people)
+        return await self._writers.run(self._write, people)
 
     def _write(self, recipients: Sequence[Recipient]) -> list[Letter | str]:
         """Perhaps in a thread, and in several at once.
@@ -84,32 +86,35 @@ class CampaignLedger:
         that went away, is raised: ConfigError.
         """
         composed = self._composer.letters(recipients, now=self._now())
-        return [str(one) if isinstance(one, Exception) else self._stuffed(one) for one in composed]
+        return [str(one) if isinstance(one, Exception) else self._letter(one) for one in composed]
 
-    def _stuffed(self, composed: ComposedLetter) -> Letter:
+    def _letter(self, composed: ComposedLetter) -> Letter:
         last = self._last
         if last is not None and last[0] is composed:  # nothing in it is personal: the same for everybody
             return last[1]
-        content = stuff(composed.content)
-        letter = Letter(composed.reverse_path, content, composed.smtputf8, alone=bool(self._composer.unique))
+        alone = bool(self._composer.unique)
+        letter = Letter(composed.reverse_path, composed.content, composed.smtputf8, alone)
         self._last = composed, letter
         return letter
 
-    async def record(
+    def note(
         self,
         verdicts: Sequence[Verdict] = (),
         *,
-        opened: Opened | None = None,
-        closed: int | None = None,
-        recipients: Sequence[Recipient] = (),
+        opened: Sequence[Opened] = (),
+        closed: Sequence[int] = (),
+        people: Sequence[Roll] = (),
     ) -> None:
-        await self._journal.commit(
-            records=[self._record(verdict) for verdict in verdicts],
-            intents=[_intent(opened)] if opened is not None else [],
-            closed=[closed] if closed is not None else [],
+        self._journal.append(
+            [self._record(verdict) for verdict in verdicts],
+            [Intent(key, spans, where.host, where.address, at) for key, spans, where, at in opened],
+            closed,
         )
         if self._log is not None and verdicts:
-            self._log.write(verdicts, recipients)
+            self._log.write(verdicts, chain.from_iterable(people))
+
+    async def synced(self) -> None:
+        await self._journal.sync()
 
     def _record(self, verdict: Verdict) -> Record:
         disposition, where = verdict.disposition, verdict.where
@@ -129,7 +134,3 @@ class CampaignLedger:
             due=verdict.due,
             attempted=verdict.attempted,
         )
-
-
-def _intent(opened: Opened) -> Intent:
-    return Intent(opened.key, opened.spans, opened.where.host, opened.where.address, opened.at)

@@ -9,8 +9,9 @@ site is given up or somebody was suppressed meanwhile, is forgotten and was nobo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
-from bulkmail.delivery.work import Letter, Recipient, Work
+from bulkmail.delivery.work import Letter, Roll, Work
 
 LETTERS = 32  # at once: the journey is a small part of their cost, and a site that is given up wastes few
 OCTETS = 640 * 1024  # of content that a session holds, unless a single letter has more
@@ -37,28 +38,39 @@ class Ahead:
         """What is held."""
         return iter(self._letters.values())
 
-    async def letter(self, recipient: Recipient, following: Sequence[Recipient]) -> Letter | str:
-        """The letter of `recipient`, or why there is none.
+    async def letters(self, people: Roll, most: int) -> list[Letter | str]:
+        """Of the first of `people`, at least one, at most `most` of them: the letter, or why there is none.
 
-        `following`, in the order in which they are likely to be asked for, may be asked for with it.
+        Who comes behind them, in the order in which they are likely to be asked for, may be asked for with
+        them.
         """
-        if recipient.id not in self._letters:
+        held = self._held(people, most)
+        if not held:
             self.forget()
             room = min(OCTETS, ALL // max(1, self._sessions()))
-            count = max(1, min(LETTERS, room // self._largest))
-            people = [recipient, *following[: count - 1]]
-            self._keep(people, await self._work.letters(people), room)
-        return self._letters[recipient.id]
+            asked = people[: max(1, min(LETTERS, room // self._largest))]
+            self._keep(asked.ids, await self._work.letters(asked), room)
+            held = self._held(people, most)
+        return held
 
-    def _keep(self, people: Sequence[Recipient], letters: Sequence[Letter | str], room: int) -> None:
+    def _held(self, people: Roll, most: int) -> list[Letter | str]:
+        held: list[Letter | str] = []
+        for number in islice(people.ids, most):
+            letter = self._letters.get(number)
+            if letter is None:
+                break
+            held.append(letter)
+        return held
+
+    def _keep(self, ids: Sequence[int], letters: Sequence[Letter | str], room: int) -> None:
         """As many as there is room for; the first in any case."""
         self._largest, held = 1, 0
-        for one, letter in zip(people, letters, strict=True):
+        for number, letter in zip(ids, letters, strict=True):
             size = len(letter.content) if isinstance(letter, Letter) else 0
             self._largest = max(self._largest, size)
             held += size
             if held <= room or not self._letters:
-                self._letters[one.id] = letter
+                self._letters[number] = letter
 
     def forget(self) -> None:
         """The recipients are out of our hands, or it may be long until they are tried."""

@@ -19,11 +19,12 @@ from bulkmail.delivery.disposition import Disposition
 from bulkmail.delivery.plant import Plant
 from bulkmail.delivery.site import Site
 from bulkmail.delivery.unreached import settle_untried
-from bulkmail.delivery.work import Parcel, Recipient, Span, Where
+from bulkmail.delivery.work import Parcel, Span, Where
 
 REST = 0.9  # of the first retry's wait: those deferred with the site find it probed when they are due
 AHEAD_S = 1.0  # by which the message rate is booked ahead when more sessions would only wait for it
-SLICE = 50  # personal recipients a session takes at a time: few enough to share, many enough for one fetch
+SLICE = 64  # personal recipients a session takes at a time: few enough to share, many enough for one fetch
+SHARED_SLICE = 8  # whole transactions of those who share them
 TRANSACTIONS_PER_SESSION = 4  # how much backlog is worth another connection
 
 
@@ -98,19 +99,18 @@ class Destination:
             if not parcel.waiting:
                 self._parcels.popleft()
                 continue
-            most = self.site.recipients_limit(now)
-            if not parcel.shared:
-                most = max(1, min(SLICE, parcel.waiting // (2 * self.site.connections_limit(now))))
-            spans = parcel.take(most)
+            each = self.site.recipients_limit(now) if parcel.shared else 1
+            share = parcel.waiting // (2 * each * self.site.connections_limit(now))
+            spans = parcel.take(each * max(1, min(SHARED_SLICE if parcel.shared else SLICE, share)))
             if not parcel.waiting:
                 self._parcels.popleft()
             return parcel, spans
         return None
 
-    def put_back(self, parcel: Parcel, recipients: Sequence[Recipient]) -> None:
+    def put_back(self, parcel: Parcel, ids: Sequence[int]) -> None:
         """Recipients that a session took and could not try: first in line again."""
-        if recipients:
-            parcel.put_back([recipient.id for recipient in recipients])
+        if ids:
+            parcel.put_back(ids)
             if parcel not in self._parcels:
                 self._parcels.appendleft(parcel)
             self._staff()

@@ -92,6 +92,10 @@ class Line:
         """A transaction brought what it could."""
         self._left.clear()
 
-    def _worn(self, connection: Connection) -> bool:
+    def left(self, connection: Connection) -> int:
+        """Transactions that it may still carry."""
         most = least(self._site.messages_limit(trio.current_time()), connection.extensions.limits.mailmax)
-        return connection.transactions >= max(1, most)
+        return max(1, most) - connection.transactions
+
+    def _worn(self, connection: Connection) -> bool:
+        return self.left(connection) <= 0

@@ -6,9 +6,11 @@ Built once by the runner and handed down; nothing in `delivery` is looked up any
 from __future__ import annotations
 
 import itertools
+import math
 import random
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bulkmail.delivery.disposition import Disposition, Fate
@@ -16,7 +18,7 @@ from bulkmail.delivery.retry import Retry, jittered, next_attempt
 from bulkmail.delivery.shaping import Limits
 from bulkmail.delivery.site import Sites
 from bulkmail.delivery.slots import Slots
-from bulkmail.delivery.work import Fated, Span, Verdict, Where, Work
+from bulkmail.delivery.work import Fated, Listed, Roll, Span, Verdict, Where, Work, spans_of
 from bulkmail.dns.routes import NoRoute, Route
 from bulkmail.errors import ConfigError
 from bulkmail.transport.pool import Pool
@@ -31,12 +33,35 @@ class Routing(Protocol):
 RESENDS = 2  # attempts that may end in doubt before the operator is asked, whatever `on_doubt` says
 
 
+class Latency:
+    """How long final replies took, in seconds, as counts on a scale of a tenth of a doubling."""
+
+    STEPS = 10
+
+    def __init__(self) -> None:
+        self.counts: Counter[int] = Counter()
+
+    def add(self, seconds: float, messages: int) -> None:
+        """So many messages had theirs after so long."""
+        self.counts[round(self.STEPS * math.log2(max(seconds, 1e-6)))] += messages
+
+    def percentile(self, percent: float) -> float | None:
+        """Seconds below which that part of them was, within 4%; None where there was none."""
+        wanted = self.counts.total() * percent / 100
+        for step in sorted(self.counts):
+            wanted -= self.counts[step]
+            if wanted <= 0:
+                return float(2 ** (step / self.STEPS))
+        return None
+
+
 @dataclass(slots=True)
 class Tally:
     """What the run has used, for the last line of its report."""
 
     transactions: int = 0
     connections: int = 0
+    latency: Latency = field(default_factory=Latency)
 
 
 def _refuse(error: ConfigError) -> None:
@@ -110,10 +135,22 @@ class Plant:
                 )
             last = verdicts[-1] if verdicts else None
             if last is not None and last.last == one.id - 1 and _alike(last, verdict):
-                verdicts[-1] = replace(last, last=one.id)
+                verdicts[-1] = last._replace(last=one.id)
             else:
-                verdicts.append(replace(verdict, first=one.id, last=one.id))
+                verdicts.append(verdict._replace(first=one.id, last=one.id))
         return verdicts
+
+    def note(self, fates: Sequence[Fated], where: Where, *, attempted: bool = True) -> None:
+        """The verdicts over `fates`, in any order."""
+        ordered = sorted(fates, key=lambda pair: pair[0].id)
+        verdicts = self.verdicts(ordered, where, attempted=attempted)
+        self.work.note(verdicts, people=[Listed([one for one, _ in ordered])])
+
+    def verdicts_of(self, roll: Roll, disposition: Disposition, where: Where) -> list[Verdict]:
+        """The verdicts over all of `roll`, whose fate is the same: none of them is looked at without need."""
+        if roll.tried:
+            return self.verdicts([(one, disposition) for one in roll], where)
+        return [self.verdict(span, disposition, where, 0, None) for span in spans_of(roll.ids)]
 
 
 def _alike(one: Verdict, other: Verdict) -> bool:

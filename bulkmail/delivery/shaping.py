@@ -17,6 +17,7 @@ class Limits:
     connection_rate: float | None = None
     recipients_per_transaction: int = 100
     messages_per_connection: int = 100
+    messages_in_flight: int = 8
 
 
 def least(*limits: int | None) -> int:
@@ -44,6 +45,14 @@ class Bucket:
         booked = self._next
         self._next += self._interval_s
         return booked
+
+    def more(self, now: float, most: int) -> int:
+        """How many more, at most `most`, may go at `now` with one that was booked; they are booked, too."""
+        if not self._interval_s:
+            return most
+        count = min(most, int((now - self._next) / self._interval_s) + 1) if self._next <= now else 0
+        self._next += count * self._interval_s
+        return count
 
     def ahead(self, now: float) -> float:
         """Seconds until the next one who books may go."""

@@ -26,6 +26,7 @@ class Learned:
     messages: int | None = None  # on a connection (X10)
     connections: int | None = None  # at once
     lockstep: bool = False  # PIPELINING is announced and does not work (X9)
+    no_chunking: bool = False  # nor does CHUNKING (X12)
 
 
 NOTHING = Learned()
@@ -37,9 +38,11 @@ class Site:
     __slots__ = (
         "_held_by",
         "_held_until",
+        "_keeps",
         "_learned",
         "_learned_until",
         "_limits",
+        "_window",
         "connections",
         "messages",
         "name",
@@ -54,6 +57,8 @@ class Site:
         self.standing = 0
         self.strikes = 0
         self._limits = limits
+        self._window = 1
+        self._keeps = False
         self._learned = NOTHING
         self._learned_until = 0.0
         self._held_by: Disposition | None = None
@@ -73,6 +78,7 @@ class Site:
         messages: int | None = None,
         connections: int | None = None,
         lockstep: bool = False,
+        no_chunking: bool = False,
     ) -> None:
         """Believe these limits, at least 1 each, from now on; what is not named stays as it was."""
         known = self.learned(now)
@@ -82,6 +88,7 @@ class Site:
             max(1, messages) if messages is not None else known.messages,
             max(1, connections) if connections is not None else known.connections,
             lockstep or known.lockstep,
+            no_chunking or known.no_chunking,
         )
 
     def recipients_limit(self, now: float) -> int:
@@ -95,6 +102,19 @@ class Site:
     def connections_limit(self, now: float) -> int:
         return least(self._limits.connections, self.learned(now).connections)
 
+    def window(self, now: float) -> int:
+        """Messages that may be in flight on a connection: 1, and twice as many after each time it went well.
+
+        What is in flight when a conversation breaks is in doubt, so a site must first have shown that it
+        keeps what it announces, and begins anew after any trouble.
+        """
+        return 1 if self.learned(now).lockstep else min(self._window, self._limits.messages_in_flight)
+
+    @property
+    def keeps_connections(self) -> bool:
+        """It has answered a second transaction on a connection: it does not close after each of them."""
+        return self._keeps
+
     def is_full(self, now: float) -> bool:
         """A connection was refused: True if that only says that those which stand are all we may have.
 
@@ -107,8 +127,16 @@ class Site:
 
     # --- how it does -------------------------------------------------------------------------------
 
-    def went_well(self) -> None:
+    def went_well(self, transactions: int = 1) -> None:
+        """So many transactions were answered on one connection, and nothing speaks against more."""
         self.strikes = 0
+        self._keeps = self._keeps or transactions > 1
+        self._window = min(2 * self._window, self._limits.messages_in_flight)
+
+    def shrink(self) -> None:
+        """Something went wrong: one message at a time, until it has gone well again."""
+        self._window = 1
+        self._keeps = False
 
     def met_trouble(self, disposition: Disposition, now: float) -> bool:
         """A conversation brought nothing; True if the site is from now on to be left alone."""

@@ -20,6 +20,8 @@ class Slots:
         self._full = total
         self._sessions = trio.CapacityLimiter(total)
         self._probes = trio.CapacityLimiter(max(1, total // 2))
+        self._inside: set[object] = set()  # who has a session, and
+        self._probing: set[object] = set()  # who has a probe: the limiters can say it, but not cheaply
         self._shed_at = -SHORTAGE_PAUSE_S
 
     @property
@@ -30,14 +32,16 @@ class Slots:
     @property
     def taken(self) -> int:
         """How many are open."""
-        return self._sessions.borrowed_tokens
+        return len(self._inside)
 
     async def enter(self, guest: object, *, probing: bool) -> None:
         """Wait for a slot. Raises nothing; cancelled, the guest has none."""
         if probing:
             await self._probes.acquire_on_behalf_of(guest)
+            self._probing.add(guest)
         try:
             await self._sessions.acquire_on_behalf_of(guest)
+            self._inside.add(guest)
         except BaseException:
             self.proven(guest)
             raise
@@ -45,12 +49,14 @@ class Slots:
     def leave(self, guest: object) -> None:
         """Give back what the guest has, if anything."""
         self.proven(guest)
-        if guest in self._sessions.statistics().borrowers:
+        if guest in self._inside:
+            self._inside.remove(guest)
             self._sessions.release_on_behalf_of(guest)
 
     def proven(self, guest: object) -> None:
         """The guest's site has answered: it is no probe any more."""
-        if guest in self._probes.statistics().borrowers:
+        if guest in self._probing:
+            self._probing.remove(guest)
             self._probes.release_on_behalf_of(guest)
 
     def shed(self, now: float) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from bulkmail.delivery.classify import classify
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
-from bulkmail.delivery.work import Fated, Letter, Recipient
+from bulkmail.delivery.work import Letter, Roll
 from bulkmail.errors import ReplyTimeout
 from bulkmail.smtp import Command, Data, EndOfData, Extensions, Mail, Mailbox, Rcpt, Rset
 from bulkmail.transport.connection import Connection
@@ -28,12 +28,22 @@ class Transacted:
     """What one transaction brought: a disposition for each recipient, in order.
 
     `unheard`: the conversation ended before anything of it was answered. `fell_silent`: the first of the
-    envelope was answered, and then nothing any more in all the time there is for an answer.
+    envelope was answered, and then nothing any more in all the time there is for an answer. `no_chunking`:
+    BDAT was refused as such (X12). `against_protocol`: what was answered makes no sense, and the connection
+    is not to be used again.
     """
 
     fates: tuple[Disposition, ...]
     unheard: bool = False
     fell_silent: bool = False
+    no_chunking: bool = False
+    against_protocol: bool = False
+
+    @property
+    def same(self) -> Disposition | None:
+        """What became of all of them, where it is one thing."""
+        first = self.fates[0]
+        return first if len(set(map(id, self.fates))) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +94,18 @@ def unsendable(letter: Letter, path: Mailbox, extensions: Extensions) -> Disposi
 
 
 def addressed(
-    letter: Letter, recipients: Sequence[Recipient], extensions: Extensions
-) -> tuple[list[Recipient], list[Mailbox], list[Fated]]:
-    """Whom of `recipients` the letter can be sent to here, their forward-paths, and the others' fates."""
-    sendable: list[Recipient] = []
-    paths: list[Mailbox] = []
-    refused: list[Fated] = []
-    for one in recipients:
-        path = Mailbox.parse(one.address)
-        refusal = unsendable(letter, path, extensions)
-        if refusal is not None:
-            refused.append((one, refusal))
+    letter: Letter, roll: Roll, extensions: Extensions
+) -> tuple[list[int], list[tuple[int, Disposition]]]:
+    """Positions in `roll` to which the letter can be sent here; the others, with the reason."""
+    sendable: list[int] = []
+    refused: list[tuple[int, Disposition]] = []
+    for position, address in enumerate(roll.addresses):
+        refusal = unsendable(letter, Mailbox.parse(address), extensions)
+        if refusal is None:
+            sendable.append(position)
         else:
-            sendable.append(one)
-            paths.append(path)
-    return sendable, paths, refused
+            refused.append((position, refusal))
+    return sendable, refused
 
 
 def _needs_smtputf8(letter: Letter) -> bool:
@@ -131,7 +138,7 @@ def judge_envelope(count: int, flight: Flight) -> EnvelopeVerdict:
     accepted = fates.count(None)
     if not accepted:
         # "too many" cannot be meant of nobody: then it is a deferral like any other (X5)
-        fates = [_without_again(fate) for fate in fates]
+        fates = [without_again(fate) for fate in fates]
     fates.extend([lost(flight, Stage.RCPT)] * (count - len(fates)))
     if given:
         return EnvelopeVerdict(tuple(fates), go=accepted > 0, lone_dot=accepted == 0)
@@ -143,7 +150,8 @@ def judge_envelope(count: int, flight: Flight) -> EnvelopeVerdict:
     return EnvelopeVerdict(tuple(fates), go=False, lone_dot=False)
 
 
-def _without_again(fate: Disposition | None) -> Disposition | None:
+def without_again(fate: Disposition | None) -> Disposition | None:
+    """A refusal that was not of too many, for nobody was accepted."""
     if fate is None or fate.fate is not Fate.AGAIN:
         return fate
     return Disposition(Fate.DEFERRED, fate.scope, fate.stage, fate.reply, fate.note)

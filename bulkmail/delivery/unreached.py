@@ -62,8 +62,10 @@ async def settle_untried(parcel: Parcel, disposition: Disposition, where: Where,
         if bounced or parcel.attempts:
             people = await plant.work.fetch(spans)
             verdicts = plant.verdicts(((one, disposition) for one in people), where, attempted=bounced)
+            plant.work.note(verdicts, people=[people])
         else:
-            people = ()
-            verdicts = [plant.verdict(span, disposition, where, 0, None, attempted=False) for span in spans]
-        await plant.work.record(verdicts, recipients=people)
+            plant.work.note(
+                [plant.verdict(span, disposition, where, 0, None, attempted=False) for span in spans]
+            )
+        await plant.work.synced()
     return count

@@ -7,12 +7,12 @@ Recipients are dense ids; a range of ids is a span, inclusive at both ends.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol, overload
 
 from bulkmail.delivery.disposition import Disposition
-from bulkmail.smtp import Mailbox
+from bulkmail.smtp import Mailbox, stuff
 
 Span = tuple[int, int]
 
@@ -35,21 +35,81 @@ class Recipient(Protocol):
 Fated = tuple[Recipient, Disposition]
 
 
-@dataclass(frozen=True, slots=True)
+class Roll(Protocol):
+    """Recipients in id order, of whom nothing is read until it is needed."""
+
+    @property
+    def ids(self) -> Sequence[int]: ...
+    @property
+    def addresses(self) -> Sequence[str]:
+        """Canonical, in the same order."""
+
+    @property
+    def tried(self) -> bool:
+        """Some of them were tried before: then `attempts` and `since` of each are to be looked at."""
+
+    def pick(self, positions: Sequence[int], /) -> Roll:
+        """Those at `positions`, which ascend."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Recipient]: ...
+    @overload
+    def __getitem__(self, index: int, /) -> Recipient: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> Roll: ...
+
+
+class Listed:
+    """A Roll of recipients that were read already."""
+
+    __slots__ = ("_people", "addresses", "ids", "tried")
+
+    def __init__(self, people: Sequence[Recipient]) -> None:
+        self._people = people
+        self.ids: Sequence[int] = [one.id for one in people]
+        self.addresses: Sequence[str] = [one.address for one in people]
+        self.tried = any(one.attempts for one in people)
+
+    def pick(self, positions: Sequence[int], /) -> Roll:
+        return Listed([self._people[position] for position in positions])
+
+    def __len__(self) -> int:
+        return len(self._people)
+
+    def __iter__(self) -> Iterator[Recipient]:
+        return iter(self._people)
+
+    @overload
+    def __getitem__(self, index: int, /) -> Recipient: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> Roll: ...
+    def __getitem__(self, index: int | slice, /) -> Recipient | Roll:
+        return Listed(self._people[index]) if isinstance(index, slice) else self._people[index]
+
+
+@dataclass(slots=True)
 class Letter:
     """What one transaction carries, and its reverse-path: of one recipient, or of all who share it.
 
-    `alone`: nobody else may see it, whatever the parcel says; a token or an address is in it (I9).
+    `content`: canonical lines, not dot-stuffed. `smtputf8`: its header has addresses that need SMTPUTF8
+    (RFC 6531). `alone`: nobody else may see it, whatever the parcel says; a token or address is in it (I9).
     """
 
     reverse_path: Mailbox | None  # None is the null reverse-path
-    content: bytes = field(repr=False)  # the stuffed end of data
-    smtputf8: bool = False  # its header has addresses that need SMTPUTF8 (RFC 6531)
+    content: bytes = field(repr=False)
+    smtputf8: bool = False
     alone: bool = False
+    _stuffed: bytes | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def stuffed(self) -> bytes:
+        """As DATA wants it; made when it is first asked for, and the same for all who share the letter."""
+        if self._stuffed is None:
+            self._stuffed = stuff(self.content)
+        return self._stuffed
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(NamedTuple):
     """The connection that an attempt used, as the accounting tells it."""
 
     host: str = ""
@@ -58,8 +118,7 @@ class Where:
     tls: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """One contiguous span of recipients with the same fate in one attempt.
 
     `due` (UTC epoch) is set where deferred; `expired` where the policy gave up. `attempted` is False for
@@ -76,8 +135,7 @@ class Verdict:
     attempted: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """An end of data about to be sent: on disk before its first octet."""
 
     key: int
@@ -89,13 +147,13 @@ class Opened:
 class Work(Protocol):
     """How to load, render and record. Every method but `letters` may raise StoreError."""
 
-    async def fetch(self, spans: Sequence[Span]) -> Sequence[Recipient]:
+    async def fetch(self, spans: Sequence[Span]) -> Roll:
         """The recipients of `spans`, in id order."""
 
-    def withheld(self, recipients: Sequence[Recipient]) -> Collection[int]:
+    def withheld(self, roll: Roll) -> Collection[int]:
         """Ids of those the suppression store has learned of since the plan. Cheap: asked before each MAIL."""
 
-    async def letters(self, recipients: Sequence[Recipient]) -> Sequence[Letter | str]:
+    async def letters(self, recipients: Roll) -> Sequence[Letter | str]:
         """One each, in order; the same object for all where it is shared.
 
         A `str` says, for people, why this row has none. ConfigError says that there is none for a cause that
@@ -104,15 +162,21 @@ class Work(Protocol):
         asked for may be dropped.
         """
 
-    async def record(
+    def note(
         self,
         verdicts: Sequence[Verdict] = (),
         *,
-        opened: Opened | None = None,
-        closed: int | None = None,
-        recipients: Sequence[Recipient] = (),
+        opened: Sequence[Opened] = (),
+        closed: Sequence[int] = (),
+        people: Sequence[Roll] = (),
     ) -> None:
-        """Durable when it returns. `recipients` are those the verdicts speak of, for the accounting."""
+        """Write it down, in order. It is on disk once a `synced` that was called later has returned.
+
+        `people` are those the verdicts speak of, for the accounting.
+        """
+
+    async def synced(self) -> None:
+        """What was noted until now is on disk: one sync serves all who wait."""
 
 
 class Parcel:
@@ -166,6 +230,8 @@ class Parcel:
 
 def spans_of(ids: Iterable[int]) -> tuple[Span, ...]:
     """Ascending ids as the fewest spans that hold them."""
+    if isinstance(ids, range) and ids and ids.step == 1:
+        return ((ids[0], ids[-1]),)
     spans: list[Span] = []
     for number in ids:
         if spans and spans[-1][1] == number - 1:

@@ -32,6 +32,7 @@ from bulkmail.smtp.reply import EnhancedStatus, Reply, ReplyReader
 from bulkmail.smtp.sasl import Login, Mechanism, Plain, ScramSha256, XOAuth2, choose
 from bulkmail.smtp.server import Chunk, Message, Refused, ServerProtocol
 from bulkmail.smtp.state import State
+from bulkmail.smtp.whole import Envelope, Paths, Whole, paths_of
 
 __all__ = [
     "NONE",
@@ -48,6 +49,7 @@ __all__ = [
     "Ehlo",
     "EndOfData",
     "EnhancedStatus",
+    "Envelope",
     "Expn",
     "Extensions",
     "Greeting",
@@ -60,6 +62,7 @@ __all__ = [
     "Message",
     "Noop",
     "Parameters",
+    "Paths",
     "Plain",
     "Quit",
     "Rcpt",
@@ -72,12 +75,14 @@ __all__ = [
     "StartTls",
     "State",
     "Vrfy",
+    "Whole",
     "XOAuth2",
     "canonical",
     "choose",
     "domain_to_ascii",
     "is_canonical",
     "parse_command",
+    "paths_of",
     "stuff",
     "unstuff",
 ]

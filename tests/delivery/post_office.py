@@ -19,10 +19,10 @@ from bulkmail.delivery.plant import Plant
 from bulkmail.delivery.retry import Retry
 from bulkmail.delivery.shaping import Limits
 from bulkmail.delivery.slots import Slots
-from bulkmail.delivery.work import Letter, Opened, Parcel, Recipient, Span, Verdict
+from bulkmail.delivery.work import Letter, Listed, Opened, Parcel, Recipient, Roll, Span, Verdict
 from bulkmail.dns.resolver import Resolver
 from bulkmail.dns.routes import Routes
-from bulkmail.smtp import Mailbox, stuff
+from bulkmail.smtp import Mailbox, canonical
 from bulkmail.transport.approach import Approach, TlsPolicy
 from bulkmail.transport.dead import DeadAddresses
 from bulkmail.transport.dial import Dialer
@@ -44,7 +44,7 @@ def person(number: int) -> Person:
 
 def letter_of(one: Recipient, *, octets: int = 0, smtputf8: bool = False) -> Letter:
     """His name is in it and in its reverse-path."""
-    content = stuff(f"To: {one.address}\r\n\r\nHello {one.id}\r\n".encode() + b"x" * octets + b"\r\n")
+    content = canonical(f"To: {one.address}\r\n\r\nHello {one.id}\r\n".encode() + b"x" * octets + b"\r\n")
     return Letter(Mailbox.parse(f"bounces+{one.id}@acme.test"), content, smtputf8)
 
 
@@ -59,33 +59,43 @@ class Post:
         self.verdicts: dict[int, str] = {}
         self.notes: dict[int, str] = {}
         self.opened: list[tuple[Span, ...]] = []
+        self.open: dict[int, tuple[Span, ...]] = {}  # intents that were not closed
+        self.synced_to = 0  # of `opened`
 
-    async def fetch(self, spans: Sequence[Span]) -> Sequence[Recipient]:
-        return [person(number) for first, last in spans for number in range(first, last + 1)]
+    async def fetch(self, spans: Sequence[Span]) -> Roll:
+        return Listed([person(number) for first, last in spans for number in range(first, last + 1)])
 
-    def withheld(self, recipients: Sequence[Recipient]) -> Collection[int]:
-        return self.suppressed & {one.id for one in recipients}
+    def withheld(self, roll: Roll) -> Collection[int]:
+        return self.suppressed & set(roll.ids)
 
-    async def letters(self, recipients: Sequence[Recipient]) -> Sequence[Letter | str]:
-        self.asked.append([one.id for one in recipients])
+    async def letters(self, recipients: Roll) -> Sequence[Letter | str]:
+        self.asked.append(list(recipients.ids))
         await self.until()
         return [self.write(one) for one in recipients]
 
-    async def record(
+    def note(
         self,
         verdicts: Sequence[Verdict] = (),
         *,
-        opened: Opened | None = None,
-        closed: int | None = None,
-        recipients: Sequence[Recipient] = (),
+        opened: Sequence[Opened] = (),
+        closed: Sequence[int] = (),
+        people: Sequence[Roll] = (),
     ) -> None:
-        if opened is not None:
-            self.opened.append(opened.spans)
+        for key in closed:
+            del self.open[key]
+        for one in opened:
+            self.opened.append(one.spans)
+            assert one.key not in self.open, f"the intent {one.key} is open"
+            self.open[one.key] = one.spans
         for verdict in verdicts:
             for number in range(verdict.first, verdict.last + 1):
                 assert number not in self.verdicts, f"{number} has two fates"
                 self.verdicts[number] = verdict.disposition.fate.value
                 self.notes[number] = verdict.disposition.text
+
+    async def synced(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.synced_to = len(self.opened)
 
 
 class Office:

@@ -9,13 +9,19 @@ from hypothesis import strategies as st
 from post_office import Post, letter_of, person
 
 from bulkmail.delivery.ahead import LETTERS, OCTETS, Ahead
-from bulkmail.delivery.work import Letter
+from bulkmail.delivery.work import Letter, Listed, Recipient
+
+
+async def ask(ahead: Ahead, *people: Recipient) -> Letter | str:
+    """The letter of the first of them."""
+    (letter,) = await ahead.letters(Listed(people), 1)
+    return letter
 
 
 async def all_of(ahead: Ahead, count: int) -> list[Letter | str]:
     """The letters of so many people, asked for as a session does, one after the other."""
     people = [person(number) for number in range(1, count + 1)]
-    return [await ahead.letter(one, people[place + 1 :]) for place, one in enumerate(people)]
+    return [await ask(ahead, *people[place:]) for place, one in enumerate(people)]
 
 
 async def test_after_the_first_letter_has_shown_its_size_many_are_asked_for_at_once() -> None:
@@ -56,7 +62,7 @@ def test_however_large_letters_are_few_are_held_and_everybody_gets_his_own(sizes
 
     async def ask_and_look() -> None:
         for place, one in enumerate(people):
-            letter = await ahead.letter(one, people[place + 1 :])
+            letter = await ask(ahead, *people[place:])
             assert letter == letter_of(one, octets=sizes[place])
             held = [len(letter.content) for letter in ahead if isinstance(letter, Letter)]
             assert len(held) == 1 or (len(held) <= LETTERS and sum(held) <= OCTETS)
@@ -68,32 +74,32 @@ async def test_who_is_tried_again_at_once_gets_the_letter_that_was_written() -> 
     post = Post()
     ahead = Ahead(post)
     people = [person(number) for number in range(1, 5)]
-    first = [await ahead.letter(people[place], people[place + 1 :]) for place in (0, 1, 2)]
-    again = [await ahead.letter(people[place], people[place + 1 :]) for place in (1, 2, 3)]
+    first = [await ask(ahead, *people[place:]) for place in (0, 1, 2)]
+    again = [await ask(ahead, *people[place:]) for place in (1, 2, 3)]
     assert (post.asked, again[:2]) == ([[1], [2, 3, 4]], first[1:])
 
 
 async def test_what_was_forgotten_is_written_anew() -> None:
     post = Post()
     ahead = Ahead(post)
-    await ahead.letter(person(1), ())
+    await ask(ahead, person(1))
     ahead.forget()
     assert list(ahead) == []
-    await ahead.letter(person(1), ())
+    await ask(ahead, person(1))
     assert post.asked == [[1], [1]]
 
 
 async def test_a_question_that_is_broken_off_leaves_nothing_behind() -> None:
     post = Post()
     ahead = Ahead(post)
-    await ahead.letter(person(1), ())
+    await ask(ahead, person(1))
     with trio.CancelScope() as scope:
         post.until = trio.sleep_forever
         scope.cancel()
-        await ahead.letter(person(2), [person(3)])
+        await ask(ahead, person(2), person(3))
     assert (scope.cancelled_caught, list(ahead)) == (True, [])
     post.until = trio.lowlevel.checkpoint
-    assert await ahead.letter(person(2), [person(3)]) == letter_of(person(2))
+    assert await ask(ahead, person(2), person(3)) == letter_of(person(2))
 
 
 async def test_a_work_that_forgets_somebody_is_our_bug_and_nobody_gets_the_letter_of_another() -> None:
@@ -105,6 +111,17 @@ async def test_a_work_that_forgets_somebody_is_our_bug_and_nobody_gets_the_lette
 
     ahead = Ahead(Forgetful())
     people = [person(number) for number in range(1, 4)]
-    await ahead.letter(people[0], people[1:])
+    await ask(ahead, *people)
     with pytest.raises(ValueError, match="shorter"):
-        await ahead.letter(people[1], people[2:])
+        await ask(ahead, *people[1:])
+
+
+async def test_as_many_as_are_wanted_at_once_are_given_if_they_are_held() -> None:
+    post = Post()
+    ahead = Ahead(post)
+    people = Listed([person(number) for number in range(1, 101)])
+    given = [await ahead.letters(people[start:], 8) for start in (0, 1, 9, 17, 25, 33)]
+    assert ([len(letters) for letters in given], [len(ids) for ids in post.asked]) == (
+        [1, 8, 8, 8, 8, 8],
+        [1, LETTERS, LETTERS],
+    )

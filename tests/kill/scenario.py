@@ -19,8 +19,7 @@ Kind = Literal["plain", "unknown", "greylisted"]
 Content = Literal["shared", "grouped", "personal"]
 Event = Literal["fork", "journal", "planned", "started", "accepted"]
 
-# Transactions that one session may have open at once: one message at a time on each connection.
-MESSAGES_IN_FLIGHT = 1
+MESSAGES_IN_FLIGHT = 8  # on a connection: the default of shaping.default.messages_in_flight
 COUNTRIES = ("AT", "BE", "CH", "DE")
 
 

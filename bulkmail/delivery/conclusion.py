@@ -1,0 +1,155 @@
+"""What the transactions of one turn on a connection come to: verdicts noted, and what follows for the rest.
+
+It is told of one transaction after the other, in order, and decides for each of its recipients: a verdict, or
+again at once; for the site: what it has taught us; for the session: whether another host is better. All of it
+is plain bookkeeping; the only `await` is for the intents to be on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import trio
+
+from bulkmail.delivery.convey import Consignment, picked
+from bulkmail.delivery.destination import Destination
+from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.line import Line
+from bulkmail.delivery.transaction import Transacted, trouble_of
+from bulkmail.delivery.unreached import where_of
+from bulkmail.delivery.work import Opened, Parcel, Roll, Verdict, spans_of
+from bulkmail.transport.connection import Connection
+from bulkmail.transport.stage import Stage
+
+
+class Conclusion:
+    """Of one call of a carrier (`convey`)."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        line: Line,
+        connection: Connection,
+        parcel: Parcel,
+        proven: Callable[[], None],
+    ) -> None:
+        self.told: set[Consignment] = set()
+        self.again: list[Roll] = []
+        self.trouble: Disposition | None = None  # what speaks against the next transaction with this host
+        self.elsewhere = False  # another connection is better
+        self._destination = destination
+        self._site = destination.site
+        self._plant = destination.plant
+        self._line = line
+        self._connection = connection
+        self._parcel = parcel
+        self._proven = proven
+        self._where = where_of(connection)
+        self._before = connection.transactions  # begun on this connection before this turn
+        self._worked = connection.reused or connection.transactions > 0
+        self._heard = 0
+        self._sent_at = trio.current_time()
+        self._verdicts: list[Verdict] = []
+        self._closed: list[int] = []
+        self._people: list[Roll] = []
+
+    @property
+    def went_well(self) -> bool:
+        """Something was heard, and nothing of it speaks against going on as before."""
+        return self._heard > 0 and self.trouble is None and not self.elsewhere
+
+    async def intend(self, ending: Sequence[tuple[Consignment, Roll]]) -> None:
+        """These are about to be ended. On disk when it returns, with all that was told until now."""
+        self._proven()
+        at = self._plant.now()
+        for one, _ in ending:
+            one.opened = True
+        self._note([Opened(one.key, spans_of(roll.ids), self._where, at) for one, roll in ending])
+        await self._plant.work.synced()
+        for one, roll in ending:
+            one.ending = roll
+        self._sent_at = trio.current_time()
+
+    def tell(self, one: Consignment, done: Transacted) -> bool:
+        """The transaction came to an end. False if no further MAIL should follow on this connection."""
+        number = len(self.told)
+        self.told.add(one)
+        self._plant.tally.transactions += 1
+        if one.opened:
+            self._closed.append(one.key)
+        if done.unheard and self._worked:
+            # the peer had closed an idle connection, or ends it here: a fresh one, nobody is charged (G9)
+            self.again.append(one.roll)
+            self._site.shrink()
+            return False
+        now = trio.current_time()
+        if one.ending is not None:
+            self._plant.tally.latency.add(now - self._sent_at, 1)
+        self._heard += not done.unheard
+        self._worked = self._worked or not done.unheard
+        self._learn(done, number, now)
+        self._settle(one, done)
+        return self.trouble is None and not self.elsewhere and not self._destination.stopping
+
+    def _learn(self, done: Transacted, number: int, now: float) -> None:
+        """What the site's answer says of the site."""
+        connection, site = self._connection, self._site
+        trouble = trouble_of(done.fates)
+        if done.fell_silent and not connection.lockstep:
+            site.learn(now, lockstep=True)  # what we sent ahead was thrown away (X9)
+        if done.no_chunking:
+            site.learn(now, no_chunking=True)
+            site.shrink()
+        refused = sum(fate.fate is Fate.AGAIN and fate.stage is Stage.RCPT for fate in done.fates)
+        if refused:
+            site.learn(now, recipients=len(done.fates) - refused)
+        if trouble is None:
+            return
+        site.shrink()
+        before = self._before + number
+        closed = trouble.fate is Fate.IN_DOUBT and trouble.reply is None
+        if before and trouble.stage is Stage.MAIL and trouble.code == 421:
+            # so many on one connection and no more (X10): no trouble, the next connection is shorter
+            site.learn(now, messages=before)
+            self.elsewhere = True
+        elif closed and self._heard > 1:
+            # the same from a host that says nothing and closes: who comes next is not to be in doubt, too
+            site.learn(now, messages=self._before + self._heard - 1)
+            self.trouble = self.trouble or trouble
+        elif not self.elsewhere and self.trouble is None:
+            self.elsewhere = self._line.fail_over(trouble)
+            if not self.elsewhere:
+                self.trouble = trouble
+
+    def _settle(self, one: Consignment, done: Transacted) -> None:
+        """Verdicts for its recipients, neighbours with the same fate as one, but for who goes again."""
+        same = done.same
+        count = len(done.fates)
+        if same is not None and not self._goes_again(same):
+            self._verdicts += self._plant.verdicts_of(one.roll, same, self._where)
+        else:
+            again = [at for at, fate in enumerate(done.fates) if self._goes_again(fate)]
+            if again:
+                self.again.append(picked(one.roll, again))
+            going = set(again)
+            fates = [(one.roll[at], fate) for at, fate in enumerate(done.fates) if at not in going]
+            self._verdicts += self._plant.verdicts(fates, self._where)
+            count = len(fates)
+        if count:
+            self._people.append(one.roll)
+            self._destination.settled(self._parcel, count)
+
+    def _goes_again(self, fate: Disposition) -> bool:
+        if fate.fate is Fate.AGAIN:
+            return True
+        return self.elsewhere and fate.fate is Fate.DEFERRED and fate.scope is Scope.SESSION
+
+    def close(self, consignments: Sequence[Consignment]) -> None:
+        """The turn is over, or was broken off: note what was told, and close the intents of what was not."""
+        self._closed += [one.key for one in consignments if one.opened and one not in self.told]
+        self._note()
+
+    def _note(self, opened: Sequence[Opened] = ()) -> None:
+        if self._verdicts or self._closed or opened:
+            self._plant.work.note(self._verdicts, opened=opened, closed=self._closed, people=self._people)
+            self._verdicts, self._closed, self._people = [], [], []

@@ -1,0 +1,283 @@
+"""Several transactions on one connection, as close behind each other as the host allows.
+
+Three ways, of which the session takes the first that fits:
+
+* *whole*: with CHUNKING several messages go out in one breath, RSET before each but the first, and all that
+  their answers need is one round trip (RFC 3030 section 4.2). What is on its way when the conversation breaks
+  is in doubt, so how many go together is bounded, and grows only while all goes well (`Site.window`).
+* *riding*: with PIPELINING alone, the next envelope rides behind the end of data (RFC 2920 section 3.1): one
+  round trip a message, and one message in flight.
+* *plain*: `transact`, one transaction after the other. It is what a host gets that has not shown yet that it
+  keeps what it announces, or that is in trouble.
+
+All three tell the same story of the same answers: the plain one is what the others are compared with in the
+tests. `intend` is awaited before the first octet of any content and puts the intents on disk; `tell` is
+called, in order, for each transaction that came to an end, and never for one that was not begun, or of which
+nothing can have been delivered because we were stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import trio
+
+from bulkmail.delivery.classify import classify
+from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.transaction import (
+    LONE_DOT,
+    Transacted,
+    commands,
+    judge_content,
+    judge_envelope,
+    lost,
+    transact,
+    without_again,
+)
+from bulkmail.delivery.work import Letter, Roll
+from bulkmail.smtp import EndOfData, Envelope, Mailbox, Paths, Reply, Rset, Whole
+from bulkmail.transport.connection import Connection
+from bulkmail.transport.flight import Flight
+from bulkmail.transport.stage import Stage
+
+# What says that BDAT itself is not understood, whatever was announced (X12).
+NOT_UNDERSTOOD = frozenset({500, 501, 502, 503, 504})
+
+
+class Consignment:
+    """One transaction to be: a letter, and those it goes to here, who are at least one."""
+
+    __slots__ = ("ending", "key", "letter", "opened", "paths", "roll")
+
+    def __init__(self, roll: Roll, paths: Paths, letter: Letter, key: int) -> None:
+        self.roll = roll
+        self.paths = paths
+        self.letter = letter
+        self.key = key  # of its intent
+        self.opened = False  # an intent was noted
+        self.ending: Roll | None = None  # those whose intent is on disk: the content may be on its way
+
+
+Intend = Callable[[Sequence[tuple[Consignment, Roll]]], Awaitable[None]]
+Tell = Callable[[Consignment, Transacted], bool]  # False: no further MAIL
+Carry = Callable[[Connection, Sequence[Consignment], Intend, Tell], Awaitable[None]]
+
+
+async def plain(
+    connection: Connection, consignments: Sequence[Consignment], intend: Intend, tell: Tell
+) -> None:
+    """One after the other, as long as the connection is good for another one."""
+    for one in consignments:
+        mailboxes = [Mailbox.parse(address) for address in one.roll.addresses]
+        envelope = commands(one.letter, mailboxes, connection.extensions)
+
+        async def about_to_end(positions: Sequence[int], one: Consignment = one) -> None:
+            await intend([(one, picked(one.roll, positions))])
+
+        try:
+            done = await transact(connection, envelope, one.letter.stuffed, about_to_end)
+        except trio.Cancelled:
+            _tell_interrupted(connection, one, tell)
+            raise
+        if not tell(one, done) or not connection.usable:
+            return
+
+
+def _tell_interrupted(connection: Connection, one: Consignment, tell: Tell) -> None:
+    """We were stopped in the middle (P2): what the precedence rule says of those whose end was on its way."""
+    if one.ending is None:
+        return
+    outcome = judge_content(connection.interrupted)
+    if outcome.reply is not None or outcome.fate is Fate.IN_DOUBT:
+        one.roll = one.ending
+        tell(one, Transacted((outcome,) * len(one.ending)))
+
+
+async def riding(
+    connection: Connection, consignments: Sequence[Consignment], intend: Intend, tell: Tell
+) -> None:
+    """Each envelope behind the end of the message before, as long as all goes well."""
+    queue = iter(consignments)
+    going_on = True
+    open_: tuple[Consignment, tuple[Disposition | None, ...]] | None = None
+    while open_ is not None or going_on:
+        one = next(queue, None) if going_on else None
+        sent: list[EndOfData | Envelope] = []
+        if open_ is not None:
+            sent.append(EndOfData(open_[0].letter.stuffed))
+        if one is not None:
+            sent.append(_envelope(one, connection, reset=open_ is not None))
+        if not sent:
+            return
+        try:
+            flight = await connection.exchange(sent)
+        except trio.Cancelled:
+            if open_ is not None:
+                _tell_interrupted(connection, open_[0], tell)
+            raise
+        replies = flight.replies
+        if open_ is not None:
+            # the content is the first thing that was sent, and its reply the first that came
+            ended, replies = Flight(replies[:1], flight.sent > 0, flight.failure), replies[1:]
+            outcome = judge_content(ended)
+            fates = tuple(outcome if fate is None else fate for fate in open_[1])
+            going_on = tell(open_[0], Transacted(fates)) and going_on
+        open_ = None
+        if one is not None:
+            open_ = await _opened(connection, one, replies, flight, intend, tell, reset=len(sent) > 1)
+            if open_ is None:
+                return
+
+
+async def _opened(
+    connection: Connection,
+    one: Consignment,
+    replies: tuple[Reply, ...],
+    flight: Flight,
+    intend: Intend,
+    tell: Tell,
+    *,
+    reset: bool,
+) -> tuple[Consignment, tuple[Disposition | None, ...]] | None:
+    """What the answers to the envelope mean: an open transaction whose content is due, or its end."""
+    count = one.paths.recipients
+    if not replies and flight.failure is not None:
+        tell(one, Transacted((lost(flight, Stage.MAIL),) * count, unheard=True))
+        return None
+    if reset and not replies[0].positive:
+        connection.abandon()  # X16: whoever stands behind it goes again
+        tell(one, Transacted((lost(flight, Stage.RSET),) * count, unheard=True))
+        return None
+    answered = Flight(replies[reset:], flight.handed_over, flight.failure)
+    verdict = judge_envelope(count, answered)
+    if verdict.go:
+        accepted = picked(one.roll, [at for at, fate in enumerate(verdict.fates) if fate is None])
+        await intend([(one, accepted)])
+        return one, verdict.fates
+    if verdict.lone_dot:
+        await connection.exchange([EndOfData(LONE_DOT)])
+        connection.abandon()
+    elif replies[-1].intermediate:
+        connection.abandon()  # 354 in spite of a refused MAIL: without a dot nothing is delivered
+    elif flight.failure is None and not connection.usable:
+        await _reset(connection)
+    tell(one, Transacted(tuple(fate for fate in verdict.fates if fate is not None)))
+    return None
+
+
+async def whole(
+    connection: Connection, consignments: Sequence[Consignment], intend: Intend, tell: Tell
+) -> None:
+    """All of them in one breath."""
+    await intend([(one, one.roll) for one in consignments])
+    extensions = connection.extensions
+    sized = extensions.announces_size
+    messages = [
+        Whole(
+            one.letter.reverse_path,
+            one.paths,
+            one.letter.content,
+            len(one.letter.content) if sized else None,
+            needs_smtputf8(one),
+            reset=number > 0,
+        )
+        for number, one in enumerate(consignments)
+    ]
+    try:
+        flight = await connection.exchange(messages)
+    except trio.Cancelled:
+        flight = connection.interrupted
+        for one, done in zip(consignments, judge_wholes(messages, flight), strict=True):
+            if any(fate.reply is not None or fate.fate is Fate.IN_DOUBT for fate in done.fates):
+                tell(one, done)
+        raise
+    for one, done in zip(consignments, judge_wholes(messages, flight), strict=True):
+        if done.against_protocol:
+            connection.abandon()
+        tell(one, done)
+    if flight.failure is None and not connection.usable:
+        await _reset(connection)
+
+
+async def _reset(connection: Connection) -> None:
+    """A transaction that ended before its content is still open (RFC 5321 section 4.1.1.5)."""
+    reset = await connection.exchange([Rset()])
+    if not (reset.replies and reset.replies[0].positive):
+        connection.abandon()  # X16
+
+
+def _envelope(one: Consignment, connection: Connection, *, reset: bool) -> Envelope:
+    size = len(one.letter.content) if connection.extensions.announces_size else None
+    return Envelope(one.letter.reverse_path, one.paths, size, needs_smtputf8(one), reset)
+
+
+def needs_smtputf8(one: Consignment) -> bool:
+    path = one.letter.reverse_path
+    return one.paths.smtputf8 or one.letter.smtputf8 or (path is not None and path.smtputf8)
+
+
+def picked(roll: Roll, positions: Sequence[int]) -> Roll:
+    """Those at `positions`, which ascend."""
+    return roll if len(positions) == len(roll) else roll.pick(positions)
+
+
+# --- what the answers to whole messages mean: pure ---------------------------------------------------------
+
+
+def judge_wholes(messages: Sequence[Whole], flight: Flight) -> list[Transacted]:
+    """A Transacted for each of `messages`, which were all of one exchange."""
+    replies, start = flight.replies, 0
+    judged = []
+    for number, message in enumerate(messages):
+        end = start + message.replies
+        judged.append(judge_whole(message, replies[start:end], flight, handed_over=number < flight.sent))
+        start = end
+    return judged
+
+
+def judge_whole(message: Whole, replies: Sequence[Reply], flight: Flight, *, handed_over: bool) -> Transacted:
+    """`replies`: those to this message, fewer where the conversation ended in it or before it.
+
+    The precedence rule of the fault catalogue: who was not refused and whose message was handed over whole is
+    in doubt without a final reply; unless a 421 was said, for what stands behind that was not processed.
+    """
+    count = message.paths.recipients
+    if message.reset:
+        replies = replies[1:]
+    if len(replies) == count + 2 and max([reply.code for reply in replies]) < 300:
+        return Transacted((classify(Stage.END_OF_DATA, replies[-1]),) * count)
+    dismissed = bool(flight.replies) and flight.replies[-1].code == 421
+    doubtful = handed_over and not dismissed
+    unanswered = lost(flight, Stage.END_OF_DATA, Fate.IN_DOUBT) if doubtful else lost(flight, Stage.MAIL)
+    if not replies:
+        return Transacted((unanswered,) * count, unheard=not doubtful)
+    final = replies[count + 1] if len(replies) == count + 2 else None
+    if not replies[0].positive:
+        return _under_refused_mail(count, replies[0], final)
+    fates = [None if reply.positive else classify(Stage.RCPT, reply) for reply in replies[1 : count + 1]]
+    accepted = fates.count(None)
+    if not accepted:
+        fates = [without_again(fate) for fate in fates]
+    fates.extend([unanswered] * (count - len(fates)))
+    no_chunking = final is not None and accepted > 0 and _not_understood(final)
+    if final is None:
+        outcome = unanswered
+    elif no_chunking:
+        outcome = Disposition(Fate.AGAIN, Scope.MESSAGE, Stage.DATA, final, "BDAT is not understood")
+    else:
+        outcome = classify(Stage.END_OF_DATA, final)
+    return Transacted(tuple([outcome if fate is None else fate for fate in fates]), no_chunking=no_chunking)
+
+
+def _under_refused_mail(count: int, mail: Reply, final: Reply | None) -> Transacted:
+    """X3: the reply to MAIL is everybody's verdict; should the message be taken all the same, it is that."""
+    if final is not None and final.positive:
+        note = f"although MAIL was answered {mail.text}"
+        taken = Disposition(Fate.DELIVERED, Scope.MESSAGE, Stage.END_OF_DATA, final, note)
+        return Transacted((taken,) * count, against_protocol=True)
+    return Transacted((classify(Stage.MAIL, mail),) * count)
+
+
+def _not_understood(final: Reply) -> bool:
+    said = final.enhanced
+    return final.code in NOT_UNDERSTOOD and (said is None or said.subject == 5)
