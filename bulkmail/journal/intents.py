@@ -54,8 +54,10 @@ def condense(entries: Iterable[Entry]) -> Condensed:
     records: list[Record] = []
     opened: dict[int, tuple[int, Intent]] = {}
     for said, intents, ended in entries:
-        closed += [key for key in ended if opened.pop(key, None) is None]
-        records += said
+        if ended:
+            closed += [key for key in ended if opened.pop(key, None) is None]
+        if said:
+            records += said
         for intent in intents:
             if intent.key in opened:
                 raise _open_already(intent)

@@ -85,7 +85,8 @@ def encode(entries: Sequence[Entry]) -> bytes:
     places: dict[tuple[str, ...], int] = {}
     items: list[object] = [None]  # the places, when all are known
     for records, intents, closed in entries:
-        items += closed
+        if closed:
+            items += closed
         for record in records:
             where = places.setdefault(_place(record), len(places))
             items.append((*record[:7], where, *record[12:]))

@@ -8,9 +8,9 @@ in two states, nor a settled one be reopened.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
-from operator import itemgetter, lt
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, pairwise
+from operator import itemgetter, le, lt
 
 import apsw
 
@@ -18,6 +18,7 @@ from bulkmail.errors import StoreError
 from bulkmail.journal import intents
 from bulkmail.journal.files import rows
 from bulkmail.journal.ranges import (
+    BLOCK,
     Piece,
     blocks,
     demand_cover,
@@ -32,10 +33,10 @@ from bulkmail.journal.records import Entry, Mark, Record
 SETTLING = frozenset({"delivered", "bounced", "expired", "cancelled", "suppressed"})
 UNFINISHED = frozenset({"pending", "deferred", "in_doubt"})
 
-FIRST, LAST = itemgetter(0), itemgetter(1)  # of a Record
+FIRST, LAST, STATE = itemgetter(0), itemgetter(1), itemgetter(2)  # of a Record
 
 Reply = tuple[int | None, str | None, str]
-Place = tuple[str, str, str, str, str]
+Place = tuple[str, ...]  # stage, host, address, source, tls
 
 # Pending is only ever left, so an interval that holds no pending row any more never will.
 _CLOSE_INTERVALS = f"""
@@ -68,7 +69,7 @@ class Outcomes:
         self._moved: Counter[str] = Counter()
         self._attempts: list[tuple[int, int, int, str, float, int, int, float | None, int]] = []
         self._new_replies: list[tuple[int, int | None, str | None, str]] = []
-        self._new_places: list[tuple[int, str, str, str, str, str]] = []
+        self._new_places: list[tuple[int | str, ...]] = []
         self._seq: int = rows(db, "SELECT value FROM total WHERE name = 'seq'")[0][0]
         self._seq_before = self._seq
         self._last_reply: int = rows(db, "SELECT coalesce(max(id), 0) FROM reply")[0][0]
@@ -92,6 +93,7 @@ class Outcomes:
         # Who is spoken of once only may be spoken of in any order: in that of ids, neighbours are found.
         if all(map(lt, map(LAST, ordered), map(FIRST, islice(ordered, 1, None)))):
             records = ordered
+        check(records)
         for run in runs(records):
             if run[0].state == "pending":
                 for record in run:
@@ -157,87 +159,97 @@ class Outcomes:
     # --- one run of records against the pieces they cut out -------------------------------------------
 
     def _place(self, run: Sequence[Record], pieces: Sequence[Piece]) -> None:
-        for record, part in overlaps(run, pieces):
-            state = "deferred" if record.state == "in_doubt" and record.due is not None else record.state
-            size = part.last - part.first + 1
-            self._moved[part.state] -= size
-            self._moved[state] += size
-            if state in SETTLING:
-                continue
-            # What is in doubt was counted as an attempt when it came into doubt.
-            attempts = part.attempts + (part.state != "in_doubt")
-            since = record.at if part.since is None else part.since
-            reply = self._reply(record)
-            if state == "deferred":
-                if record.due is None:
-                    raise StoreError(
-                        f"recipients {record.first} to {record.last} are deferred without a time"
-                    )
-                self._db.execute(
-                    "INSERT INTO deferral VALUES (?, ?, ?, ?, ?, ?, 0)",
-                    (part.first, part.last, record.due, attempts, since, reply),
-                )
-            else:
-                self._db.execute(
-                    "INSERT INTO doubt VALUES (?, ?, ?, ?, ?)",
-                    (part.first, part.last, attempts, since, reply),
-                )
-        for record in run:
-            self._attempt(record)
+        states = set(map(STATE, run))
+        if len(pieces) == 1 and len(states) == 1 and states <= SETTLING:  # nearly always
+            self._moved[pieces[0].state] -= (size := run[-1].last - run[0].first + 1)
+            self._moved[run[0].state] += size
+        else:
+            deferred: list[tuple[int, int, float, int, float, int]] = []
+            for record, part in overlaps(run, pieces):
+                self._move(record, part, deferred)
+            self._db.executemany("INSERT INTO deferral VALUES (?, ?, ?, ?, ?, ?, 0)", deferred)
+        self._tell(run)
+
+    def _move(
+        self, record: Record, part: Piece, deferred: list[tuple[int, int, float, int, float, int]]
+    ) -> None:
+        state = "deferred" if record.state == "in_doubt" and record.due is not None else record.state
+        size = part.last - part.first + 1
+        self._moved[part.state] -= size
+        self._moved[state] += size
+        if state in SETTLING:
+            return
+        # What is in doubt was counted as an attempt when it came into doubt.
+        attempts = part.attempts + (part.state != "in_doubt")
+        since = record.at if part.since is None else part.since
+        reply = self._texts.replies.get(record[4:7]) or self._new_reply(record[4:7])
+        if state == "deferred":
+            if record.due is None:
+                raise StoreError(f"recipients {record.first} to {record.last} are deferred without a time")
+            deferred.append((part.first, part.last, record.due, attempts, since, reply))
+        else:
+            self._db.execute(
+                "INSERT INTO doubt VALUES (?, ?, ?, ?, ?)",
+                (part.first, part.last, attempts, since, reply),
+            )
 
     def _hand_back(self, record: Record) -> None:
         demand_cover(find_open(self._db, record.first, record.last), record.first, record.last)
         give_back(self._db, record.first, record.last, record.at if record.due is None else record.due)
         if record.attempted:
-            self._attempt(record)
+            self._tell([record])
 
-    def _attempt(self, record: Record) -> None:
-        reply, place = self._reply(record), self._where(record)
-        for first, last in blocks(record.first, record.last):
-            self._seq += 1
-            self._attempts.append(
-                (first, self._seq, last, record.state, record.at, reply, place, record.due, record.attempted)
-            )
+    def _tell(self, run: Iterable[Record]) -> None:
+        """What is said of each in `attempt`."""
+        seq, attempts, replies, places = self._seq, self._attempts, self._texts.replies, self._texts.places
+        for record in run:
+            first, last, state, at = record[:4]
+            reply = replies.get(text := record[4:7]) or self._new_reply(text)
+            place = places.get(where := record[7:12]) or self._new_place(where)
+            if first | (BLOCK - 1) < last:
+                for begin, end in blocks(first, last):
+                    seq += 1
+                    attempts.append((begin, seq, end, state, at, reply, place, *record[12:]))
+            else:
+                seq += 1
+                attempts.append((first, seq, last, state, at, reply, place, *record[12:]))
+        self._seq = seq
 
-    def _reply(self, record: Record) -> int:
-        text = (record.code, record.enhanced, record.reply)
-        known = self._texts.replies.get(text)
-        if known is None:
-            self._last_reply = known = self._last_reply + 1
-            self._new_replies.append((known, *text))
-            if len(self._texts.replies) >= Texts.MOST:
-                self._texts.replies.clear()
-            self._texts.replies[text] = known
-        return known
+    def _new_reply(self, text: Reply) -> int:
+        self._last_reply += 1
+        self._new_replies.append((self._last_reply, *text))
+        if len(self._texts.replies) >= Texts.MOST:
+            self._texts.replies.clear()
+        self._texts.replies[text] = self._last_reply
+        return self._last_reply
 
-    def _where(self, record: Record) -> int:
-        place = (record.stage, record.host, record.address, record.source, record.tls)
-        known = self._texts.places.get(place)
-        if known is None:
-            self._last_place = known = self._last_place + 1
-            self._new_places.append((known, *place))
-            if len(self._texts.places) >= Texts.MOST:
-                self._texts.places.clear()
-            self._texts.places[place] = known
-        return known
+    def _new_place(self, place: Place) -> int:
+        self._last_place += 1
+        self._new_places.append((self._last_place, *place))
+        if len(self._texts.places) >= Texts.MOST:
+            self._texts.places.clear()
+        self._texts.places[place] = self._last_place
+        return self._last_place
 
 
-def runs(records: Sequence[Record]) -> Iterator[list[Record]]:
+def check(records: Sequence[Record]) -> None:
+    """Raise StoreError where a record says what none can."""
+    for state in set(map(STATE, records)) - SETTLING - UNFINISHED:
+        raise StoreError(f"{state} is not a state that a record can lead to")
+    if not all(map(le, map(FIRST, records), map(LAST, records))) or min(map(FIRST, records), default=1) < 1:
+        wrong = next(record for record in records if not 0 < record.first <= record.last)
+        raise StoreError(f"{wrong.first} to {wrong.last} is not a range of recipients")
+
+
+def runs(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
     """Records that follow each other without a gap, whatever they say: cut out of the unfinished at once."""
-    run: list[Record] = []
-    for record in records:
-        if record.state not in SETTLING and record.state not in UNFINISHED:
-            raise StoreError(f"{record.state} is not a state that a record can lead to")
-        if not 0 < record.first <= record.last:
-            raise StoreError(f"{record.first} to {record.last} is not a range of recipients")
-        if run and (
-            run[-1].last + 1 != record.first or (run[-1].state == "pending") != (record.state == "pending")
-        ):
-            yield run
-            run = []
-        run.append(record)
-    if run:
-        yield run
+    begin = 0
+    for position, (one, following) in enumerate(pairwise(records), 1):
+        if one[1] + 1 != following[0] or (one[2] == "pending") != (following[2] == "pending"):
+            yield records[begin:position]
+            begin = position
+    if records:
+        yield records[begin:]
 
 
 def overlaps(run: Sequence[Record], pieces: Sequence[Piece]) -> Iterator[tuple[Record, Piece]]:
