@@ -49,6 +49,10 @@ class CredentialsRefused(BulkmailError):
     """The relay does not accept our user and password (535); nothing was sent, and waiting would not help."""
 
 
+class WorkersDied(BulkmailError):
+    """No worker process is left: each was killed, or met a bug; running again goes on with who remains."""
+
+
 # --- a file cannot be used ----------------------------------------------------------------------------
 
 
