@@ -99,8 +99,10 @@ class Log:
         try:
             if self._writing is None and not self._starting:
                 self._starting = True
-                await self._gather(group)
-                self._starting = False
+                try:
+                    await self._gather(group)
+                finally:
+                    self._starting = False
                 self._write_next()
             await group.written.wait()
         finally:
@@ -111,7 +113,7 @@ class Log:
 
     @staticmethod
     async def _gather(group: _Group) -> None:
-        """Who is about to append something can join: as long as each round of the scheduler brings somebody."""
+        """Who is about to append something can join, while each round of the scheduler brings somebody."""
         until = trio.current_time() + GATHER_S
         before = 0
         while len(group.entries) > before and trio.current_time() < until:
