@@ -25,9 +25,7 @@ from bulkmail.journal.log_file import LogName, encode_all, sync_directory, told
 from bulkmail.journal.records import Entry, Intent, Mark, Record
 
 SEGMENT_OCTETS = 16 << 20
-GATHER_S = (
-    0.002  # tasks that never pause are not waited for longer; a sync takes a tenth of it, or the double
-)
+GATHER_S = 0.002  # for how long at most a sync waits for others to join; it takes about as long itself
 
 
 class _Group:

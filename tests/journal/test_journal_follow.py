@@ -54,7 +54,10 @@ def worker(name: LogName, begin: int, end: int) -> Iterator[subprocess.Popen[str
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            assert pipe is not None
+            pipe.close()
 
 
 def heard(process: subprocess.Popen[str], lines: int) -> list[list[str]]:
@@ -66,8 +69,8 @@ def killed(process: subprocess.Popen[str], lines: int) -> tuple[int, int]:
     """Kill it when it has said so much; how many recipients it said to be open, and done, until then."""
     said = heard(process, lines)
     process.kill()
-    rest, _ = process.communicate()
-    said += [line.split() for line in rest.splitlines()]
+    assert process.stdout is not None
+    said += [line.split() for line in process.stdout]
     return sum(10 for word, *_ in said if word == "open"), sum(10 for word, *_ in said if word == "done")
 
 
