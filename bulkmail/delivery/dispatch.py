@@ -63,6 +63,11 @@ class Dispatcher:
         for destination in tuple(self.destinations.values()):
             destination.stop()
 
+    @property
+    def sites(self) -> int:
+        """How many have somebody waiting."""
+        return len(self.destinations)
+
     def next_finished(self) -> trio.Event:
         """Set when the next parcel has been finished."""
         return self._finished_one

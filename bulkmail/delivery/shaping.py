@@ -39,6 +39,10 @@ class Bucket:
         self._interval_s = 0.0 if rate is None else 1.0 / rate
         self._next = now
 
+    def limit(self, rate: float | None) -> None:
+        """What is booked from now on keeps to this rate."""
+        self._interval_s = 0.0 if rate is None else 1.0 / rate
+
     def book(self, now: float) -> float:
         """The monotonic time from which one message (or connection) may go; `now` or earlier: at once."""
         self._next = max(self._next, now - BURST_S)

@@ -8,6 +8,7 @@ Plain values and plain functions of a given monotonic `now`.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
@@ -63,6 +64,12 @@ class Site:
         self._learned_until = 0.0
         self._held_by: Disposition | None = None
         self._held_until = 0.0
+
+    def limit(self, limits: Limits) -> None:
+        """Keep to these from now on."""
+        self._limits = limits
+        self.messages.limit(limits.message_rate)
+        self.connections.limit(limits.connection_rate)
 
     # --- its limits: what shaping says, or what the site taught us ---------------------------------
 
@@ -163,20 +170,25 @@ class Site:
 
 
 class Sites:
-    """The sites of one run."""
+    """The sites of one process. `limits_of`, by the name of a site, is asked once, and at `limit_again`."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self.limits_of: Callable[[str], Limits] = lambda name: limits
         self._sites: OrderedDict[str, Site] = OrderedDict()
 
     def of(self, name: str, now: float) -> Site:
         site = self._sites.get(name)
         if site is None:
-            site = self._sites[name] = Site(name, self._limits, now)
+            site = self._sites[name] = Site(name, self.limits_of(name), now)
             if len(self._sites) > SITES:
                 self._sites.popitem(last=False)
         self._sites.move_to_end(name)
         return site
+
+    def limit_again(self) -> None:
+        """The limits are others now."""
+        for site in self._sites.values():
+            site.limit(self.limits_of(site.name))
 
     def keep(self, site: Site) -> None:
         """It is worked for: what is known of it is not to be forgotten."""

@@ -156,6 +156,11 @@ class Store(StoreFile):
             due = queries.next_due(db)
         return None if due is None else max(due, now)
 
+    def in_hand(self, ids: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
+        """Of these, who was given out and has no fate yet: the pending, and the deferred who are taken."""
+        with self._reading() as db:
+            return queries.in_hand(db, ids)
+
     def bring_forward(self, later_than: float, to: float) -> int:
         """Who is due later than `later_than` is due at `to`; returns how many recipients that were.
 

@@ -34,7 +34,7 @@ class _Decision:
 
 
 class Pool:
-    """`per_host`: connections open to a host at once. `idle_s`: how long one is kept idle.
+    """`per_host`: connections open to a host at once; may be raised. `idle_s`: how long one is kept idle.
 
     `messages`: how many one connection carries. `max_idle`: how many may be idle in all (default: what the
     limit of descriptors allows); beyond it the one that has been idle longest is closed.
@@ -50,7 +50,7 @@ class Pool:
         max_idle: int | None = None,
     ) -> None:
         self._dialer = dialer
-        self._per_host = per_host
+        self.per_host = per_host
         self._idle_s = idle_s
         self._messages = messages
         self._max_idle = idle_allowance() if max_idle is None else max_idle
@@ -159,7 +159,7 @@ class Pool:
                 if connection.usable and connection.quiet and not self._stale(connection):
                     return _Decision(connection), dropped
                 dropped.append(connection)
-        roomy = [host for host in hosts if self._open[host.name] < self._per_host]
+        roomy = [host for host in hosts if self._open[host.name] < self.per_host]
         if roomy:
             roomy.sort(key=lambda host: self._open[host.name])  # stable: equal ones stay shuffled
             self._open[roomy[0].name] += 1
@@ -249,7 +249,7 @@ class Pool:
             nonlocal held
             if host.name == held:
                 return True
-            if self._open[host.name] >= self._per_host:
+            if self._open[host.name] >= self.per_host:
                 passed_over.add(host.name)
                 return False
             self._open[host.name] += 1

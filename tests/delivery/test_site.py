@@ -21,6 +21,17 @@ def test_a_site_keeps_its_pace_when_its_destination_has_ended():
     assert sites.of("mx.a.test", 0.0).messages.book(0.0) == pytest.approx(3.0)
 
 
+def test_other_limits_hold_from_the_next_message_on_for_all_sites():
+    sites, shares = Sites(Limits()), {"mx.a.test": Limits(1, 10.0, 5.0), "mx.b.test": Limits(2)}
+    sites.limits_of = shares.__getitem__
+    a, b = sites.of("mx.a.test", 0.0), sites.of("mx.b.test", 0.0)
+    before = a.connections_limit(0.0), b.connections_limit(0.0), a.messages.book(0.0), a.messages.book(0.0)
+    shares["mx.a.test"] = Limits(3, 20.0, 10.0)
+    sites.limit_again()
+    after = a.connections_limit(0.0), b.connections_limit(0.0), a.messages.book(0.0), a.messages.book(0.0)
+    assert (before, after) == ((1, 2, 0.0, 0.1), (3, 2, 0.2, 0.25))
+
+
 def test_what_was_learned_only_tightens_and_is_forgotten():
     site = Site("mx.a.test", Limits(recipients_per_transaction=100), 0.0)
     site.learn(0.0, recipients=20)

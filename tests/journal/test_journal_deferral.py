@@ -84,6 +84,17 @@ def test_who_is_handed_back_untried_is_due_again_without_an_attempt(planned: New
     assert [ranges for _, ranges in store.open_intervals(None, 10)] == [[(1, 1), (4, 10)]]
 
 
+def test_what_a_dead_worker_had_in_hand_is_who_has_no_fate_and_does_not_wait(planned: NewStore) -> None:
+    """P5: whoever it had deferred is due later, as all are."""
+    store = planned([("a.test", 20)])
+    store.commit([deferred(3, 6)], [], [])
+    store.due(200.0, 10)
+    store.commit(
+        [deferred(4, 4, due=900.0), deferred(8, 9, due=900.0), Record(11, 14, "delivered", 1.0)], [], []
+    )
+    assert store.in_hand([(2, 9), (13, 30)]) == ((2, 3), (5, 7), (15, 20))
+
+
 def test_a_new_start_forgets_what_the_last_run_had_taken(planned: NewStore, path: Path) -> None:
     planned([("a.test", 10)]).commit([deferred(2, 3)], [], [])
     with Store.open(path) as store:
