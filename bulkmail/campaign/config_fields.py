@@ -82,6 +82,13 @@ def field_name(text: str) -> str:
     return str(text)
 
 
+def workers(text: str) -> int | Literal["auto"]:
+    try:
+        return "auto" if text == "auto" else int(values.bounded(1, int, WHOLE)(text))
+    except ValueError as error:
+        raise ValueError(f"{error}, or auto") from None
+
+
 def secret(value: object, info: ValidationInfo) -> Secret:
     return values.parse_secret(value, (info.context or {}).get("environ", {}))
 
@@ -118,5 +125,8 @@ AuthorTemplate = Annotated[str, *typed(mail.author_template)]
 Kind = Annotated[
     Literal["marketing", "announcement", "transactional"],
     *choice("marketing", "announcement", "transactional"),
+]
+Workers = Annotated[
+    int | Literal["auto"], *typed(workers, type=["integer", "string"], examples=["auto", 1, 2])
 ]
 Tls = Literal["none", "opportunistic", "required", "verified"]

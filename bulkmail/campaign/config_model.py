@@ -35,6 +35,7 @@ from bulkmail.campaign.config_fields import (
     Text,
     Tls,
     Whole,
+    Workers,
     choice,
     typed,
 )
@@ -62,7 +63,6 @@ NOT_BUILT = frozenset(
     {
         ("schedule",),
         ("delivery", "sources"),
-        ("delivery", "workers"),
         ("shaping", "providers"),
         ("shaping", "domains"),
         ("shaping", "warmup"),
@@ -162,6 +162,7 @@ class Delivery(Section):
     )
     port: Port = default(25, "of the mail exchangers; other than 25 is for tests")
     allow_private: Flag = default(False, "allow hosts on loopback and private addresses")
+    workers: Workers = default("auto", "processes that send; auto: one, or for much mail one a processor")
 
     @property
     def insecure_auth(self) -> bool:
@@ -175,6 +176,7 @@ class ShapingDefault(Section):
     connection_rate: RateField = default("20/s", "new connections to one site")
     recipients_per_transaction: Count = default(100, "at most, where the bytes are the same")
     messages_per_connection: Count = default(100, "then a new connection is made")
+    messages_in_flight: Count = default(8, "at most, on a connection: so many are in doubt if it breaks")
 
 
 class Shaping(Section):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from itertools import chain
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import trio
 
@@ -16,7 +17,7 @@ from bulkmail.campaign.accounting import AccountingLog
 from bulkmail.campaign.writers import Writers
 from bulkmail.delivery.disposition import Fate
 from bulkmail.delivery.work import Letter, Opened, Recipient, Roll, Span, Verdict
-from bulkmail.journal import Intent, Journal, Record, Store, Suppressions
+from bulkmail.journal import Intent, Record, Store, Suppressions
 from bulkmail.message import Composer
 from bulkmail.message import Letter as ComposedLetter
 
@@ -30,12 +31,26 @@ STATE = {
 }
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Book(Protocol):
+    """Where it is written: the journal of a run, or the notebook of a worker. StoreError from all of it."""
+
+    def append(
+        self, records: Sequence[Record] = (), intents: Sequence[Intent] = (), closed: Sequence[int] = ()
+    ) -> None: ...
+    async def sync(self) -> None: ...
+    async def read(self, fn: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+
 class CampaignLedger:
     """The `Work` of a campaign. `now` is UTC epoch seconds: by it a letter is dated."""
 
     def __init__(
         self,
-        journal: Journal,
+        journal: Book,
         composer: Composer,
         suppressions: Suppressions,
         log: AccountingLog | None,

@@ -9,10 +9,10 @@ events of `run --json`.
 from __future__ import annotations
 
 import gc
-import resource
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -21,20 +21,20 @@ from bulkmail.campaign.ending import SIGNALS, Ending
 from bulkmail.campaign.events import Tell, event
 from bulkmail.campaign.feed import Feed
 from bulkmail.campaign.ledger import CampaignLedger
+from bulkmail.campaign.planting import planted
 from bulkmail.campaign.prepare import Prepared
 from bulkmail.campaign.reporter import Reporter
 from bulkmail.campaign.road import Road, road
 from bulkmail.campaign.writers import Writers, threads_for
 from bulkmail.delivery.dispatch import Dispatcher
 from bulkmail.delivery.plant import Plant, Tally
-from bulkmail.delivery.retry import Retry
-from bulkmail.delivery.shaping import Limits
-from bulkmail.delivery.slots import Slots
 from bulkmail.errors import ConfigError
 from bulkmail.journal import Journal, Store
 
+if TYPE_CHECKING:
+    from bulkmail.campaign.workers.crew import Crew
+
 PROGRESS_S = 1.0
-SESSIONS = 400  # of all sites together; each is a descriptor, and half of what we may open is kept for others
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +79,33 @@ def settle_memory() -> None:
     gc.set_threshold(10_000, 10, 10)
 
 
-async def run(prepared: Prepared, *, tell: Tell, until: Until = Until(), limit: int | None = None) -> Outcome:
-    """Deliver until settled, `until`, or a signal. Raises StoreError, CredentialsRefused, and ConfigError.
+async def run(
+    prepared: Prepared,
+    *,
+    tell: Tell,
+    until: Until = Until(),
+    limit: int | None = None,
+    crew: Crew | None = None,
+) -> Outcome:
+    """Deliver until settled, `until`, or a signal. `crew`: the processes that are to do it, or ourselves.
 
-    ConfigError: the road is not meant so, or no letter can be written any more. Who was not sent to is
-    pending, and what was open came to its verdict.
+    Raises StoreError, CredentialsRefused, WorkersDied and ConfigError: the road is not meant so, or no
+    letter can be written any more. Who was not sent to is pending, and what was open came to its verdict.
     """
     with trio.open_signal_receiver(*SIGNALS) as signals:
-        return await _Run(prepared, tell, until, limit).run(signals)
+        return await _Run(prepared, tell, until, limit, crew).run(signals)
 
 
 class _Run:
-    def __init__(self, prepared: Prepared, tell: Tell, until: Until, limit: int | None) -> None:
+    def __init__(
+        self, prepared: Prepared, tell: Tell, until: Until, limit: int | None, crew: Crew | None
+    ) -> None:
         self.prepared = prepared
         self.campaign = prepared.campaign
         self.tell = tell
         self.until = until
         self.limit = limit
+        self.crew = crew
         self.tally = Tally()
         self.dispatcher: Dispatcher | None = None
         self.reporter: Reporter | None = None
@@ -111,7 +121,7 @@ class _Run:
         before = await journal.read(Store.totals)
         self._event("started", totals=before, via=str(campaign.delivery.via))
         log = AccountingLog(campaign.log, campaign.campaign) if campaign.log is not None else None
-        count = threads_for(self.prepared.composer)
+        count = threads_for(self.prepared.composer) if self.crew is None else 0
         self.writers = Writers(count) if count else None
         try:
             async with trio.open_nursery() as watchers:
@@ -157,41 +167,48 @@ class _Run:
             self.broken = self.broken or error
             ending.now()
 
-        campaign = self.campaign
-        delivery, shaping = campaign.delivery, campaign.shaping.default
-        retry = delivery.retry
-        return Plant(
-            work=CampaignLedger(
-                journal,
-                self.prepared.composer,
-                self.prepared.suppressions,
-                log,
-                now=time.time,
-                writers=self.writers,
-            ),
+        ledger = CampaignLedger(
+            journal,
+            self.prepared.composer,
+            self.prepared.suppressions,
+            log,
+            now=time.time,
+            writers=self.writers,
+        )
+        return planted(
+            self.campaign,
+            work=ledger,
             pool=made.pool,
             routes=made.routing,
-            limits=Limits(
-                connections=shaping.connections,
-                message_rate=shaping.message_rate.per_second,
-                connection_rate=shaping.connection_rate.per_second,
-                recipients_per_transaction=shaping.recipients_per_transaction,
-                messages_per_connection=shaping.messages_per_connection,
-            ),
-            retry=Retry(retry.first, retry.factor, retry.max, retry.give_up),
-            slots=Slots(session_slots()),
-            now=time.time,
             tally=self.tally,
-            resend_doubt=delivery.on_doubt == "resend",
             unwritable=unwritable,
-            on_hold=lambda site, why, held_s: self._event("site", site=site, reason=why.text, held_s=held_s),
+            on_hold=lambda site, why, held_s: self._on_hold(site, why.text, held_s),
         )
+
+    def _dispatcher(self, plant: Plant, made: Road, journal: Journal) -> Dispatcher:
+        if self.crew is None:
+            return Dispatcher(plant)
+        from bulkmail.campaign.workers.parent import Distributor  # only who has workers pays for the import
+
+        return Distributor(
+            plant,
+            self.crew,
+            way=made.way,
+            journal=journal,
+            on_doubt=self.campaign.delivery.on_doubt,
+            held=self._on_hold,
+            warn=lambda text: self._event("warning", text=text),
+        )
+
+    def _on_hold(self, site: str, why: str, held_s: float) -> None:
+        self._event("site", site=site, reason=why, held_s=held_s)
 
     async def _deliver(
         self, made: Road, journal: Journal, log: AccountingLog | None, ending: Ending, watchers: trio.Nursery
     ) -> None:
         """Everybody, and then the report about them."""
-        dispatcher = self.dispatcher = Dispatcher(self._plant(made, journal, log, ending))
+        plant = self._plant(made, journal, log, ending)
+        dispatcher = self.dispatcher = self._dispatcher(plant, made, journal)
         reporter = self.reporter = Reporter(self.prepared, journal, self.tell)
         if self.stopping:  # before there was anything to stop
             self._stop()
@@ -227,7 +244,7 @@ class _Run:
             self._event(
                 "progress",
                 totals=await journal.read(Store.totals),
-                sites=len(dispatcher.destinations),
+                sites=dispatcher.sites,
                 transactions=self.tally.transactions,
                 connections=self.tally.connections,
                 next_due=await journal.read(Store.next_due, time.time()),
@@ -235,9 +252,3 @@ class _Run:
 
     def _event(self, name: str, **fields: object) -> None:
         self.tell(event(name, self.campaign, **fields))
-
-
-def session_slots() -> int:
-    """Sessions that may be open at once in this process."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return SESSIONS if soft == resource.RLIM_INFINITY else max(1, min(SESSIONS, soft // 2))

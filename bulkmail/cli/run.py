@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 SAMPLES = 3
 REFUSED = 2  # exit code: campaign, list or content cannot be used as they stand
 STOPPED = 5  # exit code: some are pending or deferred, run again
-
-
-def not_built(ctx: click.Context, param: click.Parameter, value: object) -> None:
-    """Refuse an option that is promised and not there yet."""
-    if value:
-        raise click.UsageError(f"{param.opts[0]} is not built yet in this version", ctx)
 
 
 @click.command("run")
@@ -50,7 +44,7 @@ def not_built(ctx: click.Context, param: click.Parameter, value: object) -> None
 )
 @click.option("--json", "as_json", is_flag=True, help="One event a line on standard output.")
 @click.option("--dry-run", is_flag=True, help="Plan, render and sign everything; open no connection.")
-@click.option("--workers", hidden=True, expose_value=False, callback=not_built)
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes; default: delivery.workers.")
 def command(
     file: Path,
     via: str | None,
@@ -61,6 +55,7 @@ def command(
     accept_changes: str,
     as_json: bool,
     dry_run: bool,
+    workers: int | None,
 ) -> int:
     """Send the campaign in FILE, or go on with it after any interruption.
 
@@ -78,7 +73,7 @@ def command(
 
     campaign = load(file, via, secrets=True)
     if dry_run:
-        return _rehearsed(campaign, until, limit, accept_changes, as_json=as_json)
+        return _rehearsed(campaign, until, limit, accept_changes, workers, as_json=as_json)
     stop = parse_until(until)
     accept = prepare.parse_accept(accept_changes)
     if prepare.state_is_missing(campaign) and not new_state:
@@ -93,7 +88,7 @@ def command(
             _show(ready)
             _ask("Send?", "a real send needs --yes")
         ready.freeze()
-        outcome = _deliver(ready, screen, stop, limit)
+        outcome = _deliver(ready, screen, stop, limit, workers or campaign.delivery.workers)
     if outcome is None:
         return STOPPED
     screen.finish(campaign.campaign, outcome)
@@ -106,26 +101,41 @@ def command(
 
 
 def _rehearsed(
-    campaign: Campaign, until: str, limit: int | None, accept_changes: str, *, as_json: bool
+    campaign: Campaign,
+    until: str,
+    limit: int | None,
+    accept_changes: str,
+    workers: int | None,
+    *,
+    as_json: bool,
 ) -> int:
     """A dry run is always of the whole list as it is now. Raises click.UsageError for what says otherwise."""
     from bulkmail.cli.dry_run import dry_run
 
-    if until != "settled" or limit is not None or accept_changes:
-        raise click.UsageError("--until, --limit and --accept-changes mean nothing with --dry-run")
+    if until != "settled" or limit is not None or accept_changes or workers is not None:
+        raise click.UsageError("--until, --limit, --accept-changes and --workers mean nothing with --dry-run")
     return dry_run(campaign, as_json=as_json)
 
 
-def _deliver(ready: Prepared, screen: Screen, until: Until, limit: int | None) -> Outcome | None:
+def _deliver(
+    ready: Prepared, screen: Screen, until: Until, limit: int | None, workers: int | Literal["auto"]
+) -> Outcome | None:
     """The run; None where it was broken off, and then why has been said."""
     import trio
 
     from bulkmail.campaign import runner
     from bulkmail.campaign.events import event
+    from bulkmail.campaign.workers.worth import worth
 
     try:
         runner.settle_memory()
-        return trio.run(partial(runner.run, ready, tell=screen.tell, until=until, limit=limit))
+        count = worth(ready, workers)
+        if count == 1:
+            return trio.run(partial(runner.run, ready, tell=screen.tell, until=until, limit=limit))
+        from bulkmail.campaign.workers.crew import hired  # before there is a loop: it forks
+
+        with hired(ready, count) as (ours, crew):
+            return trio.run(partial(runner.run, ours, tell=screen.tell, until=until, limit=limit, crew=crew))
     except BaseExceptionGroup as group:
         stopped, others = group.split(BulkmailError)
         if stopped is None or others is not None:

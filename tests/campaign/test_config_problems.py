@@ -77,7 +77,6 @@ shaping: { default: { message_rate: 100 } }
     ("line", "problem"),
     [
         ("schedule: { at: x }", "8:1: schedule: not built yet in this version: remove it"),
-        ("  workers: 2", "8:3: delivery.workers: not built yet in this version: remove it"),
         ("  sources: [192.0.2.1]", "8:3: delivery.sources: not built yet in this version: remove it"),
         ("shaping: { warmup: {} }", "8:12: shaping.warmup: not built yet in this version: remove it"),
         ("shaping: { domains: {} }", "8:12: shaping.domains: not built yet in this version: remove it"),
@@ -103,6 +102,8 @@ def test_a_key_that_is_not_built_yet_is_refused_as_such(tmp_path: Path, line: st
         ("report_to: '{{ email }}'", "8:12: report_to: this is the same for everybody: no {{ fields }} here"),
         ("safety: 5", "8:9: safety: a mapping is wanted here (key: value)"),
         ("safety: { confirm_above: -1 }", "8:26: safety.confirm_above: -1 is too small: at least 0"),
+        ("  workers: 0", "8:12: delivery.workers: 0 is too small: at least 1, or auto"),
+        ("  workers: all", "8:12: delivery.workers: 'all' is not a whole number, or auto"),
         ("  port: 70000", "8:9: delivery.port: '70000' is not a port: 1 to 65535"),
         ("  ehlo: a b", "8:9: delivery.ehlo:"),
         ("  resolvers: [dns.example]", "8:15: delivery.resolvers[0]: 'dns.example' is no IP"),

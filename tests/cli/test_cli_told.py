@@ -104,14 +104,6 @@ def test_a_full_disk_is_no_bug() -> None:
     )
 
 
-@pytest.mark.parametrize("option", [["--workers", "2"]])
-def test_an_option_that_is_not_built_is_refused_by_name(
-    file: Path, capfd: pytest.CaptureFixture[str], option: list[str]
-) -> None:
-    assert cli.exit_code(["run", str(file), *option]) == 2
-    assert f"{option[0]} is not built yet in this version" in capfd.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (295, "4 min 55 s"), (11_400, "3 h 10 min")]
 )

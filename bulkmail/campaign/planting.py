@@ -1,0 +1,66 @@
+"""From the campaign file to what every destination shares: limits, retry, slots and the means it is given."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+
+from bulkmail.campaign.config import Campaign
+from bulkmail.delivery.disposition import Disposition
+from bulkmail.delivery.plant import Plant, Routing, Tally
+from bulkmail.delivery.retry import Retry
+from bulkmail.delivery.shaping import Limits
+from bulkmail.delivery.slots import Slots
+from bulkmail.delivery.work import Work
+from bulkmail.errors import ConfigError
+from bulkmail.transport.pool import Pool
+
+SESSIONS = 400  # of all sites together; each is a descriptor, and half of what we may open is kept for others
+
+
+def planted(
+    campaign: Campaign,
+    *,
+    work: Work,
+    pool: Pool,
+    routes: Routing,
+    tally: Tally,
+    unwritable: Callable[[ConfigError], None],
+    on_hold: Callable[[str, Disposition, float], None],
+) -> Plant:
+    """The plant of one process."""
+    delivery = campaign.delivery
+    retry = delivery.retry
+    return Plant(
+        work=work,
+        pool=pool,
+        routes=routes,
+        limits=limits_of(campaign),
+        retry=Retry(retry.first, retry.factor, retry.max, retry.give_up),
+        slots=Slots(session_slots()),
+        now=time.time,
+        tally=tally,
+        resend_doubt=delivery.on_doubt == "resend",
+        unwritable=unwritable,
+        on_hold=on_hold,
+    )
+
+
+def limits_of(campaign: Campaign) -> Limits:
+    """Those of a site, as the campaign shapes them."""
+    shaping = campaign.shaping.default
+    return Limits(
+        connections=shaping.connections,
+        message_rate=shaping.message_rate.per_second,
+        connection_rate=shaping.connection_rate.per_second,
+        recipients_per_transaction=shaping.recipients_per_transaction,
+        messages_per_connection=shaping.messages_per_connection,
+        messages_in_flight=shaping.messages_in_flight,
+    )
+
+
+def session_slots() -> int:
+    """Sessions that may be open at once in this process."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return SESSIONS if soft == resource.RLIM_INFINITY else max(1, min(SESSIONS, soft // 2))
