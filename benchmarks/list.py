@@ -23,12 +23,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 BIG = (("gmail.example", 0.40), ("outlook.example", 0.25), ("yahoo.example", 0.15))  # 80% of the people
-HEADER = "email,first_name,last_name,country,joined,token\n"
+HEADER = "email,first_name,last_name,country,joined,code\n"
 NAMES = ("Ann", "Bob", "Chloé", "Dieter", "Eve", "Fatima", "Goran", "Hélène", "Ivo", "Jun")
 CONTENTS = {
     "same": ("Readers <news@acme.example>", "Hello everybody.\n"),
     "name": ("Readers <news@acme.example>", "Hello {{ first_name }}.\n"),
-    "personal": ("{{ email }}", "Hello {{ first_name }}, your token is {{ token }}.\n"),
+    "personal": ("{{ email }}", "Hello {{ first_name }}, your code is {{ code }}.\n"),
 }
 
 

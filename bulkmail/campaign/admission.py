@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import blake2b
+from itertools import compress
 from json.encoder import encode_basestring
+from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
-from bulkmail.campaign.listing import EMAIL, BadRow, Batch, ListSpec, Row
-from bulkmail.campaign.spill import EXCLUSION, ROW, SEED, Candidate
+from bulkmail.campaign.candidates import EXCLUSION, ROW, SEED, Candidate, Candidates, Trouble
+from bulkmail.campaign.listing import EMAIL, BadRow, Batch, ListSpec, Plain, Row
+from bulkmail.campaign.plain_address import plain_domains
+from bulkmail.campaign.share_key import key_of, keys_of
 from bulkmail.campaign.where import Where
 from bulkmail.journal.records import LeftOut
 from bulkmail.smtp.address import AddressError, Mailbox
@@ -25,6 +28,7 @@ if TYPE_CHECKING:  # a plan needs no template engine
 
 _BLANKS = " \t\u00a0\ufeff"  # what Mailbox.parse takes off an address
 _SHOWN = 320  # characters of a cell that is no address; the longest address has 254 octets
+_LINE = attrgetter("row")
 _REMEMBERED = 4_000  # share keys whose check is remembered
 
 
@@ -46,6 +50,9 @@ class Composer(Protocol):
     def check(self, fields: Mapping[str, str], /) -> Reason | None:
         """Why it cannot be rendered for this row, or None; whether `on_missing` decides about that."""
 
+    def passes(self, columns: Mapping[str, Sequence[str]], /) -> bool:
+        """Whether `check` has nothing against any row of these columns, if that can be told at once."""
+
 
 class Admission:
     """Judges rows one by one. `files` grows by the names that candidates refer to."""
@@ -55,13 +62,10 @@ class Admission:
         self._composer = composer
         self._files = files
         self._where = Where(spec, spec.where) if spec.where is not None else None
-        self._order = 0
         self._used = tuple(sorted(composer.fields))
         # One that shows the address or a token is like no other; one that uses no field like all others.
         self.keyed = composer.personal and not composer.unique
-        self._checked: dict[bytes, tuple[str, str] | None] | None = (
-            {} if self.keyed or not composer.personal else None
-        )
+        self._checked: dict[str, Trouble | None] | None = {} if self.keyed or not composer.personal else None
         self._encoders: dict[tuple[str, ...], Callable[[dict[str, str]], str]] = {}
 
     def close(self) -> None:
@@ -69,32 +73,100 @@ class Admission:
             self._where.close()
 
     def rows(self, batch: Batch, room: int | None) -> tuple[list[Candidate], list[LeftOut]]:
-        """The batch's candidates, at most `room`, and its other rows as far as the last of these."""
+        """The candidates among the batch's rows that are not plain, at most `room`, and the others of them.
+
+        Where `room` is not enough, the others only as far as the last candidate.
+        """
         file = self._file(batch.file)
         left_out = [_bad(batch.file, bad) for bad in batch.bad]
         rows = batch.rows
         if self._where is not None:
             rows, filtered = self._where.split(batch)
-            reason = f"where: {self._where.expression}"
-            left_out += [
-                LeftOut("filtered", batch.file, line, _cell(row.get(EMAIL, "")), reason)
-                for line, row in filtered
-            ]
-        column = next((own for own, ours in batch.names.items() if ours == EMAIL), EMAIL)
+            left_out += [self._filtered(batch, line, row.get(EMAIL, "")) for line, row in filtered]
         candidates: list[Candidate] = []
         for row in rows:
-            admitted = self._admit(row, ROW, file)
-            if isinstance(admitted, Candidate):
-                candidates.append(admitted)
-            else:
-                cell = row[1].get(EMAIL, "")
-                bad = BadRow(row[0], cell, f"column {column}: {admitted}")
-                left_out.append(_bad(batch.file, bad))
+            self._take(batch, row, file, candidates, left_out)
         if room is not None and len(candidates) >= room:
             candidates = candidates[:room]
             last = candidates[-1].line if candidates else 0
             left_out = [row for row in left_out if row.row <= last]
         return candidates, left_out
+
+    def columns(self, batch: Batch, room: int | None) -> tuple[Candidates, list[LeftOut]]:
+        """As `rows`, for all rows of the batch."""
+        one_by_one, left_out = self.rows(batch, None)
+        found = Candidates(ROW, self._file(batch.file), [], [], [], [])
+        if batch.plain is not None:
+            found = self._plain(batch, batch.plain, one_by_one, left_out)
+        if one_by_one:
+            found.extend(Candidates.of(ROW, found.file, one_by_one, keyed=self.keyed))
+            found.sort()
+        if batch.plain is not None:
+            left_out.sort(key=_LINE)
+        if room is not None and len(found) >= room:
+            found = found.head(room)
+            last = found.lines[-1] if found.lines else 0
+            left_out = [row for row in left_out if row.row <= last]
+        return found, left_out
+
+    def _plain(
+        self, batch: Batch, plain: Plain, one_by_one: list[Candidate], left_out: list[LeftOut]
+    ) -> Candidates:
+        """The candidates of the plain rows. Those that turn out to be unusual are added to the lists."""
+        file = self._file(batch.file)
+        if self._where is not None:
+            verdicts = self._where.verdicts(batch, plain)
+            if not all(verdicts):
+                left_out += [
+                    self._filtered(batch, line, cell)
+                    for line, cell, passed in zip(plain.lines, plain.columns[EMAIL], verdicts, strict=True)
+                    if not passed
+                ]
+                plain = plain.where(verdicts)
+        if not plain.lines:
+            return Candidates(ROW, file, [], [], [], [])
+        domains, odd = plain_domains(plain.columns[EMAIL])
+        if self.keyed and not plain.columns.keys() >= set(self._used):  # a field that no row has
+            odd = list(range(len(domains)))
+        if odd:
+            for place in odd:
+                self._take(batch, (plain.lines[place], plain.row(place)), file, one_by_one, left_out)
+            usual = [True] * len(domains)
+            for place in odd:
+                usual[place] = False
+            plain, domains = plain.where(usual), list(compress(domains, usual))
+            if not domains:
+                return Candidates(ROW, file, [], [], [], [])
+        keys = keys_of([plain.columns[name] for name in self._used]) if self.keyed else []
+        problems = {} if self._composer.passes(plain.columns) else self._plain_problems(plain, keys)
+        return Candidates(ROW, file, plain.lines, plain.columns[EMAIL], domains, plain.texts, keys, problems)
+
+    def _plain_problems(self, plain: Plain, keys: Sequence[str]) -> dict[int, Trouble]:
+        if self._checked is None:
+            found = ((line, self._problem(plain.row(place), "")) for place, line in enumerate(plain.lines))
+        elif not keys:  # everybody gets the same
+            problem = self._problem(plain.row(0), "") if plain.lines else None
+            found = ((line, problem) for line in plain.lines)
+        else:
+            of_key = {key: place for place, key in enumerate(keys)}
+            problems = {key: self._problem(plain.row(place), key) for key, place in of_key.items()}
+            found = ((line, problems[key]) for line, key in zip(plain.lines, keys, strict=True))
+        return {line: problem for line, problem in found if problem is not None}
+
+    def _take(
+        self, batch: Batch, row: Row, file: int, candidates: list[Candidate], left_out: list[LeftOut]
+    ) -> None:
+        admitted = self._admit(row, ROW, file)
+        if isinstance(admitted, Candidate):
+            candidates.append(admitted)
+        else:
+            column = next((own for own, ours in batch.names.items() if ours == EMAIL), EMAIL)
+            bad = BadRow(row[0], row[1].get(EMAIL, ""), f"column {column}: {admitted}")
+            left_out.append(_bad(batch.file, bad))
+
+    def _filtered(self, batch: Batch, line: int, cell: str) -> LeftOut:
+        assert self._where is not None
+        return LeftOut("filtered", batch.file, line, _cell(cell), f"where: {self._where.expression}")
 
     def seeds(self) -> list[Candidate]:
         """The seeds as candidates. A field that the list would give shows its own name: `[first_name]`.
@@ -113,16 +185,29 @@ class Admission:
             candidates.append(admitted)
         return candidates
 
-    def exclusions(self, batch: Batch) -> list[Candidate]:
+    def exclusions(self, batch: Batch) -> Candidates:
         """The addresses of an exclusion list. A row without one cannot be anybody of ours."""
-        file = self._file(batch.file)
-        found: list[Candidate] = []
-        for line, row in batch.rows:
+        found = Candidates(EXCLUSION, self._file(batch.file), [], [], [], [])
+        cells = [(line, row.get(EMAIL, "")) for line, row in batch.rows]
+        if (plain := batch.plain) is not None and plain.lines:
+            domains, odd = plain_domains(plain.columns[EMAIL])
+            unusual = set(odd)
+            cells += [(plain.lines[place], plain.columns[EMAIL][place]) for place in odd]
+            usual = [place not in unusual for place in range(len(domains))]
+            found.lines = list(compress(plain.lines, usual))
+            found.addresses = list(compress(plain.columns[EMAIL], usual))
+            found.domains = list(compress(domains, usual))
+        for line, cell in cells:
             try:
-                mailbox = Mailbox.parse(row.get(EMAIL, ""))
+                mailbox = Mailbox.parse(cell)
             except AddressError:
                 continue
-            found.append(Candidate(EXCLUSION, 0, file, line, str(mailbox), mailbox.domain, b"", "", None))
+            found.lines.append(line)
+            found.addresses.append(str(mailbox))
+            found.domains.append(mailbox.domain.decode("ascii"))
+        found.texts = [""] * len(found.lines)
+        if self.keyed:
+            found.keys = [""] * len(found.lines)
         return found
 
     def _admit(self, row: Row, kind: int, file: int) -> Candidate | str:
@@ -137,23 +222,13 @@ class Admission:
         address = str(mailbox)
         if len(text) != len(address):
             fields[EMAIL] = text.strip(_BLANKS)
-        key = self._key(fields) if self.keyed else b""
+        key = key_of(fields, self._used) if self.keyed else ""
         problem = self._problem(fields, key)
-        self._order += 1
+        domain = mailbox.domain.decode("ascii")
         # _make: twice as fast as a call
-        return Candidate._make(
-            (kind, self._order, file, line, address, mailbox.domain, key, self._encode(fields), problem)
-        )
+        return Candidate._make((kind, file, line, address, domain, key, self._encode(fields), problem))
 
-    def _key(self, fields: dict[str, str]) -> bytes:
-        """Equal for equal messages, and for no others: 128 bits stand between two people's data.
-
-        `repr` of a tuple of texts is one-to-one; joining the values would not be.
-        """
-        values = repr([fields.get(name) for name in self._used])
-        return blake2b(values.encode(), digest_size=16).digest()
-
-    def _problem(self, fields: dict[str, str], key: bytes) -> tuple[str, str] | None:
+    def _problem(self, fields: dict[str, str], key: str) -> Trouble | None:
         known = self._checked
         if known is not None and key in known:
             return known[key]

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TextIO
 
+from bulkmail.campaign.csv_plain import can_be_plain, read_chunks
 from bulkmail.campaign.listing import (
     BATCH,
     EMAIL,
@@ -21,7 +22,9 @@ from bulkmail.campaign.listing import (
     Batch,
     Header,
     ListSpec,
+    Plain,
     Row,
+    Shape,
     resolve_header,
     text_problem,
 )
@@ -40,10 +43,11 @@ def separator_of(header: str) -> str:
     return best if best in bare else ","
 
 
-def read_csv(text: TextIO, spec: ListSpec, file: str) -> Iterator[Batch]:
+def read_csv(text: TextIO, spec: ListSpec, file: str, shape: Shape | None = None) -> Iterator[Batch]:
     """All rows of an open file (opened with `newline=""`), in batches. An empty file has no rows.
 
-    Raises ConfigError: a column that the campaign names is missing, or the quoting cannot be trusted.
+    With `shape`, those that are plain come by column. Raises ConfigError: a column that the campaign names is
+    missing, or the quoting cannot be trusted.
     """
     try:
         found = _find_header(text)
@@ -53,7 +57,11 @@ def read_csv(text: TextIO, spec: ListSpec, file: str) -> Iterator[Batch]:
         if reason := text_problem(cells):
             raise ConfigError(Problem(file, found.first, 0, "", f"the header is {reason}"))
         header = resolve_header(spec, file, found.first, cells)
-        yield from _rows(text, found.separator, found.last, header, file)
+        rows = Rows(text, found.separator, found.last, header, file)
+        if shape is None or not can_be_plain(found.separator):
+            yield from rows.batches()
+        else:
+            yield from read_chunks(rows, shape)
     except UnicodeDecodeError as error:
         raise ConfigError(Problem(file, 0, 0, "", f"not {error.encoding} text: {error.reason}")) from error
 
@@ -80,42 +88,64 @@ def _find_header(text: TextIO) -> _HeaderText | None:
     return None
 
 
-def _rows(text: TextIO, separator: str, before: int, header: Header, file: str) -> Iterator[Batch]:
-    fields, width = header.fields, len(header.fields)
-    kept = tuple(name for name in fields if name)
-    drops = len(kept) < width
-    rows: list[Row] = []
-    bad: list[BadRow] = []
-    # strict: without it, a quote left open makes one cell of the rest of the file, and nobody hears of it
-    reader = csv.reader(text, delimiter=separator, strict=True)
-    start = before + 1
-    while True:
-        try:
-            for cells in reader:
-                # asked here first, to save a call for each row of a plain list
-                reason = None if "".join(cells).isascii() else text_problem(cells)
-                if reason is None and len(cells) > width:
-                    reason = _too_many(cells, width)
-                if reason is not None:
-                    bad.append(BadRow(start, _address(cells, fields), reason))
-                elif len(cells) > 1 or (cells and (width == 1 or cells[0].strip())):  # else an empty line
-                    row = dict(zip(fields, cells, strict=False))
-                    if drops:
-                        row.pop("", None)
-                    rows.append((start, row))
-                start = before + reader.line_num + 1
-                if len(rows) + len(bad) >= BATCH:
-                    yield Batch(file, rows, bad, kept, header.names)
-                    rows, bad = [], []
-            break
-        except csv.Error as error:
-            end = before + reader.line_num
-            if end > start or "unexpected end" in str(error):
-                raise ConfigError(Problem(file, start, 0, "", _quoting(start, end, error))) from error
-            bad.append(BadRow(start, "", f"the quotes do not match: {error}"))
-            start = end + 1
-    if rows or bad:
-        yield Batch(file, rows, bad, kept, header.names)
+class Rows:
+    """The rows of a file whose header is read, one by one: whatever is unusual about them is seen here."""
+
+    def __init__(self, text: TextIO, separator: str, before: int, header: Header, file: str) -> None:
+        self.text, self.separator, self.before = text, separator, before
+        self.header = header
+        self._file = file
+        self._kept = tuple(name for name in header.fields if name)
+        self._drops = len(self._kept) < len(header.fields)
+        self._rows: list[Row] = []
+        self._bad: list[BadRow] = []
+
+    def batches(self) -> Iterator[Batch]:
+        """All rows."""
+        # strict: without it, a quote left open makes one cell of the rest of the file, and nobody hears of it
+        reader = csv.reader(self.text, delimiter=self.separator, strict=True)
+        start = self.before + 1
+        while True:
+            try:
+                for cells in reader:
+                    self.add(cells, start)
+                    start = self.before + reader.line_num + 1
+                    if len(self._rows) + len(self._bad) >= BATCH:
+                        yield self.batch()
+                break
+            except csv.Error as error:
+                end = self.before + reader.line_num
+                self.failed(error, start, end)
+                start = end + 1
+        if self._rows or self._bad:
+            yield self.batch()
+
+    def add(self, cells: list[str], line: int) -> None:
+        """Take the cells of the row that begins on `line`."""
+        fields, width = self.header.fields, len(self.header.fields)
+        # asked here first, to save a call for each row of a plain list
+        reason = None if "".join(cells).isascii() else text_problem(cells)
+        if reason is None and len(cells) > width:
+            reason = _too_many(cells, width)
+        if reason is not None:
+            self._bad.append(BadRow(line, _address(cells, fields), reason))
+        elif len(cells) > 1 or (cells and (width == 1 or cells[0].strip())):  # else an empty line
+            row = dict(zip(fields, cells, strict=False))
+            if self._drops:
+                row.pop("", None)
+            self._rows.append((line, row))
+
+    def failed(self, error: csv.Error, start: int, end: int) -> None:
+        """Take note that the lines `start` to `end` are no row. Raises ConfigError where they are several."""
+        if end > start or "unexpected end" in str(error):
+            raise ConfigError(Problem(self._file, start, 0, "", _quoting(start, end, error))) from error
+        self._bad.append(BadRow(start, "", f"the quotes do not match: {error}"))
+
+    def batch(self, plain: Plain | None = None) -> Batch:
+        """What was taken since the last time."""
+        rows, bad = self._rows, self._bad
+        self._rows, self._bad = [], []
+        return Batch(self._file, rows, bad, self._kept, self.header.names, plain)
 
 
 def _too_many(cells: list[str], width: int) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 
 from bulkmail.errors import ConfigError, Problem
@@ -25,6 +26,8 @@ class SqlSource:
     sql: str
     dsn: str = field(repr=False)
 
+
+Shape = Callable[[Sequence[str]], str]  # the number of the shape with these columns
 
 Source = str | Path | SqlSource  # a path, a glob, "-" for standard input, or a query
 
@@ -77,15 +80,39 @@ class BadRow:
 Row = tuple[int, dict[str, str]]  # line, our field -> cell; a field that the row lacks is absent
 
 
+@dataclass(slots=True)
+class Plain:
+    """Rows without anything unusual in their text, by column: as many cells as the header and no quotes.
+
+    `texts` are the rows as they are stored, cells behind the number of their shape (`journal.roll`).
+    """
+
+    lines: list[int]
+    texts: list[str]
+    columns: dict[str, list[str]]  # our field -> cells
+
+    def row(self, place: int) -> dict[str, str]:
+        return {name: cells[place] for name, cells in self.columns.items()}
+
+    def where(self, mask: Sequence[object]) -> Plain:
+        """The rows for which `mask` is true."""
+        columns = {name: list(compress(cells, mask)) for name, cells in self.columns.items()}
+        return Plain(list(compress(self.lines, mask)), list(compress(self.texts, mask)), columns)
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some rows of one file, in its order. `names`: other names of our fields, the list's own."""
+    """Some rows of one file, in its order. `names`: other names of our fields, the list's own.
+
+    `plain` are more rows, which stand among the others, for readers that were asked for them by column.
+    """
 
     file: str
     rows: list[Row]
     bad: list[BadRow]
     fields: tuple[str, ...]
     names: Mapping[str, str]  # the column's own name -> our field, where they differ
+    plain: Plain | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,283 +1,231 @@
-"""From candidates to intervals: who is left out after all, and who may share a transaction with whom.
+"""From candidates to intervals: settled part by part, and put in the order in which they may share.
 
-A part that fits into memory holds all of its domains, so it can be settled alone: duplicates (the first in
-source order wins), exclusions, suppressions, then the message's own problems. What is left is sorted by
-domain and share key and written as intervals. A part that does not fit is spilled again; a single domain too
-large for memory is split by address, and its survivors gathered by share key.
+A part that fits into memory holds all of its domains, so it can be settled alone (`settling`), grouped by
+domain and share key, and written. A part that does not fit is spilled again. The people of a hot domain come
+in every part: they are settled with it, for whoever has the same address is in the same part, and wait for
+those of the next parts, so that their intervals are large; where messages differ by key, they are gathered by
+it first.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from itertools import chain, groupby
-from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Protocol
 
-from bulkmail.campaign.refusals import Refusals
-from bulkmail.campaign.spill import (
-    EXCLUSION,
-    LEVELS,
-    ROW,
-    SEED,
-    Budget,
-    Candidate,
-    Part,
-    Spill,
-    by_address,
-    by_domain,
-    by_key,
-    octets_of,
-)
-from bulkmail.journal.records import LeftOut, Planned
+from bulkmail.campaign.candidates import ROW, SEED, Candidates, getter
+from bulkmail.campaign.settling import Earlier, Settling
+from bulkmail.campaign.spill import LEVELS, Budget, Hot, Part, Spill, by_domain, by_key
+from bulkmail.journal.records import LeftOut, Run
 
-_FIRST = itemgetter(0)
-_DOMAIN = attrgetter("domain")
-_KEY = attrgetter("key")
-_PLANNED = attrgetter("address", "fields")
-_DOMAIN_AND_KEY = attrgetter("domain", "key")
+_PIECE = 8  # a piece of a hot domain is one part of so many of the budget of a partition
 
 
 class Sink(Protocol):
     """Where a plan is written: the store's PlanWriter, or what only counts."""
 
-    def interval(self, domain: str, shared: bool, seeds: bool, rows: Iterable[Planned]) -> object: ...
+    def intervals(
+        self, runs: Sequence[Run], addresses: Sequence[str], rows: Sequence[str], *, seeds: bool, whole: bool
+    ) -> None: ...
+    def shape(self, columns: Sequence[str], /) -> str: ...
     def left_out(self, row: LeftOut, /) -> None: ...
     def count(self, state: str, number: int, /) -> None: ...
 
 
-class Suppressed(Protocol):
-    def contains_keys(self, keys: Iterable[str], /) -> Collection[str]: ...
+class _Waiting:
+    """Settled people of hot domains, of parts placed so far."""
+
+    def __init__(self) -> None:
+        self.pieces: dict[str, Candidates] = {}
+        self.gathered: Spill | None = None  # where messages differ by key
 
 
 class Placing:
     """Settles and writes parts.
 
     `personal`: messages differ at all; `keyed`: some of them may be equal, as their share keys say.
-    `skip`: who cannot be rendered is left out; otherwise that fails the plan. `folder` is private and exists.
-    `moved` is told how many candidates were settled.
+    `folder` is private and exists. `moved` is told how many candidates were settled.
     """
 
     def __init__(
         self,
         sink: Sink,
-        suppressions: Suppressed,
+        settling: Settling,
         *,
-        files: Sequence[str],
-        dedupe: bool,
         personal: bool,
         keyed: bool,
-        seeds: bool,
-        skip: bool,
         folder: Path,
         budget: Budget,
         moved: Callable[[int], None],
     ) -> None:
         self._sink = sink
-        self._suppressions = suppressions
-        self._files = files
-        self._dedupe = dedupe
+        self._settling = settling
         self._personal = personal
         self._keyed = keyed
-        self._seeds = seeds
-        self._skip = skip
         self._folder = folder
         self._budget = budget
         self._moved = moved
         self._spills = ExitStack()
-        self._refusals = Refusals()
 
-    def spill(self, key: Callable[[Candidate], int] = by_domain, level: int = 0) -> Spill:
-        spill = Spill(self._folder, key, level=level, budget=self._budget)
+    def spill(
+        self,
+        key: Callable[[Candidates, Hot], list[int]] = by_domain,
+        level: int = 0,
+        hot: Hot | None = None,
+    ) -> Spill:
+        spill = Spill(self._folder, key, level=level, hot=hot, budget=self._budget)
         self._spills.callback(spill.close)
         return spill
 
     def close(self) -> None:
         self._spills.close()
 
-    def place(self, part: Part, level: int = 0) -> None:
-        """Write the intervals of a part that holds whole domains."""
-        if self._budget.holds(part.rows, part.octets):
-            self._write(self._settle(part.read()))
-            return
-        blocks = part.blocks
-        sample = next(blocks)
-        # A domain too large for memory is taken out at once, instead of being copied at each level.
-        huge = self._huge(sample, part)
-        own = self.spill(by_address)
-        rest = self.spill(by_domain, level + 1)
-        for block in chain([sample], blocks):
-            if level + 1 == LEVELS:  # no bits left: several intervals for one domain are correct, too
-                own.extend(block)
-            elif huge is None:
-                rest.extend(block)
-            else:
-                own.extend([candidate for candidate in block if candidate.domain == huge])
-                rest.extend([candidate for candidate in block if candidate.domain != huge])
-        self._place_domain(own)
-        for smaller in rest.parts():
-            self.place(smaller, level + 1)
-
-    def finish(self) -> None:
-        """Raise ConfigError with what is in the way of the message, in source order, if anything is."""
-        self._refusals.finish()
-
-    # --- a domain of its own ------------------------------------------------------------------------------
-
-    def _huge(self, sample: Sequence[Candidate], part: Part) -> bytes | None:
-        domain, rows = Counter(candidate.domain for candidate in sample).most_common(1)[0]
-        share = rows / len(sample)
-        fits = self._budget.holds(int(part.rows * share), int(part.octets * share))
-        return None if fits else domain
-
-    def _place_domain(self, by_hash: Spill) -> None:
-        """One domain that was split by address. Equal messages are brought together again."""
-        settled = self._settled(by_hash)
-        if not self._keyed:
-            for piece in self._pieces(settled):
-                self._write(piece)
-            return
-        gathered = self.spill(by_key)
-        for kept in settled:
-            gathered.extend(kept)
-        self._place_keyed(gathered)
-
-    def _place_keyed(self, by_hash: Spill, level: int = 0) -> None:
-        """Settled people of one domain, split by share key."""
-        for part in by_hash.parts():
+    def place(self, candidates: Spill, level: int = 0, above: Mapping[str, _Waiting] | None = None) -> None:
+        """Write the intervals of all candidates. `above`: where those of hot domains go that are known."""
+        own = _Waiting()
+        waiting = dict(above or {})
+        for part in candidates.parts():
+            waiting = dict.fromkeys(candidates.hot, own) | waiting
             if self._budget.holds(part.rows, part.octets):
-                self._write(part.read())
+                self._place([*part.blocks()], waiting)
+            elif level + 1 < LEVELS:
+                smaller = self.spill(level=level + 1, hot=part.hot() | waiting.keys())
+                for block in part.blocks():
+                    smaller.extend(block)
+                self.place(smaller, level + 1, waiting)
+            else:  # no bits of the hash are left: one address, over and over. Exclusions came first
+                earlier = Earlier(kept=True)
+                for block in part.blocks():
+                    self._place([block], waiting, earlier)
+        for people in own.pieces.values():
+            self._write_piece(people)
+        if own.gathered is not None:
+            self._write_gathered(own.gathered)
+
+    def _place(
+        self, blocks: Sequence[Candidates], waiting: Mapping[str, _Waiting], earlier: Earlier | None = None
+    ) -> None:
+        kept = self._settling.settle(blocks, earlier)
+        self._moved(sum(map(len, blocks)))
+        if self._settling.refusals.count:
+            return  # nothing will come of this plan; what remains is to find the other problems
+        self._write([block for block in kept if block.kind == SEED], seeds=True)
+        rows = [block for block in kept if block.kind != SEED]
+        if waiting:
+            rows = [self._without_hot(block, waiting) for block in rows]
+        self._write(rows, whole=earlier is None)
+
+    # --- hot domains --------------------------------------------------------------------------------------
+
+    def _without_hot(self, people: Candidates, waiting: Mapping[str, _Waiting]) -> Candidates:
+        """Those who need not wait for others of their domain."""
+        found = {waiting[domain] for domain in waiting.keys() & set(people.domains)}
+        for where in found:
+            hot = people.where([waiting.get(domain) is where for domain in people.domains])
+            if self._keyed:
+                if where.gathered is None:
+                    where.gathered = self.spill(by_key)
+                where.gathered.extend(hot)
+            else:
+                self._add_to_pieces(hot, where.pieces)
+        return people.where([domain not in waiting for domain in people.domains]) if found else people
+
+    def _add_to_pieces(self, hot: Candidates, pieces: dict[str, Candidates]) -> None:
+        for domain, places in _groups(hot.domains):
+            people = hot.pick(places)
+            if domain in pieces:
+                pieces[domain].extend(people)
+            else:
+                pieces[domain] = people
+            people = pieces[domain]
+            if not self._budget.holds(_PIECE * len(people), _PIECE * people.octets):
+                self._write_piece(pieces.pop(domain))
+
+    def _write_piece(self, people: Candidates) -> None:
+        if not self._settling.refusals.count:
+            self._write([people], whole=False)
+
+    def _write_gathered(self, gathered: Spill, level: int = 0) -> None:
+        """Settled people of hot domains, split by share key."""
+        for part in gathered.parts():
+            if self._budget.holds(part.rows, part.octets):
+                self._write([*part.blocks()], whole=False)
                 continue
-            sample = next(part.blocks)
-            blocks = chain([sample], part.blocks)
-            most = Counter(candidate.key for candidate in sample).most_common(1)[0][1]
+            sample = part.block(0)
+            most = Counter(zip(sample.domains, sample.keys, strict=True)).most_common(1)[0][1]
             if level + 1 == LEVELS or 2 * most > len(sample):  # mostly one message: any piece can be shared
-                for piece in self._pieces(blocks):
-                    self._write(piece)
+                for piece in self._pieces(part):
+                    self._write(piece, whole=False)
                 continue
             smaller = self.spill(by_key, level + 1)
-            for block in blocks:
+            for block in part.blocks():
                 smaller.extend(block)
-            self._place_keyed(smaller, level + 1)
+            self._write_gathered(smaller, level + 1)
 
-    def _settled(self, by_hash: Spill, level: int = 0) -> Iterator[list[Candidate]]:
-        for part in by_hash.parts():
-            if self._budget.holds(part.rows, part.octets):
-                yield self._settle(part.read())
-            elif level + 1 < LEVELS:
-                smaller = self.spill(by_address, level + 1)
-                for block in part.blocks:
-                    smaller.extend(block)
-                yield from self._settled(smaller, level + 1)
-            else:  # one address, over and over: what was seen of it is small, and exclusions came first
-                excluded: dict[str, int] = {}
-                earlier: dict[str, Candidate] = {}
-                for block in part.blocks:
-                    yield self._settle(block, excluded, earlier)
-
-    def _pieces(self, blocks: Iterable[list[Candidate]]) -> Iterator[list[Candidate]]:
+    def _pieces(self, part: Part) -> Iterator[list[Candidates]]:
         """As large as half the budget allows: each is an interval, whose last transaction is not full."""
-        piece: list[Candidate] = []
-        octets = 0
-        for block in blocks:
-            more = octets_of(block)
-            if piece and not self._budget.holds(2 * (len(piece) + len(block)), 2 * (octets + more)):
+        piece: list[Candidates] = []
+        rows = octets = 0
+        for block in part.blocks():
+            rows, octets = rows + len(block), octets + block.octets
+            if piece and not self._budget.holds(2 * rows, 2 * octets):
                 yield piece
-                piece, octets = [], 0
-            piece += block
-            octets += more
+                piece, rows, octets = [], len(block), block.octets
+            piece.append(block)
         if piece:
             yield piece
 
-    # --- who is left out ----------------------------------------------------------------------------------
-
-    def _settle(
-        self,
-        candidates: Sequence[Candidate],
-        excluded: dict[str, int] | None = None,
-        earlier: dict[str, Candidate] | None = None,
-    ) -> list[Candidate]:
-        """The candidates who stay. `excluded` and `earlier` carry over what other blocks had."""
-        excluded = {} if excluded is None else excluded
-        rows = candidates
-        if any(candidate.kind == EXCLUSION for candidate in candidates):
-            for candidate in candidates:
-                if candidate.kind == EXCLUSION:
-                    excluded.setdefault(candidate.address.lower(), candidate.file)
-            rows = [candidate for candidate in candidates if candidate.kind != EXCLUSION]
-        if self._dedupe:
-            rows = self._first_of_each(rows, {} if earlier is None else earlier)
-        # Suppressions and exclusions know no case: a capital must not reach who asked to be left alone.
-        suppressed = self._suppressions.contains_keys([row.address.lower() for row in rows]) if rows else ()
-        kept: list[Candidate] = []
-        for row in rows:
-            if excluded and row.kind == ROW and row.address.lower() in excluded:
-                self._leave_out("excluded", row, f"in {self._files[excluded[row.address.lower()]]}")
-            elif suppressed and row.address.lower() in suppressed:
-                self._leave_out("suppressed", row, "on the suppression list")
-            elif row.problem is None:
-                kept.append(row)
-            else:
-                self._refuse(row, *row.problem)
-        self._moved(len(candidates))
-        return kept
-
-    def _first_of_each(self, rows: Sequence[Candidate], earlier: dict[str, Candidate]) -> list[Candidate]:
-        winners: dict[str, Candidate] = {}
-        lent: set[str] = set()
-        for row in rows:
-            address = row.address
-            winner = earlier.get(address) or winners.setdefault(address, row)
-            if winner is row:
-                continue
-            self._leave_out("duplicate", row, f"as {self._files[winner.file]}:{winner.line}")
-            if winner.kind == SEED and row.kind == ROW and address in winners and address not in lent:
-                # a seed who is in the list has the values of that row
-                winners[address] = winner._replace(key=row.key, fields=row.fields, problem=row.problem)
-                lent.add(address)
-        earlier.update(winners)
-        return list(winners.values())
-
-    def _leave_out(self, state: str, row: Candidate, reason: str) -> None:
-        self._sink.left_out(LeftOut(state, self._files[row.file], row.line, row.address, reason))
-
-    def _refuse(self, row: Candidate, state: str, reason: str) -> None:
-        """What becomes of somebody whose message cannot be rendered."""
-        if state == "invalid" or self._skip:
-            self._leave_out(state, row, reason)
-            return
-        self._refusals.add(row.order, self._files[row.file], row.line, reason, row.fields)
-
     # --- intervals ----------------------------------------------------------------------------------------
 
-    def _write(self, kept: list[Candidate]) -> None:
-        if self._refusals.count:
-            return  # nothing will come of this plan; what remains is to find the other problems
-        # The sort is stable and parts are in source order, so equals stay in it.
-        kept.sort(key=_DOMAIN_AND_KEY if self._keyed else _DOMAIN)
-        if self._seeds:
-            self._write_domains([row for row in kept if row.kind == SEED], seeds=True)
-            kept = [row for row in kept if row.kind == ROW]
-        self._write_domains(kept, seeds=False)
-
-    def _write_domains(self, rows: Sequence[Candidate], *, seeds: bool) -> None:
-        for domain, group in groupby(rows, _DOMAIN):
-            name = domain.decode("ascii")
-            if not self._keyed:
-                self._sink.interval(name, not self._personal, seeds, _planned(group))
-                continue
-            alone: list[Candidate] = []
-            for _, same in groupby(group, _KEY):
-                equal = list(same)
-                if len(equal) > 1:
-                    self._sink.interval(name, True, seeds, _planned(equal))
-                else:
-                    alone += equal
-            if alone:
-                self._sink.interval(name, False, seeds, _planned(alone))
+    def _write(self, people: Sequence[Candidates], *, seeds: bool = False, whole: bool = True) -> None:
+        """They are in source order, and everybody stays in it among equals."""
+        together = _joined(people)
+        runs: list[Run] = []
+        order: list[int] = []
+        for domain, places in _groups(together.domains):
+            if self._keyed:
+                _by_key(domain, places, together.keys, runs, order)
+            else:
+                runs.append((domain, len(places), not self._personal))
+                order += places
+        if runs:
+            get = getter(order)
+            self._sink.intervals(runs, get(together.addresses), get(together.texts), seeds=seeds, whole=whole)
 
 
-def _planned(rows: Iterable[Candidate]) -> Iterator[Planned]:
-    return map(Planned._make, map(_PLANNED, rows))
+def _joined(people: Sequence[Candidates]) -> Candidates:
+    if len(people) == 1:
+        return people[0]
+    together = Candidates(ROW, 0, [], [], [], [])
+    for block in people:
+        together.extend(block)
+    return together
+
+
+def _groups(domains: Sequence[str]) -> list[tuple[str, list[int]]]:
+    """The places of each domain, by name."""
+    groups: defaultdict[str, list[int]] = defaultdict(list)
+    for place, domain in enumerate(domains):
+        groups[domain].append(place)
+    return sorted(groups.items())
+
+
+def _by_key(
+    domain: str, places: Sequence[int], keys: Sequence[str], runs: list[Run], order: list[int]
+) -> None:
+    """Those with equal messages as intervals to be shared, then the others as one."""
+    same: dict[str, list[int]] = {}
+    for place in places:
+        same.setdefault(keys[place], []).append(place)
+    alone: list[int] = []
+    for _, equal in sorted(same.items()):
+        if len(equal) > 1:
+            runs.append((domain, len(equal), True))
+            order += equal
+        else:
+            alone += equal
+    if alone:
+        runs.append((domain, len(alone), False))
+        order += alone

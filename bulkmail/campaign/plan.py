@@ -10,17 +10,19 @@ All of it is plain code without `await`; the caller runs it in a thread. It stop
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from bulkmail.campaign.admission import Admission, Composer
+from bulkmail.campaign.candidates import SEED, Candidates
 from bulkmail.campaign.listing import EMAIL, ListSpec
-from bulkmail.campaign.placing import Placing, Sink, Suppressed
+from bulkmail.campaign.placing import Placing, Sink
+from bulkmail.campaign.settling import Settling, Suppressed
 from bulkmail.campaign.sources import expand, read_list
-from bulkmail.campaign.spill import Budget, Spill, spill_folder
+from bulkmail.campaign.spill import Budget, spill_folder
 
 Progress = Callable[[str, int], None]  # ("read" | "placed", how many so far); called about every thousand
 
@@ -76,57 +78,54 @@ def write_plan(
 ) -> None:
     """As `make_plan`, into any sink."""
     files: list[str] = []
+    shapes: dict[str, tuple[str, ...]] = {}
+
+    def shape(columns: Sequence[str]) -> str:
+        number = sink.shape(columns)
+        shapes[number] = tuple(columns)
+        return number
+
     tell = _Teller(progress)
     with spill_folder(folder), closing(Admission(spec, composer, files)) as admission:
-        placing = Placing(
+        settling = Settling(
             sink,
             suppressions,
             files=files,
+            shapes=shapes,
             dedupe=spec.dedupe == "address",
+            skip=on_missing == "skip",
+        )
+        placing = Placing(
+            sink,
+            settling,
             personal=composer.personal,
             keyed=admission.keyed,
-            seeds=bool(spec.seeds),
-            skip=on_missing == "skip",
             folder=folder,
             budget=budget or Budget(),
             moved=tell.placed,
         )
         with closing(placing):
             candidates = placing.spill()
-            candidates.extend(admission.seeds())  # first: of a seed who is in the list, the seed is kept
+            # first: of a seed who is in the list, the seed is kept
+            candidates.extend(Candidates.of(SEED, 0, admission.seeds(), keyed=admission.keyed))
             excluded = expand(spec, spec.exclude, "exclude")
-            for batch in read_list(_exclusion_spec(spec), excluded, folder, stdin):
+            for batch in read_list(_exclusion_spec(spec), excluded, folder, stdin, shape):
                 candidates.extend(admission.exclusions(batch))
-            sink.count("source", _read(spec, admission, candidates, sink, folder, stdin, tell))
-            for part in candidates.parts():
-                placing.place(part)
-            placing.finish()
-
-
-def _read(
-    spec: ListSpec,
-    admission: Admission,
-    candidates: Spill,
-    sink: Sink,
-    folder: Path,
-    stdin: BinaryIO | None,
-    tell: _Teller,
-) -> int:
-    """Spill the candidates of the list, and say who is none. How many rows there were, with the seeds."""
-    source = len(spec.seeds)
-    room = spec.limit
-    for batch in read_list(spec, expand(spec, spec.source), folder, stdin):
-        admitted, left_out = admission.rows(batch, room)
-        candidates.extend(admitted)
-        for row in left_out:
-            sink.left_out(row)
-        source += len(admitted) + len(left_out)
-        tell.read(source)
-        if room is not None:
-            room -= len(admitted)
-            if room <= 0:
-                break
-    return source
+            source = len(spec.seeds)
+            room = spec.limit
+            for batch in read_list(spec, expand(spec, spec.source), folder, stdin, shape):
+                found, left_out = admission.columns(batch, room)
+                source += len(found) + len(left_out)
+                room = None if room is None else room - len(found)
+                candidates.extend(found)
+                for row in left_out:
+                    sink.left_out(row)
+                tell.read(source)
+                if room is not None and room <= 0:
+                    break
+            sink.count("source", source)
+            placing.place(candidates)
+            settling.refusals.finish()
 
 
 def _exclusion_spec(spec: ListSpec) -> ListSpec:

@@ -1,8 +1,9 @@
 """What a plan would be, without making one: the numbers of `bulkmail plan`.
 
-The same code plans, into a sink that only counts, so the numbers cannot differ from those of the run. A
-domain's intervals come one after the other, so counting needs no memory per domain; nothing is kept on disk
-but what the list is spilled to while it is planned, in a folder that is gone afterwards.
+The same code plans, into a sink that only counts, so the numbers cannot differ from those of the run. The
+intervals of nearly all domains come one after the other, so counting needs no memory for them; the few large
+ones that come in parts are remembered. Nothing is kept on disk but what the list is spilled to while it is
+planned, in a folder that is gone afterwards.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ from __future__ import annotations
 import heapq
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from bulkmail.campaign.admission import Composer
 from bulkmail.campaign.listing import ListSpec
-from bulkmail.campaign.placing import Suppressed
 from bulkmail.campaign.plan import Progress, write_plan
+from bulkmail.campaign.settling import Suppressed
 from bulkmail.campaign.spill import Budget
-from bulkmail.journal.records import LEFT_OUT, LeftOut, Planned
+from bulkmail.journal.records import LEFT_OUT, LeftOut, Run
+from bulkmail.journal.roll import parse_row
 
 _REASONS = 200  # distinct reasons kept apart; the texts are fixed ones but for a few that quote a cell
 _SAMPLES = 3
@@ -44,6 +46,11 @@ class ReasonCount:
     first: LeftOut
 
 
+class Sampled(NamedTuple):
+    address: str
+    fields: dict[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class PlanSummary:
     totals: dict[str, int]  # source, pending, and each state of those left out
@@ -54,7 +61,7 @@ class PlanSummary:
     transactions_if_same: int  # if everybody got the same bytes: what a constant `to` could save
     top: tuple[DomainCount, ...]  # the biggest domains first
     reasons: tuple[ReasonCount, ...]  # the most frequent first
-    samples: tuple[Planned, ...]  # a few recipients, to look at before a send
+    samples: tuple[Sampled, ...]  # a few recipients, to look at before a send
 
     @property
     def recipients(self) -> int:
@@ -110,27 +117,39 @@ class _Tally:
         self._sums: Counter[str] = Counter()
         self._top: list[tuple[int, int, DomainCount]] = []
         self._reasons: dict[tuple[str, str], tuple[int, LeftOut]] = {}
-        self._samples: list[Planned] = []
+        self._samples: list[Sampled] = []
+        self._shapes: dict[str, tuple[str, ...]] = {}
+        self._large: dict[
+            str, tuple[int, int]
+        ] = {}  # recipients and transactions of domains that come in parts
 
-    def interval(self, domain: str, shared: bool, seeds: bool, rows: Iterable[Planned]) -> None:
-        size = 0
-        for row in rows:
-            size += 1
-            if len(self._samples) < _SAMPLES and not seeds:
-                self._samples.append(row)
-        self._counts["pending"] += size
-        self._sums["sharing"] += size if shared and size > 1 else 0
-        transactions = -(-size // self._shared_size) if shared else size
-        if seeds:  # beside the domain's people, in transactions of their own
-            self._seeds += size
-            self._sums["transactions"] += transactions
-            self._sums["if_same"] += -(-size // self._full_size)
-            return
-        if domain != self._domain:
-            self._close_domain()
-            self._domain = domain
-        self._recipients += size
-        self._transactions += transactions
+    def shape(self, columns: Sequence[str]) -> str:
+        self._shapes[str(len(self._shapes))] = tuple(columns)
+        return str(len(self._shapes) - 1)
+
+    def intervals(
+        self, runs: Sequence[Run], addresses: Sequence[str], rows: Sequence[str], *, seeds: bool, whole: bool
+    ) -> None:
+        self._counts["pending"] += len(addresses)
+        if not seeds and len(self._samples) < _SAMPLES:
+            chosen = list(zip(addresses, rows, strict=True))[: _SAMPLES - len(self._samples)]
+            self._samples += [Sampled(address, parse_row(row, self._shapes)) for address, row in chosen]
+        for domain, size, shared in runs:
+            self._sums["sharing"] += size if shared and size > 1 else 0
+            transactions = -(-size // self._shared_size) if shared else size
+            if seeds:  # beside the domain's people, in transactions of their own
+                self._seeds += size
+                self._sums["transactions"] += transactions
+                self._sums["if_same"] += -(-size // self._full_size)
+            elif not whole:  # more of it may come
+                before = self._large.get(domain, (0, 0))
+                self._large[domain] = (before[0] + size, before[1] + transactions)
+            else:
+                if domain != self._domain:
+                    self._close_domain()
+                    self._domain = domain
+                self._recipients += size
+                self._transactions += transactions
 
     def left_out(self, row: LeftOut) -> None:
         self._counts[row.state] += 1
@@ -145,6 +164,9 @@ class _Tally:
 
     def summary(self) -> PlanSummary:
         self._close_domain()
+        for domain, (recipients, transactions) in self._large.items():
+            self._domain, self._recipients, self._transactions = domain, recipients, transactions
+            self._close_domain()
         reasons = [ReasonCount(*key, *value) for key, value in self._reasons.items()]
         return PlanSummary(
             totals={name: self._counts[name] for name in ("source", *LEFT_OUT, "pending")},

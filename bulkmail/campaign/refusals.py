@@ -7,9 +7,9 @@ and a field that is no column of the list is met with the columns there are.
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from operator import itemgetter
 
 from bulkmail.errors import ConfigError, Problem
@@ -17,6 +17,7 @@ from bulkmail.errors import ConfigError, Problem
 TOLD = 50  # rows named in all: enough to see the pattern
 ALIKE = 3  # rows named for one and the same complaint
 KINDS = 200  # different complaints that are counted apart
+Order = tuple[int, int]  # file, line
 _FIELD = re.compile(r"'(\w+)' is missing")
 
 
@@ -26,16 +27,16 @@ class Refusals:
     def __init__(self) -> None:
         self.count = 0
         self._counts: Counter[str] = Counter()
-        self._first: dict[str, list[tuple[int, Problem]]] = {}
+        self._first: dict[str, list[tuple[Order, Problem]]] = {}
 
-    def add(self, order: int, file: str, line: int, reason: str, fields: str) -> None:
-        """The row at `order` of the source cannot be rendered; `fields` is the row as JSON."""
+    def add(self, order: Order, file: str, line: int, reason: str, columns: Sequence[str]) -> None:
+        """The row at `order` of the source, which has these columns, cannot be rendered."""
         self.count += 1
         kind = reason if reason in self._first or len(self._first) < KINDS else ""
         self._counts[kind] += 1
         rows = self._first.setdefault(kind, [])
         if len(rows) < ALIKE or order < rows[-1][0]:
-            rows.append((order, Problem(file, line, 0, "", reason + _hint(reason, fields))))
+            rows.append((order, Problem(file, line, 0, "", reason + _hint(reason, columns))))
             rows.sort(key=itemgetter(0))
             del rows[ALIKE:]
 
@@ -52,10 +53,9 @@ class Refusals:
         raise ConfigError(problems)
 
 
-def _hint(reason: str, fields: str) -> str:
+def _hint(reason: str, columns: Sequence[str]) -> str:
     """What the row does have, where the template asks for what is no column of it."""
     match = _FIELD.search(reason)
-    columns = list(json.loads(fields)) if match is not None else []
     if match is None or match[1] in columns:
         return ""
     near = difflib.get_close_matches(match[1], columns, n=1)

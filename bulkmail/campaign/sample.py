@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bulkmail.campaign.admission import Admission, Composer
+from bulkmail.campaign.candidates import SEED, Candidate
 from bulkmail.campaign.listing import EMAIL, Batch, ListSpec, Row
 from bulkmail.campaign.sources import expand, read_list
-from bulkmail.campaign.spill import SEED, Candidate
 from bulkmail.campaign.where import Where
 from bulkmail.errors import ConfigError, Problem
 from bulkmail.journal.records import LeftOut

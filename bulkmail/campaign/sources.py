@@ -11,25 +11,20 @@ import glob
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO
 
 from bulkmail.campaign.csv_source import read_csv
 from bulkmail.campaign.duckdb_source import read_parquet, read_sql
 from bulkmail.campaign.json_source import read_jsonl
-from bulkmail.campaign.listing import Batch, ListSpec, Source, SqlSource
+from bulkmail.campaign.listing import Batch, ListSpec, Shape, Source, SqlSource
 from bulkmail.campaign.text_file import open_text
 
 STDIN = "-"
 _MAGIC = "*?["
-_TEXT: dict[str, Callable[[TextIO, ListSpec, str], Iterator[Batch]]] = {
-    ".csv": read_csv,
-    ".tsv": read_csv,
-    ".txt": read_csv,
-    ".jsonl": read_jsonl,
-    ".ndjson": read_jsonl,
-}
+_CSV = (".csv", ".tsv", ".txt")
+_JSON = (".jsonl", ".ndjson")
 _PARQUET = ".parquet"
 
 
@@ -51,35 +46,43 @@ def expand(spec: ListSpec, sources: Sequence[Source], key: str = "source") -> li
             raise spec.problem(key, f"no file {str(source)!r}")
         found.update(dict.fromkeys(files))
     for source in found:
-        if isinstance(source, Path) and source.suffix.lower() not in (*_TEXT, _PARQUET):
-            known = " ".join((*_TEXT, _PARQUET))
+        if isinstance(source, Path) and source.suffix.lower() not in (*_CSV, *_JSON, _PARQUET):
+            known = " ".join((*_CSV, *_JSON, _PARQUET))
             raise spec.problem(key, f"{source.name}: what kind of list is this? Known are {known}")
     return list(found)
 
 
 def read_list(
-    spec: ListSpec, sources: Sequence[Path | SqlSource | str], spool: Path, stdin: BinaryIO | None = None
+    spec: ListSpec,
+    sources: Sequence[Path | SqlSource | str],
+    spool: Path,
+    stdin: BinaryIO | None = None,
+    shape: Shape | None = None,
 ) -> Iterator[Batch]:
     """All rows of the sources that `expand` found. `spool`: a private folder for what must be kept a while.
 
-    Raises ConfigError for what makes a whole source unreadable; a single bad row is in `Batch.bad`.
+    With `shape`, plain rows may come by column, in `Batch.plain`. Raises ConfigError for what makes a whole
+    source unreadable; a single bad row is in `Batch.bad`.
     """
     for source in sources:
         if isinstance(source, SqlSource):
             yield from read_sql(source, spec, spool)
         elif isinstance(source, Path):
-            yield from _read_file(source, spec, spec.shown(source), spool)
+            yield from _read_file(source, spec, spec.shown(source), spool, shape)
         else:
             kept = _spooled(stdin or sys.stdin.buffer, spool)
-            yield from _read_file(kept, spec, STDIN, spool)
+            yield from _read_file(kept, spec, STDIN, spool, shape)
 
 
-def _read_file(path: Path, spec: ListSpec, shown: str, spool: Path) -> Iterator[Batch]:
+def _read_file(path: Path, spec: ListSpec, shown: str, spool: Path, shape: Shape | None) -> Iterator[Batch]:
     if path.suffix.lower() == _PARQUET:
         yield from read_parquet(path, spec, shown, spool)
         return
     with open_text(path, shown) as text:
-        yield from _TEXT[path.suffix.lower()](text, spec, shown)
+        if path.suffix.lower() in _JSON:
+            yield from read_jsonl(text, spec, shown)
+        else:
+            yield from read_csv(text, spec, shown, shape)
 
 
 def _spooled(stdin: BinaryIO, spool: Path) -> Path:

@@ -1,10 +1,12 @@
 """A list that does not fit into memory, in pieces that do: partitions on disk, by a hash.
 
-Candidates go to one of 128 parts by a hash of their domain, in big blocks, so that afterwards each part
-holds all of its domains, in source order, and can be handled alone. Whoever gets a part that is
-still too large spills it again by further bits of the hash, or by another key. A list that fits is never
-written at all. Blocks are `marshal`: by far the fastest, and safe here because only the process that wrote
-a block can read it.
+Candidates go to one of 256 parts by a hash of their domain, in big blocks, so that afterwards each part holds
+all of its domains, in source order, and can be handled alone. A few domains are *hot*: too large for any
+part, as is seen when the first block is written. Their people are spread over all parts by a hash of their
+address, so that they need not be written twice, and are brought together again by whoever places them.
+Whoever gets a part that is still too large spills it again by further bits of the hash. A list that fits is
+never written at all. Blocks are `marshal`: by far the fastest, and safe here because only the process that
+wrote a block can read it.
 """
 
 from __future__ import annotations
@@ -15,44 +17,33 @@ import shutil
 import tempfile
 import zlib
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
+from bulkmail.campaign.candidates import OVERHEAD, Candidates
 from bulkmail.errors import StoreError
 
-EXCLUSION, SEED, ROW = range(3)  # what a candidate is; an exclusion has an address only
-
-
-class Candidate(NamedTuple):
-    """One address on its way into the plan. A tuple, because there are millions of them."""
-
-    kind: int
-    order: int  # of rows, in source order
-    file: int  # an index into the names of the plan's files
-    line: int
-    address: str
-    domain: bytes
-    key: bytes  # equal for equal messages
-    fields: str  # a JSON object
-    problem: tuple[str, str] | None  # (state, reason): why its message cannot be rendered
-
-
-_FAN_OUT_BITS = 7
+_FAN_OUT_BITS = 8
 _FAN_OUT = 1 << _FAN_OUT_BITS
 LEVELS = 32 // _FAN_OUT_BITS  # how often a 32-bit hash can be split by further bits
-_OVERHEAD = 400  # octets that a candidate takes beside its fields: a tuple of nine, most of them objects
+_HOT = 8  # domains at most: each of them waits in memory for the rest of it
+_HOT_SHARE = 64  # a domain is hot that has more than one of so many candidates
+_SAMPLED = 16  # blocks of a part that are looked at for hot domains
+
+Hot = frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What may be in memory at once, by estimate. The defaults are what keeps a million rows below 150 MB."""
+    """What may be in memory at once, by estimate. The defaults keep ten million rows below 150 MB."""
 
-    buffered: int = 2 << 20  # octets waiting to be written, in all partitions together
-    rows: int = 10_000  # in one partition
-    octets: int = 6 << 20  # in one partition
+    buffered: int = 6 << 20  # octets waiting to be written, in all partitions together
+    rows: int = 40_000  # in one partition
+    octets: int = 16 << 20  # in one partition
 
     def holds(self, rows: int, octets: int) -> bool:
         return rows <= self.rows and octets <= self.octets
@@ -60,59 +51,100 @@ class Budget:
 
 @dataclass(slots=True)
 class Part:
-    """Candidates that belong together, in the order in which they came; `blocks` may be read once."""
+    """Candidates that belong together, in the order in which they came. `block(n)`: of bounded size."""
 
     rows: int
     octets: int  # estimated, in memory
-    blocks: Iterator[list[Candidate]]  # of bounded size
+    count: int  # of blocks
+    block: Callable[[int], Candidates]
 
-    def read(self) -> list[Candidate]:
-        """Everything in it at once: only for a part that fits."""
-        return [candidate for block in self.blocks for candidate in block]
+    def blocks(self) -> Iterator[Candidates]:
+        return map(self.block, range(self.count))
 
-
-def by_domain(candidate: Candidate) -> int:
-    return zlib.crc32(candidate.domain)
-
-
-def by_address(candidate: Candidate) -> int:
-    return zlib.crc32(candidate.address.lower().encode())  # as exclusions are compared
+    def hot(self) -> Hot:
+        """The domains that would be too large for a part of this part."""
+        step = -(-self.count // _SAMPLED)
+        return hot_of(self.block(number) for number in range(0, self.count, step))
 
 
-def by_key(candidate: Candidate) -> int:
-    return zlib.crc32(candidate.key)
+def hot_of(blocks: Iterable[Candidates]) -> Hot:
+    """The domains that are too large for any part, as far as these blocks show."""
+    counts: Counter[str] = Counter()
+    for block in blocks:
+        counts.update(block.domains)
+    enough = counts.total() / _HOT_SHARE
+    return frozenset(domain for domain, rows in counts.most_common(_HOT) if rows > enough)
+
+
+def by_domain(candidates: Candidates, hot: Hot) -> list[int]:
+    """Hashes: all of a domain have the same, but for hot ones, where all of an address have."""
+    domains = _octets(candidates.domains)
+    if not hot:
+        return list(map(zlib.crc32, domains))
+    addresses = _octets(candidates.addresses, lower=True)
+    crc32 = zlib.crc32
+    return [
+        crc32(address) if name in hot else crc32(domain)
+        for name, domain, address in zip(candidates.domains, domains, addresses, strict=True)
+    ]
+
+
+def by_key(candidates: Candidates, _: Hot) -> list[int]:
+    """Hashes: all of a domain with the same message have the same."""
+    pairs = zip(_octets(candidates.domains), _octets(candidates.keys), strict=True)
+    return [zlib.crc32(key, zlib.crc32(domain)) for domain, key in pairs]
+
+
+def _octets(texts: Sequence[str], *, lower: bool = False) -> list[bytes]:
+    joined = "\n".join(texts)  # none of ours has a line break
+    return (joined.lower() if lower else joined).encode().split(b"\n")
 
 
 class Spill:
     """Takes candidates, gives them back in parts. To be closed. Raises StoreError when the disk refuses.
 
     All parts are in one file without a name, which is gone with the process; of a part, only the places of
-    its blocks are in memory.
+    its blocks are in memory. `hot` are the hot domains as the caller knows them; None: to be found.
     """
 
     def __init__(
-        self, folder: Path, key: Callable[[Candidate], int] = by_domain, *, level: int = 0, budget: Budget
+        self,
+        folder: Path,
+        key: Callable[[Candidates, Hot], list[int]] = by_domain,
+        *,
+        level: int = 0,
+        hot: Hot | None = None,
+        budget: Budget,
     ) -> None:
         self._folder = folder
         self._key = key
         self._shift = level % LEVELS * _FAN_OUT_BITS
+        self._found = hot
         self._budget = budget
-        self._held: list[list[Candidate]] = [[] for _ in range(_FAN_OUT)]
+        self._held: list[Candidates] = []
         self._buffered = 0
         self._file: BinaryIO | None = None
+        self._end = 0
         self._places = [array("Q") for _ in range(_FAN_OUT)]  # offset and length, one block after the other
         self._rows = [0] * _FAN_OUT
+
+    @property
+    def hot(self) -> Hot:
+        """Domains that may be in several parts. Empty until something is written."""
+        return self._found or frozenset()
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
 
-    def extend(self, candidates: Sequence[Candidate]) -> None:
-        """Take a block: the unit in which memory is looked after."""
-        key, shift, mask, held = self._key, self._shift, _FAN_OUT - 1, self._held
-        for candidate in candidates:
-            held[key(candidate) >> shift & mask].append(candidate)
-        self._buffered += octets_of(candidates)
+    def extend(self, candidates: Candidates) -> None:
+        """Take a block: the unit in which memory is looked after. It is ours from now on."""
+        last = self._held[-1] if self._held else None
+        if last is not None and (last.kind, last.file) == (candidates.kind, candidates.file):
+            last.extend(candidates)
+        elif candidates:
+            self._held.append(candidates)
+        self._buffered += candidates.octets
         if self._buffered >= self._budget.buffered:
             self._write()
 
@@ -122,57 +154,71 @@ class Spill:
         What never had to be written is one part, because a hundred small ones would only cost time.
         """
         if self._file is None:
-            held = [candidate for part in self._held for candidate in part]
-            self._held = []
+            held, self._held = self._held, []
             if held:
-                yield Part(len(held), octets_of(held), iter([held]))
+                yield Part(sum(map(len, held)), self._buffered, len(held), held.__getitem__)
             return
         self._write()  # what waits in memory would wait there while the other parts are read
-        with self._file:
+        with self._file as file:
             for rows, places in zip(self._rows, self._places, strict=True):
                 if rows:
-                    octets = sum(places[1::2]) + _OVERHEAD * rows
-                    yield Part(rows, octets, self._blocks(self._file, places))
-
-    def _blocks(self, file: BinaryIO, places: array[int]) -> Iterator[list[Candidate]]:
-        for offset, length in zip(places[0::2], places[1::2], strict=True):
-            with _told():
-                block = os.pread(file.fileno(), length, offset)
-            yield _unpacked(block)
+                    octets = sum(places[1::2]) + OVERHEAD * rows
+                    yield Part(rows, octets, len(places) // 2, _reader(file, places))
 
     def _write(self) -> None:
+        if self._found is None:
+            self._found = hot_of(self._held)
         with _told():
             if self._file is None:
                 self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  # closed by close()
-            for number, held in enumerate(self._held):
-                if held:
-                    block = _packed(held)
-                    self._places[number].extend((self._file.tell(), len(block)))
-                    self._file.write(block)
-                    self._rows[number] += len(held)
-                    held.clear()
+            for held in self._held:
+                self._write_block(self._file, held)
             self._file.flush()
+        self._held = []
         self._buffered = 0
 
+    def _write_block(self, file: BinaryIO, held: Candidates) -> None:
+        shift, mask = self._shift, _FAN_OUT - 1
+        parts: list[list[int]] = [[] for _ in range(_FAN_OUT)]
+        add = [part.append for part in parts]
+        for place, value in enumerate(self._key(held, self.hot)):
+            add[value >> shift & mask](place)
+        for number, places in enumerate(parts):
+            if places:
+                block = _packed(held.pick(places))
+                self._places[number].extend((self._end, len(block)))
+                self._end += file.write(block)
+                self._rows[number] += len(places)
 
-def octets_of(candidates: Sequence[Candidate]) -> int:
-    """What these take in memory, by estimate."""
-    return _OVERHEAD * len(candidates) + sum(len(candidate.fields) for candidate in candidates)
+
+def _reader(file: BinaryIO, places: array[int]) -> Callable[[int], Candidates]:
+    def block(number: int) -> Candidates:
+        with _told():
+            octets = os.pread(file.fileno(), places[2 * number + 1], places[2 * number])
+        return _unpacked(octets)
+
+    return block
 
 
-def _packed(candidates: Sequence[Candidate]) -> bytes:
-    """By column, and texts joined, for marshal is slow with many small objects. No text of ours holds a NUL:
-    an address may not, and in JSON it is escaped. Version 2 of marshal does not look for equal objects."""
-    kinds, orders, files, lines, addresses, domains, keys, fields, problems = zip(*candidates, strict=True)
-    texts = "\0".join(addresses), b"\0".join(domains), "\0".join(fields)
-    return marshal.dumps((kinds, orders, files, lines, keys, problems, *texts), 2)
+def _packed(held: Candidates) -> bytes:
+    """Texts joined, for marshal is slow with many small objects. None of ours has a line break: no address
+    may, and in a stored row it is escaped. Version 2 of marshal does not look for equal objects."""
+    texts = ("\n".join(column) for column in (held.addresses, held.domains, held.texts, held.keys))
+    return marshal.dumps((held.kind, held.file, held.lines, held.problems, bool(held.keys), *texts), 2)
 
 
-def _unpacked(block: bytes) -> list[Candidate]:
-    kinds, orders, files, lines, keys, problems, addresses, domains, fields = marshal.loads(block)
-    texts = addresses.split("\0"), domains.split(b"\0"), fields.split("\0")
-    columns = zip(kinds, orders, files, lines, texts[0], texts[1], keys, texts[2], problems, strict=True)
-    return list(map(Candidate._make, columns))
+def _unpacked(block: bytes) -> Candidates:
+    kind, file, lines, problems, keyed, addresses, domains, texts, keys = marshal.loads(block)
+    return Candidates(
+        kind,
+        file,
+        lines,
+        addresses.split("\n"),
+        domains.split("\n"),
+        texts.split("\n"),
+        keys.split("\n") if keyed else [],
+        problems,
+    )
 
 
 @contextmanager

@@ -8,11 +8,12 @@ no data, to find the columns it reads; only those are bound for each row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 
 import apsw
 
-from bulkmail.campaign.listing import Batch, ListSpec, Row
+from bulkmail.campaign.listing import Batch, ListSpec, Plain, Row
 from bulkmail.errors import ConfigError, Problem
 
 _Shape = tuple[tuple[str, ...], tuple[tuple[str, str], ...]]
@@ -48,6 +49,22 @@ class Where:
             line = batch.rows[done][0] if done < len(batch.rows) else 0
             raise ConfigError(Problem(batch.file, line, 0, "", self._complaint(str(error)))) from error
         return passed, filtered
+
+    def verdicts(self, batch: Batch, plain: Plain) -> list[bool]:
+        """Whether each plain row of the batch passes. ConfigError, with the expression, if it fails."""
+        query, reads = self._query(batch.fields, batch.names)
+        columns = [plain.columns[name] for name in reads]
+        bindings: Iterable[tuple[str, ...]] = (
+            zip(*columns, strict=True) if columns else repeat((), len(plain.lines))
+        )
+        found: list[bool] = []
+        try:
+            for (verdict,) in self._connection.executemany(query, bindings):
+                found.append(bool(verdict))  # how far it came is told where it fails
+        except apsw.Error as error:
+            line = plain.lines[len(found)] if len(found) < len(plain.lines) else 0
+            raise ConfigError(Problem(batch.file, line, 0, "", self._complaint(str(error)))) from error
+        return found
 
     def _query(self, fields: Sequence[str], names: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
         shape = (tuple(fields), tuple(names.items()))

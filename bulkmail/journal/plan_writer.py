@@ -17,7 +17,7 @@ import apsw
 
 from bulkmail.errors import StoreError
 from bulkmail.journal.files import transaction
-from bulkmail.journal.records import LEFT_OUT, STATES, Interval, LeftOut, Planned
+from bulkmail.journal.records import LEFT_OUT, STATES, Interval, LeftOut, Planned, Run
 from bulkmail.journal.roll import BITS
 
 ROWS_PER_TRANSACTION = 100_000
@@ -41,29 +41,34 @@ class PlanWriter:
         self._uncommitted = 0
         self._counts: Counter[str] = Counter()
         self._left_out: list[tuple[str, str, int, str, str]] = []
-        self._intervals: list[tuple[int, int, str, int, int, int]] = []
+        self._intervals: list[tuple[int, int, str, bool, bool, int]] = []
+
+    def intervals(
+        self,
+        runs: Sequence[Run],
+        addresses: Sequence[str],
+        rows: Sequence[str],
+        *,
+        seeds: bool,
+        whole: bool = True,
+    ) -> None:
+        """Write intervals that follow each other, with all of their people, as they are stored (see `roll`).
+
+        `whole` says that no more intervals of these domains will come, which is nothing to us.
+        """
+        first = self._next
+        self._extend(addresses, rows)
+        self._note(first, runs, seeds)
 
     def interval(self, domain: str, shared: bool, seeds: bool, rows: Iterable[Planned]) -> Interval:
-        """Write `rows` as one interval; they are consumed as they are written, and never held.
-
-        Raises ValueError where there are none: an interval has at least one recipient.
-        """
+        """One interval; its rows are read as they are written, and never held."""
         first = self._next
         source = iter(rows)
         while batch := list(islice(source, ROWS_PER_BATCH)):
-            addresses, texts = zip(*batch, strict=True)
-            self._extend(addresses, texts)
-        last = self._next - 1
-        if last < first:
-            raise ValueError(f"an interval of {domain} without recipients")
-        size = last - first + 1
-        self._intervals.append(
-            (first, last, domain, int(shared), int(seeds), -size - (SEEDS_FIRST if seeds else 0))
-        )
-        self._counts["pending"] += size
-        if len(self._intervals) >= ROWS_PER_BATCH:
-            self._flush()
-        return Interval(first, domain, first, last, shared, seeds)
+            self._extend(*zip(*batch, strict=True))
+        size = self._next - first
+        self._note(first, [(domain, size, shared)], seeds)
+        return Interval(first, domain, first, first + size - 1, shared, seeds)
 
     def shape(self, columns: Sequence[str]) -> str:
         """What a row of these cells begins with; "" names a cell that is not kept."""
@@ -130,6 +135,20 @@ class PlanWriter:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         self._db.pragma("synchronous", "FULL")
+
+    def _note(self, first: int, runs: Sequence[Run], seeds: bool) -> None:
+        """The recipients from `first` on, who are written, are these intervals."""
+        self._counts["pending"] += self._next - first
+        base = SEEDS_FIRST if seeds else 0
+        for domain, size, shared in runs:
+            if size < 1:
+                raise ValueError(f"an interval of {domain} without recipients")
+            self._intervals.append((first, first + size - 1, domain, shared, seeds, -size - base))
+            first += size
+        if first != self._next:
+            raise ValueError(f"the intervals end before id {first}, the recipients before id {self._next}")
+        if len(self._intervals) >= ROWS_PER_BATCH:
+            self._flush()
 
     def _extend(self, addresses: Sequence[str], texts: Sequence[str]) -> None:
         self._addresses += addresses

@@ -30,6 +30,9 @@ class Planned(NamedTuple):
     fields: str
 
 
+Run = tuple[str, int, bool]  # what is to be an interval: the domain, how many, whether they may share
+
+
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """One row of a list that will not be mailed. `state` is one of LEFT_OUT; `row` counts from 1."""

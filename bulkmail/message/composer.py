@@ -148,6 +148,19 @@ class Composer:
             return error.reason
         return None
 
+    def passes(self, columns: Mapping[str, Sequence[str]]) -> bool:
+        """Whether `check` has nothing against any row of these columns. False: ask it for each.
+
+        All rows have all columns. Templates that only print what any text may be print it for any text; so
+        it is enough to look for characters that are special to a header or to nobody.
+        """
+        if self._values.hidden & columns.keys() or not self._parts.total or self._slow_header:
+            return False
+        used = [columns[name] for name in self._values.columns if name in columns]
+        return (self._lenient or self._required <= columns.keys()) and all(
+            "".join(cells).isprintable() for cells in used
+        )
+
     # --- one message -------------------------------------------------------------------------------
 
     def letter(

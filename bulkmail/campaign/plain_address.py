@@ -1,0 +1,39 @@
+"""The addresses of a whole column at once: which of them are plain, and so canonical as they stand.
+
+Plain is what nearly every list has: a dot-string in ASCII, one @, a domain in lower case, without blanks
+around. Whoever is not is looked at alone by `Mailbox.parse`, which decides; here nothing is ever refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bulkmail.smtp.address import MAX_LABEL, MAX_LOCAL
+from bulkmail.smtp.grammar import PLAIN_MAILBOX
+
+_MOST = min(MAX_LOCAL, MAX_LABEL)  # no part of an address that is not longer can be too long
+_KNOWN = bytes(range(0x21, 0x7F)).translate(None, b'@"(),:;<>[\\]')  # what an atom may have, and dots
+_STRAY_DOT = ("..", "\n.", ".@", "\n@")
+
+
+def plain_domains(cells: Sequence[str]) -> tuple[list[str], list[int]]:
+    """The domain of each address, and the places of those that are not plain, whose domain means nothing."""
+    joined = "\n" + "\n".join(cells)
+    rest = joined.encode("ascii", "backslashreplace").translate(None, _KNOWN).split(b"\n")[1:]
+    odd: set[int] = set()
+    if rest.count(b"@") != len(rest):
+        odd.update(place for place, left in enumerate(rest) if left != b"@")
+    if any(dots in joined for dots in _STRAY_DOT):
+        odd.update(place for place, cell in enumerate(cells) if not PLAIN_MAILBOX.fullmatch(cell))
+    if max(map(len, cells)) > _MOST:
+        odd.update(place for place, cell in enumerate(cells) if len(cell) > _MOST)
+    if odd:
+        patched = list(cells)
+        for place in odd:
+            patched[place] = "@"
+        joined = "\n" + "\n".join(patched)
+    domains = joined.replace("@", "\n").split("\n")[2::2]
+    bad = {name for name in set(domains) if name != name.lower() or not PLAIN_MAILBOX.fullmatch(f"x@{name}")}
+    if bad:
+        odd.update(place for place, domain in enumerate(domains) if domain in bad)
+    return domains, sorted(odd)
