@@ -12,7 +12,7 @@ from bulkmail.journal.log_file import LogName, remove, segments
 from bulkmail.journal.records import Entry, Mark
 from bulkmail.journal.tail import Tail
 
-ENTRIES_PER_TRANSACTION = 20_000
+SAID_PER_TRANSACTION = 20_000  # records and intents
 Said = tuple[Sequence[Entry], Mark]
 
 
@@ -36,8 +36,8 @@ def in_parts(said: Iterable[Said]) -> Iterator[list[Said]]:
     count = 0
     for group in said:
         part.append(group)
-        count += len(group[0])
-        if count >= ENTRIES_PER_TRANSACTION:
+        count += sum(len(records) + len(intents) for records, intents, _ in group[0])
+        if count >= SAID_PER_TRANSACTION:
             yield part
             part, count = [], 0
     if part:

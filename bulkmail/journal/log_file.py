@@ -105,7 +105,10 @@ def encode_all(entries: Sequence[Entry]) -> bytes:
 
 
 def decode(line: bytes) -> list[Entry] | None:
-    """The entries of a line without its newline; None where it is not what was written."""
+    """The entries of a line without its newline; None where it is not what was written.
+
+    They amount to the same as what was said, in fewer entries: a new one begins behind an intent.
+    """
     try:
         if int(line[:8], 16) != crc32(line[9:]) or line[8:9] != b" ":
             return None
@@ -113,16 +116,23 @@ def decode(line: bytes) -> list[Entry] | None:
         return None
     places, *items = json.loads(line[9:])
     entries: list[Entry] = []
+    records: list[Record] = []
+    intents: list[Intent] = []
+    closed: list[int] = []
     for item in items:
-        if isinstance(item, int):
-            entries.append(((), (), (item,)))
-        elif len(item) == 4:
+        if item.__class__ is not int and len(item) == 4:
             key, ids, place, at = item
             host, address = places[place]
-            intent = Intent(key, tuple((first, last) for first, last in ids), host, address, at)
-            entries.append(((), (intent,), ()))
+            intents.append(Intent(key, tuple((first, last) for first, last in ids), host, address, at))
+            continue
+        if intents:
+            entries.append((records, intents, closed))
+            records, intents, closed = [], [], []
+        if item.__class__ is int:
+            closed.append(item)
         else:
-            entries.append(((Record(*item[:7], *places[item[7]], *item[8:]),), (), ()))
+            records.append(Record(*item[:7], *places[item[7]], *item[8:]))
+    entries.append((records, intents, closed))
     return entries
 
 

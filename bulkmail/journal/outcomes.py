@@ -105,21 +105,21 @@ class Outcomes:
 
     def doubt(self, due: float | None, log: int | None = None) -> int:
         """Who is in an open intent (of `log`, or of any) comes into doubt, or is deferred until `due`."""
-        count = 0
+        doubts: list[Record] = []
         of, bindings = ("", ()) if log is None else ("WHERE log = ?", (log,))
         query = f"SELECT first, last, host, address, at FROM intent {of} ORDER BY first"
         for begin, end, host, address, at in rows(self._db, query, bindings):
             # Whoever was recorded without the intent being closed is beyond doubt.
-            for piece in find_open(self._db, begin, end):
-                doubt = Record(
-                    piece.first, piece.last, "in_doubt", at,
-                    reply="interrupted before the reply to the end of data",
-                    stage="end_of_data", host=host, address=address, due=due,
-                )  # fmt: skip
-                self.record([doubt])
-                count += piece.last - piece.first + 1
+            doubts += [
+                Record(
+                    piece.first, piece.last, "in_doubt", at, None, None,
+                    "interrupted before the reply to the end of data", "end_of_data", host, address, due=due,
+                )
+                for piece in find_open(self._db, begin, end)
+            ]  # fmt: skip
+        self.record(doubts)
         self._db.execute(f"DELETE FROM intent {of}", bindings)
-        return count
+        return sum(one.last - one.first + 1 for one in doubts)
 
     def release(self) -> None:
         """Nobody is taken any more."""
