@@ -1,4 +1,4 @@
-"""A journal at a fresh path, planned."""
+"""A journal at a fresh path, planned; a log."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from journal_logs import IDENTITY
 from journal_plans import Domains, NewStore, plan
 
-from bulkmail.journal import Store
+from bulkmail.journal import LogName, Store
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "c.journal"
+
+
+@pytest.fixture
+def name(tmp_path: Path) -> LogName:
+    """A log that nobody has written."""
+    return LogName(tmp_path / "c.journal", IDENTITY, 0, 1)
 
 
 @pytest.fixture
