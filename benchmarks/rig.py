@@ -176,12 +176,26 @@ def spread(values: Iterable[float]) -> Spread:
 
 
 def rounds(
-    contenders: Mapping[str, Callable[[], Result]], *, repeats: int = 5, warm_up: bool = True
+    contenders: Mapping[str, Callable[[], Result]],
+    *,
+    repeats: int = 5,
+    warm_up: bool = True,
+    within_s: float = float("inf"),
 ) -> dict[str, list[Result]]:
-    """Everybody in turn, so many times; who begins changes with each round."""
+    """Everybody in turn, so many times; who begins changes with each round.
+
+    A round that would end later than `within_s`, if it takes as long as the longest, does not begin; but one
+    is always counted.
+    """
     results: dict[str, list[Result]] = {name: [] for name in contenders}
     names = list(contenders)
+    began, longest, last = time.monotonic(), 0.0, time.monotonic()
     for number in range(-warm_up, repeats):
+        now = time.monotonic()
+        longest, last = max(longest, now - last), now
+        if number > 0 and now - began + longest > within_s:
+            print(f"{number} of {repeats} rounds: there is no time for more", file=sys.stderr)
+            break
         first = number % len(names)
         for name in (*names[first:], *names[:first]):
             print(f"{name}: {f'{number + 1} of {repeats}' if number >= 0 else 'warm-up'}", file=sys.stderr)

@@ -28,6 +28,7 @@ from peers.job import Missing
 UNLIMITED = "1000000/s"
 PEER = Path(__file__).parent / "peer.py"
 CANNOT = 3  # the exit code of a peer that cannot do this here
+SECRETS = {"BENCH_SECRET": material.SECRET}  # what the campaign takes from its environment
 
 
 class Wrong(Exception):
@@ -85,35 +86,47 @@ def ours(
     pinned: set[int] | None = None,
     more: Mapping[str, Any] | None = None,
     options: tuple[str, ...] = (),
+    under: tuple[str, ...] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Sent:
     """`bulkmail run`, journal on and synced, on the client's core unless `pinned` says otherwise.
 
-    `more` is laid over the campaign, section by section; `options` are further ones of the command. Raises
-    Wrong.
+    `more` is laid over the campaign, section by section; `options` are further ones of the command, and
+    `under` is a command that runs it. Raises Wrong.
     """
     with tempfile.TemporaryDirectory(prefix="bulkmail-bench-") as name, reached(job) as (mx, host, port):
-        folder = Path(name)
-        wanted = laid_over(campaign(job, folder, f"smtp://{host}:{port}"), more or {})
-        (folder / "campaign.yaml").write_text(json.dumps(wanted, indent=1))  # which is YAML, too
-        write_people(folder / "people.csv", job)
-        command = [sys.executable, "-m", "bulkmail", "run", str(folder / "campaign.yaml")]
+        command = written(job, Path(name), f"smtp://{host}:{port}", more)
         began = time.monotonic()
         used = rig.run(
-            [*command, "--new", "--yes", "--json", *options],
+            [*under, *command, *options],
             pinned=pinned or rig.client_core(),
-            environment={"BENCH_SECRET": material.SECRET, **(environment or {})},
+            environment={**SECRETS, **(environment or {})},
         )
         counts = mx.counts()
-    finished = json.loads(used.lines[-1]) if used.lines else {}
+    finished = ended(used, job)
+    if finished["transactions"] != counts.transactions:
+        raise Wrong(f"bulkmail says {finished['transactions']} transactions, the sink {counts.transactions}")
+    return judged("bulkmail", job, used, began, counts, finished)
+
+
+def written(job: Job, folder: Path, via: str, more: Mapping[str, Any] | None = None) -> list[str]:
+    """The campaign and its list, in `folder`; the command that runs it, with `SECRETS` in its environment."""
+    wanted = laid_over(campaign(job, folder, via), more or {})
+    (folder / "campaign.yaml").write_text(json.dumps(wanted, indent=1))  # which is YAML, too
+    write_people(folder / "people.csv", job)
+    run = [sys.executable, "-m", "bulkmail", "run", str(folder / "campaign.yaml")]
+    return [*run, "--new", "--yes", "--json"]
+
+
+def ended(used: rig.Used, job: Job) -> dict[str, Any]:
+    """What it said at its end, if everybody was delivered to. Raises Wrong."""
+    finished: dict[str, Any] = json.loads(used.lines[-1]) if used.lines else {}
     if used.code != 0 or finished.get("event") != "finished":
         raise Wrong(f"bulkmail ended with {used.code}: {finished or 'nothing said'}")
     totals = finished["totals"]
     if not totals["source"] == totals["delivered"] == job.recipients:
         raise Wrong(f"bulkmail says {totals}")
-    if finished["transactions"] != counts.transactions:
-        raise Wrong(f"bulkmail says {finished['transactions']} transactions, the sink {counts.transactions}")
-    return judged("bulkmail", job, used, began, counts, finished)
+    return finished
 
 
 def peer(who: str, job: Job, *, pinned: set[int] | None = None) -> Sent:
