@@ -105,7 +105,7 @@ class Routes:
         Raises LocalResourceError when this machine ran out of something and could not ask: nothing is known
         of the domain then and nobody is to be charged; pause and call again (T6).
         """
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()  # the others have their turn while we wait for answers
         if domain.startswith("["):
             return self._literal(domain)
         answer = await self._resolver.mx(domain)

@@ -88,7 +88,7 @@ class Dialer:
         Raises Unreachable when every host was tried, LocalResourceError when this machine ran out of
         something (T6).
         """
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()  # connecting is a wait in any case
         attempts: list[Attempt] = []
         for host in route.hosts:
             if admit is not None and not admit(host):

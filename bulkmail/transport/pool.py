@@ -279,6 +279,11 @@ class Pool:
 
     async def _say_goodbye(self, connections: Iterable[Connection]) -> None:
         """QUIT to all of them at once; each is closed and its slot freed, even if we are cancelled."""
+        connections = list(connections)
+        if len(connections) < 2:  # as a rule, and then it takes neither a nursery nor a task
+            for connection in connections:
+                await self._quit(connection)
+            return
         async with trio.open_nursery() as nursery:
             for connection in connections:
                 nursery.start_soon(self._quit, connection)

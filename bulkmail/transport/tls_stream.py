@@ -127,7 +127,7 @@ class TlsStream(Transport):
 
     async def _flush(self) -> None:
         self._put_records()
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         while not self.push():
             await self.push_on()
 
