@@ -33,6 +33,8 @@ KILLS_PER_CAMPAIGN = 10
 ON_USE = (  # what the command line imports only when it is used
     "bulkmail.campaign.prepare",
     "bulkmail.campaign.runner",
+    "bulkmail.campaign.workers.crew",
+    "bulkmail.campaign.workers.parent",
     "bulkmail.cli.resolve",
     "bulkmail.cli.run",
     "bulkmail.cli.screen",
@@ -93,12 +95,19 @@ class Killing:
         """One run, killed at `moment` unless it ends before; whether the campaign has ended."""
         name = f"run{self.tally.runs}.test"
         self.tally.runs += 1
-        ended = self._process(["run", str(self.file), "--yes", "--new", "--json"], name, moment)
+        words = ["run", str(self.file), "--yes", "--new", "--json", "--workers", str(self.scenario.workers)]
+        ended = self._process(words, name, moment)
         now = self._audit(name)
         if ended.killed:
             self.tally.kills += 1
             self._classify(now)
             return False
+        if ended.lost:  # the run itself has put those of the dead worker in doubt
+            self.tally.kills += 1
+            self.tally.where["with its workers, of whom one died"] += 1
+            self.exactly = False
+            if ended.code == 5:
+                return False
         if moment is not None and moment.warnings:
             self.exactly &= "SIGINT" not in moment.warnings
             if ended.signal == signal.SIGTERM or ended.code in (5, 130):

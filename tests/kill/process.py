@@ -11,14 +11,16 @@ import select
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
 from bulkmail import cli
+from bulkmail.journal import CampaignLock
 from tests.kill.receiver import Receiver
-from tests.kill.scenario import Moment
+from tests.kill.scenario import Moment, Victim
 
 PATIENCE_S = 120.0  # for one run; the slowest takes a few seconds
 LOOK_S = 0.001  # between looks whether the journal is there
@@ -28,10 +30,11 @@ STDERR = "stderr.txt"
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a process ended: by which signal, or with which exit code."""
+    """How a process ended: by which signal, or with which exit code. `lost`: a worker of it was killed."""
 
     signal: int
     code: int
+    lost: bool = False
 
     @property
     def killed(self) -> bool:
@@ -52,19 +55,43 @@ def run(words: list[str], name: str, moment: Moment | None, receiver: Receiver, 
         _become(words, name, written, folder / STDERR)
     os.close(written)
     try:
-        late = _watch(pid, events, moment, receiver, folder / JOURNAL)
+        what = _watch(pid, events, moment, receiver, folder / JOURNAL)
     finally:
         os.close(events)
         _, status = os.waitpid(pid, 0)
-    if late:
+    if what == "late":
         raise TimeoutError(f"a run did not end within {PATIENCE_S:.0f} seconds")
+    _all_gone(folder / JOURNAL)
     if os.WIFSIGNALED(status):
         return Ended(os.WTERMSIG(status), -1)
-    return Ended(0, os.waitstatus_to_exitcode(status))
+    return Ended(0, os.waitstatus_to_exitcode(status), lost=what == "lost")
 
 
-def _watch(pid: int, events: int, moment: Moment | None, receiver: Receiver, journal: Path) -> bool:
-    """Listen until the runner ends, or kill it at `moment`; True: it had to be killed for being late."""
+def _all_gone(journal: Path) -> None:
+    """Return when nobody holds the campaign any more: workers end after their parent. TimeoutError."""
+    give_up = time.monotonic() + PATIENCE_S
+    while CampaignLock.holder(journal) is not None:
+        if time.monotonic() > give_up:
+            raise TimeoutError(f"the campaign was held for {PATIENCE_S:.0f} seconds after the end of the run")
+        time.sleep(LOOK_S)
+
+
+def _kill(pid: int, victim: Victim, *, sending: bool) -> bool:
+    """Kill all of the run, its parent alone, or a worker; True: the run goes on without that one."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split() if sending else []
+    workers = [int(child) for child in children]
+    if victim == "worker" and workers:
+        os.kill(workers[0], signal.SIGKILL)
+        return True
+    for one in (pid, *(workers if victim == "all" else ())):
+        with suppress(ProcessLookupError):  # a worker that has just been let go
+            os.kill(one, signal.SIGKILL)
+    return False
+
+
+def _watch(pid: int, events: int, moment: Moment | None, receiver: Receiver, journal: Path) -> str:
+    """Listen until the runner ends, or kill it at `moment`. "lost": a worker of it; "late": it had to be."""
+    what = ""
     give_up = time.monotonic() + PATIENCE_S
     since = time.monotonic() if moment is not None and moment.event == "fork" else None
     warnings = list(moment.warnings) if moment is not None else []
@@ -76,14 +103,16 @@ def _watch(pid: int, events: int, moment: Moment | None, receiver: Receiver, jou
             if warnings and now >= since + moment.delay_s / 2:
                 os.kill(pid, signal.Signals[warnings.pop(0)])
             if now >= since + moment.delay_s:
-                os.kill(pid, signal.SIGKILL)
-                return False
+                if not _kill(pid, moment.victim, sending=_event("started") in heard):
+                    return what
+                what, moment = "lost", None
+                continue
             wake = since + moment.delay_s / (2 if warnings else 1)
         if now >= give_up:
             os.kill(pid, signal.SIGUSR1)
             time.sleep(1.0)  # to say where it hangs
-            os.kill(pid, signal.SIGKILL)
-            return True
+            _kill(pid, "all", sending=True)
+            return "late"
         if moment is not None and since is None and moment.event == "journal":
             since = now if journal.exists() else None
             wake = now + LOOK_S
@@ -91,7 +120,7 @@ def _watch(pid: int, events: int, moment: Moment | None, receiver: Receiver, jou
         if events in ready:
             data = os.read(events, 65536)
             if not data:
-                return False  # it has ended: nobody else writes there
+                return what  # it has ended: nobody else writes there
             heard += data
         if receiver.told in ready:
             accepted += receiver.drain()

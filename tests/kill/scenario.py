@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,7 @@ from bulkmail.sandbox import World
 
 Kind = Literal["plain", "unknown", "greylisted"]
 Content = Literal["shared", "grouped", "personal"]
+Victim = Literal["all", "parent", "worker"]
 Event = Literal["fork", "journal", "planned", "started", "accepted"]
 
 MESSAGES_IN_FLIGHT = 8  # on a connection: the default of shaping.default.messages_in_flight
@@ -32,17 +33,21 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When the runner is killed: `delay_s` after the `count`th `event`, `warnings` sent halfway there."""
+    """When the runner is killed: `delay_s` after the `count`th `event`, `warnings` sent halfway there.
+
+    `victim`: where it has workers, who of them; where it has none (yet), it is all the same (P5).
+    """
 
     event: Event
     count: int
     delay_s: float
     warnings: tuple[Literal["SIGTERM", "SIGINT"], ...] = ()
+    victim: Victim = "all"
 
     def __str__(self) -> str:
         after = f"{self.count} accepted" if self.event == "accepted" else self.event
         warned = f", warned by {' and '.join(self.warnings)}" if self.warnings else ""
-        return f"{self.delay_s * 1000:.1f} ms after {after}{warned}"
+        return f"{self.delay_s * 1000:.1f} ms after {after}{warned}, {self.victim} of it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,7 @@ class Scenario:
     duplicates: int
     invalid: int
     moments: tuple[Moment, ...]
+    workers: int  # processes that send
 
     @property
     def open_per_site(self) -> int:
@@ -171,6 +177,12 @@ def draw(seed: int, campaign: int, *, kills: int) -> Scenario:
     people = tuple(_person(rng, number, domains) for number in range(size))
     connections, per_transaction = rng.randint(1, 4), rng.choice((3, 7, 20))
     transactions = size if content == "personal" else size // min(per_transaction, 8)
+    crew = random.Random(f"{name} and its workers")
+    workers = crew.choice((1, 2, 3))
+    moments = tuple(_moment(rng, transactions, kills, first=number < 2) for number in range(kills))
+    if workers > 1:
+        victims: tuple[Victim, ...] = ("all", "parent", "worker")
+        moments = tuple(replace(moment, victim=crew.choice(victims)) for moment in moments)
     return Scenario(
         name=name,
         content=content,
@@ -183,7 +195,8 @@ def draw(seed: int, campaign: int, *, kills: int) -> Scenario:
         people=people,
         duplicates=rng.randint(0, 9),
         invalid=rng.randint(0, 3),
-        moments=tuple(_moment(rng, transactions, kills, first=number < 2) for number in range(kills)),
+        moments=moments,
+        workers=workers,
     )
 
 
