@@ -77,7 +77,7 @@ async def _attempt(
         if refused is not None:
             return refused
         envelope = commands(letter, [to], connection.extensions)
-        done = await transact(connection, envelope, letter.stuffed, lambda _: about_to_end())
+        done = await transact(connection, envelope, letter.end_of_data, lambda _: about_to_end())
     finally:
         await pool.release(connection)
     fate = done.fates[0]

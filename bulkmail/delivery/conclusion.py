@@ -94,13 +94,15 @@ class Conclusion:
     def _learn(self, done: Transacted, number: int, now: float) -> None:
         """What the site's answer says of the site."""
         connection, site = self._connection, self._site
-        trouble = trouble_of(done.fates)
         if done.fell_silent and not connection.lockstep:
             site.learn(now, lockstep=True)  # what we sent ahead was thrown away (X9)
         if done.no_chunking:
             site.learn(now, no_chunking=True)
             site.shrink()
+        if done.same is not None and done.same.fate is Fate.DELIVERED:
+            return
         refused = sum(fate.fate is Fate.AGAIN and fate.stage is Stage.RCPT for fate in done.fates)
+        trouble = trouble_of(done.fates)
         if refused:
             site.learn(now, recipients=len(done.fates) - refused)
         if trouble is None:

@@ -27,7 +27,9 @@ from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.transaction import (
     LONE_DOT,
     Transacted,
+    all_alike,
     commands,
+    ended_with,
     judge_content,
     judge_envelope,
     lost,
@@ -75,7 +77,7 @@ async def plain(
             await intend([(one, picked(one.roll, positions))])
 
         try:
-            done = await transact(connection, envelope, one.letter.stuffed, about_to_end)
+            done = await transact(connection, envelope, one.letter.end_of_data, about_to_end)
         except trio.Cancelled:
             _tell_interrupted(connection, one, tell)
             raise
@@ -90,7 +92,7 @@ def _tell_interrupted(connection: Connection, one: Consignment, tell: Tell) -> N
     outcome = judge_content(connection.interrupted)
     if outcome.reply is not None or outcome.fate is Fate.IN_DOUBT:
         one.roll = one.ending
-        tell(one, Transacted((outcome,) * len(one.ending)))
+        tell(one, all_alike(outcome, len(one.ending)))
 
 
 async def riding(
@@ -104,7 +106,7 @@ async def riding(
         one = next(queue, None) if going_on else None
         sent: list[EndOfData | Envelope] = []
         if open_ is not None:
-            sent.append(EndOfData(open_[0].letter.stuffed))
+            sent.append(open_[0].letter.end_of_data)
         if one is not None:
             sent.append(_envelope(one, connection, reset=open_ is not None))
         if not sent:
@@ -120,8 +122,7 @@ async def riding(
             # the content is the first thing that was sent, and its reply the first that came
             ended, replies = Flight(replies[:1], flight.sent > 0, flight.failure), replies[1:]
             outcome = judge_content(ended)
-            fates = tuple(outcome if fate is None else fate for fate in open_[1])
-            going_on = tell(open_[0], Transacted(fates)) and going_on
+            going_on = tell(open_[0], ended_with(outcome, open_[1])) and going_on
         open_ = None
         if one is not None:
             open_ = await _opened(connection, one, replies, flight, intend, tell, reset=len(sent) > 1)
@@ -142,11 +143,11 @@ async def _opened(
     """What the answers to the envelope mean: an open transaction whose content is due, or its end."""
     count = one.paths.recipients
     if not replies and flight.failure is not None:
-        tell(one, Transacted((lost(flight, Stage.MAIL),) * count, unheard=True))
+        tell(one, all_alike(lost(flight, Stage.MAIL), count, unheard=True))
         return None
     if reset and not replies[0].positive:
         connection.abandon()  # X16: whoever stands behind it goes again
-        tell(one, Transacted((lost(flight, Stage.RSET),) * count, unheard=True))
+        tell(one, all_alike(lost(flight, Stage.RSET), count, unheard=True))
         return None
     answered = Flight(replies[reset:], flight.handed_over, flight.failure)
     verdict = judge_envelope(count, answered)
@@ -245,12 +246,12 @@ def judge_whole(message: Whole, replies: Sequence[Reply], flight: Flight, *, han
     if message.reset:
         replies = replies[1:]
     if len(replies) == count + 2 and max([reply.code for reply in replies]) < 300:
-        return Transacted((classify(Stage.END_OF_DATA, replies[-1]),) * count)
+        return all_alike(classify(Stage.END_OF_DATA, replies[-1]), count)
     dismissed = bool(flight.replies) and flight.replies[-1].code == 421
     doubtful = handed_over and not dismissed
     unanswered = lost(flight, Stage.END_OF_DATA, Fate.IN_DOUBT) if doubtful else lost(flight, Stage.MAIL)
     if not replies:
-        return Transacted((unanswered,) * count, unheard=not doubtful)
+        return all_alike(unanswered, count, unheard=not doubtful)
     final = replies[count + 1] if len(replies) == count + 2 else None
     if not replies[0].positive:
         return _under_refused_mail(count, replies[0], final)
@@ -274,8 +275,8 @@ def _under_refused_mail(count: int, mail: Reply, final: Reply | None) -> Transac
     if final is not None and final.positive:
         note = f"although MAIL was answered {mail.text}"
         taken = Disposition(Fate.DELIVERED, Scope.MESSAGE, Stage.END_OF_DATA, final, note)
-        return Transacted((taken,) * count, against_protocol=True)
-    return Transacted((classify(Stage.MAIL, mail),) * count)
+        return all_alike(taken, count, against_protocol=True)
+    return all_alike(classify(Stage.MAIL, mail), count)
 
 
 def _not_understood(final: Reply) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bulkmail.delivery.classify import classify
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
@@ -23,8 +24,7 @@ from bulkmail.transport.stage import Stage
 LONE_DOT = b".\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Transacted:
+class Transacted(NamedTuple):
     """What one transaction brought: a disposition for each recipient, in order.
 
     `unheard`: the conversation ended before anything of it was answered. `fell_silent`: the first of the
@@ -39,11 +39,21 @@ class Transacted:
     no_chunking: bool = False
     against_protocol: bool = False
 
-    @property
-    def same(self) -> Disposition | None:
-        """What became of all of them, where it is one thing."""
-        first = self.fates[0]
-        return first if len(set(map(id, self.fates))) == 1 else None
+    same: Disposition | None = None  # what is known to have become of all of them
+
+
+def all_alike(
+    fate: Disposition, count: int, *, unheard: bool = False, against_protocol: bool = False
+) -> Transacted:
+    """The same became of all `count` of them."""
+    return Transacted((fate,) * count, unheard, against_protocol=against_protocol, same=fate)
+
+
+def ended_with(outcome: Disposition, fates: Sequence[Disposition | None]) -> Transacted:
+    """`outcome` for those who waited for the end of data, None in `fates`."""
+    if fates.count(None) == len(fates):
+        return all_alike(outcome, len(fates))
+    return Transacted(tuple([outcome if fate is None else fate for fate in fates]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +209,7 @@ async def exchange_envelope(connection: Connection, envelope: list[Command]) -> 
 async def transact(
     connection: Connection,
     envelope: list[Command],
-    content: bytes,
+    content: EndOfData,
     about_to_end: Callable[[Sequence[int]], Awaitable[None]],
 ) -> Transacted:
     """Carry out one transaction: `envelope` in one flight, then the end of data if anybody accepted it.
@@ -216,7 +226,7 @@ async def transact(
     fates = verdict.fates
     if verdict.go:
         await about_to_end([position for position, fate in enumerate(fates) if fate is None])
-        outcome = judge_content(await connection.exchange([EndOfData(content)]))
+        outcome = judge_content(await connection.exchange([content]))
         fates = tuple(outcome if fate is None else fate for fate in fates)
     elif verdict.lone_dot:
         await connection.exchange([EndOfData(LONE_DOT)])

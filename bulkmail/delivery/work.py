@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, overload
 
 from bulkmail.delivery.disposition import Disposition
-from bulkmail.smtp import Mailbox, stuff
+from bulkmail.smtp import EndOfData, Mailbox
 
 Span = tuple[int, int]
 
@@ -99,14 +99,14 @@ class Letter:
     content: bytes = field(repr=False)
     smtputf8: bool = False
     alone: bool = False
-    _stuffed: bytes | None = field(default=None, init=False, repr=False, compare=False)
+    _end_of_data: EndOfData | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
-    def stuffed(self) -> bytes:
+    def end_of_data(self) -> EndOfData:
         """As DATA wants it; made when it is first asked for, and the same for all who share the letter."""
-        if self._stuffed is None:
-            self._stuffed = stuff(self.content)
-        return self._stuffed
+        if self._end_of_data is None:
+            self._end_of_data = EndOfData.of(self.content)
+        return self._end_of_data
 
 
 class Where(NamedTuple):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from bulkmail.smtp import grammar
 from bulkmail.smtp.address import Mailbox
+from bulkmail.smtp.content import stuff
 
 Parameters = tuple[tuple[str, str | None], ...]
 
@@ -138,6 +139,16 @@ class EndOfData:
             return
         if grammar.LONE_DOT.search(b"\n" + data[:-3]):
             raise ValueError("the content is not dot-stuffed")
+
+    @classmethod
+    def of(cls, content: bytes) -> EndOfData:
+        """`content`, stuffed. It must be canonical, as `canonical` and `message` make it.
+
+        Then nothing is left to be searched for, and a search costs more than all else done to a message.
+        """
+        made = object.__new__(cls)
+        object.__setattr__(made, "stuffed", stuff(content))
+        return made
 
     def encode(self) -> bytes:
         return self.stuffed

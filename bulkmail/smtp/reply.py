@@ -132,6 +132,10 @@ class ReplyReader:
             lines = (self._held + data).split(b"\n")
             self._held = lines.pop()
             known = self._known
+            if lines and not self._lines:
+                found: list[Reply | None] = list(map(known.get, lines))
+                if None not in found:  # as after a hundred RCPTs, whose replies are alike
+                    replies, lines = [reply for reply in found if reply is not None], []
             try:
                 # One by one, so that what stands before a violation is kept.
                 for line in lines:

@@ -115,12 +115,14 @@ def outcome_of(one: Envelope | Whole, codes: Sequence[int]) -> State | None:
 
     Nothing is READY that was not said to be: whatever else happened, a RSET makes it clean.
     """
-    first, last = codes[one.reset : one.reset + 1], codes[-1]
+    last = codes[-1]
+    if max(codes) < 300 and type(one) is Whole:
+        return State.READY
     if one.reset and codes[0] >= 300:
         return State.CLOSING if codes[0] >= 400 else None  # X16
     if any(300 <= code < 400 for code in codes[:-1]):
         return None
-    accepted = first[0] < 300 and min(codes[one.reset + 1 : -1]) < 300
+    accepted = codes[one.reset] < 300 and min(codes[one.reset + 1 : -1]) < 300
     if type(one) is Whole:
         if 300 <= last < 400:
             return None

@@ -13,8 +13,9 @@ is usable again only if its protocol is idle; a cancelled or failed exchange clo
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 import trio
 
@@ -30,9 +31,12 @@ from bulkmail.smtp.client import ClientProtocol, Said
 from bulkmail.smtp.extension import Extensions
 from bulkmail.smtp.whole import Envelope, Whole
 from bulkmail.transport.approach import TimeLimits, TlsInfo
+from bulkmail.transport.endings import cancelled_alone, lost
 from bulkmail.transport.flight import Course, Flight, closes, ends_message
 from bulkmail.transport.stream import Transport, transport
 from bulkmail.transport.tls import describe, handshake
+
+T = TypeVar("T")
 
 BLOCK = 65536  # octets for which TimeLimits.block holds
 AT_ONCE = 4 * BLOCK  # octets for one system call; more of them only take memory
@@ -66,7 +70,7 @@ class Connection:
         self._stream: Transport = self._transport  # or TLS above it
         self._protocol = ClientProtocol()
         self._course = Course((), self._limits, self.opened_at)
-        self._watchdog = trio.CancelScope()
+        self._watchdog: trio.CancelScope | None = None  # while something is waited for
         self._busy = False
         self._failure: ConversationEnded | None = None
         self.local_address = self._transport.local_address
@@ -108,14 +112,10 @@ class Connection:
         self._course = Course(commands, self._limits, trio.current_time(), owed=self._protocol.unanswered)
         self._busy = True
         try:
-            with trio.CancelScope() as self._watchdog:
-                try:
-                    await self._converse()
-                except (ConnectionLost, RemoteProtocolError) as ended:
-                    self._fail(ended)
-            if self._watchdog.cancelled_caught:
-                self._fail(ReplyTimeout(self._course.overdue(trio.current_time())))
+            await self._converse()
             self._busy = False
+        except (ConnectionLost, RemoteProtocolError, ReplyTimeout) as ended:
+            self._fail(ended)
         finally:
             if self._busy:
                 self._fail(ConnectionLost("interrupted by us"))
@@ -166,6 +166,8 @@ class Connection:
             if not course.unanswered:
                 return
             await self._read()
+            if course.complete:
+                return
 
     async def _write_group(self) -> None:
         """What may be written now; without an `await` as long as the kernel takes it."""
@@ -189,18 +191,36 @@ class Connection:
             if waiting:
                 await self._push(waiting)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as broken:
-            await self._last_words(_lost(broken))
+            await self._last_words(lost(broken))
 
     async def _push(self, octets: int) -> None:
         """Have the kernel take what was put, `octets` of text."""
         course, stream = self._course, self._stream
         before = stream.handed
-        course.begins(octets, trio.current_time())
+        now = trio.current_time()
+        course.begins(octets, now)
+        if stream.push():
+            course.handed(octets, now)
+            return
         try:
-            if not stream.push():
-                await self._push_while_reading()
+            await self._patiently(self._push_while_reading)
         finally:
             course.handed(stream.handed - before, trio.current_time())
+
+    async def _patiently(self, wait: Callable[[], Awaitable[T]]) -> T:
+        """`wait()`, until the deadline of the course, wherever it moves to meanwhile. Raises ReplyTimeout.
+
+        Only where there is something to wait for: a cancel scope costs as much as a short message.
+        """
+        if self._watchdog is not None:  # who reads while we write is under the writer's
+            self._watch()
+            return await wait()
+        with trio.CancelScope(deadline=self._course.deadline()) as self._watchdog:
+            try:
+                return await wait()
+            finally:
+                self._watchdog = None
+        raise ReplyTimeout(self._course.overdue(trio.current_time()))
 
     async def _push_while_reading(self) -> None:
         # The kernel has no room. A peer that answers in the middle of the content may stop reading until its
@@ -217,7 +237,6 @@ class Connection:
                 ended.append(end)
                 writing.cancel()
 
-        self._watch()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(read_on, nursery.cancel_scope)
@@ -234,32 +253,29 @@ class Connection:
                 nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             # that there is a nursery here is nobody's business: callers are cancelled as by any other await
-            cancelled, others = group.split(trio.Cancelled)
-            if others is None and cancelled is not None:
-                raise first_of(cancelled) from None
-            raise
+            raise cancelled_alone(group) or group from None
         if ended:
             raise ended[0]
         if broken:
             raise broken[0]
 
-    async def _last_words(self, lost: ConnectionLost) -> None:
-        """Nothing more can be written. Read what the peer said before that (X7), then raise `lost`."""
-        with trio.move_on_after(LAST_WORDS), suppress(ConnectionLost):
+    async def _last_words(self, end: ConnectionLost) -> None:
+        """Nothing more can be written. Read what the peer said before that (X7), then raise `end`."""
+        with trio.move_on_after(LAST_WORDS), suppress(ConnectionLost, ReplyTimeout):
             while self._course.unanswered:
                 await self._read()
-        raise lost
+        raise end
 
     async def _read(self) -> None:
         stream, course = self._stream, self._course
         try:
             # The others' turn, in which the peer may answer: then there is nothing to wait for.
             await trio.lowlevel.checkpoint()
-            while (octets := stream.receive_nowait()) is None:
-                self._watch()
-                await stream.readable()
+            octets = stream.receive_nowait()
+            if octets is None:
+                octets = await self._patiently(stream.receive)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as broken:
-            raise _lost(broken) from None
+            raise lost(broken) from None
         if not octets:
             raise ConnectionLost("the host closed the connection")
         now = trio.current_time()
@@ -274,25 +290,11 @@ class Connection:
         self._watch()
 
     def _watch(self) -> None:
-        self._watchdog.deadline = self._course.deadline()
+        if self._watchdog is not None:
+            self._watchdog.deadline = self._course.deadline()
 
     def _fail(self, failure: ConversationEnded) -> None:
         if self._failure is None:
             self._failure = failure
         self._busy = False
         self._transport.close()
-
-
-def first_of(group: BaseExceptionGroup[trio.Cancelled]) -> trio.Cancelled:
-    """Any one of several cancellations: they all say the same."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, trio.Cancelled)
-    return error
-
-
-def _lost(error: Exception) -> ConnectionLost:
-    cause = error.__cause__
-    reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause or "closed")
-    return ConnectionLost(f"the connection was lost: {reason[:1].lower()}{reason[1:]}")

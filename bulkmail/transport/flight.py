@@ -204,6 +204,11 @@ class Course:
     def unanswered(self) -> int:
         return len(self._owed)
 
+    @property
+    def complete(self) -> bool:
+        """Everything was sent and answered."""
+        return not self._owed and self._next >= len(self._commands)
+
     def deadline(self) -> float:
         """When patience ends, for a block being written, the oldest reply or the envelope; inf for none."""
         deadline = self._until

@@ -76,6 +76,10 @@ class Transport(abc.ABC):
     async def receive_some(self) -> bytes:
         """What comes next; b"" at the end of file."""
         await trio.lowlevel.checkpoint()
+        return await self.receive()
+
+    async def receive(self) -> bytes:
+        """The same, without a checkpoint where there is something."""
         while (data := self.receive_nowait()) is None:
             await self.readable()
         return data

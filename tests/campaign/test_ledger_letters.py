@@ -107,7 +107,7 @@ async def test_a_letter_is_the_message_and_ends_the_data(desk: Desk) -> None:
     ledger = desk.ledger()
     (one, *_), (letter, *_) = await desk.people(ledger), await desk.letters(ledger)
     message = desk.composers[0].letter(one.address, one.fields, id=one.id, now=desk.now)
-    assert (letter.content, letter.stuffed) == (message.content, stuff(message.content))
+    assert (letter.content, letter.end_of_data.stuffed) == (message.content, stuff(message.content))
 
 
 async def test_everybody_gets_his_own_letter(desk: Desk) -> None:
