@@ -15,7 +15,7 @@ from json.encoder import encode_basestring
 from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
-from bulkmail.campaign.candidates import EXCLUSION, ROW, SEED, Candidate, Candidates, Trouble
+from bulkmail.campaign.candidates import EXCLUSION, ROW, SEED, Candidate, Candidates, Trouble, nobody
 from bulkmail.campaign.listing import EMAIL, BadRow, Batch, ListSpec, Plain, Row
 from bulkmail.campaign.plain_address import plain_domains
 from bulkmail.campaign.share_key import key_of, keys_of
@@ -95,7 +95,7 @@ class Admission:
     def columns(self, batch: Batch, room: int | None) -> tuple[Candidates, list[LeftOut]]:
         """As `rows`, for all rows of the batch."""
         one_by_one, left_out = self.rows(batch, None)
-        found = Candidates(ROW, self._file(batch.file), [], [], [], [])
+        found = nobody(ROW, self._file(batch.file))
         if batch.plain is not None:
             found = self._plain(batch, batch.plain, one_by_one, left_out)
         if one_by_one:
@@ -124,7 +124,7 @@ class Admission:
                 ]
                 plain = plain.where(verdicts)
         if not plain.lines:
-            return Candidates(ROW, file, [], [], [], [])
+            return nobody(ROW, file)
         domains, odd = plain_domains(plain.columns[EMAIL])
         if self.keyed and not plain.columns.keys() >= set(self._used):  # a field that no row has
             odd = list(range(len(domains)))
@@ -136,10 +136,20 @@ class Admission:
                 usual[place] = False
             plain, domains = plain.where(usual), list(compress(domains, usual))
             if not domains:
-                return Candidates(ROW, file, [], [], [], [])
+                return nobody(ROW, file)
         keys = keys_of([plain.columns[name] for name in self._used]) if self.keyed else []
         problems = {} if self._composer.passes(plain.columns) else self._plain_problems(plain, keys)
-        return Candidates(ROW, file, plain.lines, plain.columns[EMAIL], domains, plain.texts, keys, problems)
+        return Candidates(
+            ROW,
+            file,
+            plain.lines,
+            plain.columns[EMAIL],
+            domains,
+            plain.texts,
+            plain.characters,
+            keys,
+            problems,
+        )
 
     def _plain_problems(self, plain: Plain, keys: Sequence[str]) -> dict[int, Trouble]:
         if self._checked is None:
@@ -187,7 +197,7 @@ class Admission:
 
     def exclusions(self, batch: Batch) -> Candidates:
         """The addresses of an exclusion list. A row without one cannot be anybody of ours."""
-        found = Candidates(EXCLUSION, self._file(batch.file), [], [], [], [])
+        found = nobody(EXCLUSION, self._file(batch.file))
         cells = [(line, row.get(EMAIL, "")) for line, row in batch.rows]
         if (plain := batch.plain) is not None and plain.lines:
             domains, odd = plain_domains(plain.columns[EMAIL])

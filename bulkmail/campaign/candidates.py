@@ -42,18 +42,20 @@ class Candidates:
     addresses: list[str]
     domains: list[str]
     texts: list[str]  # rows as they are stored
+    characters: int = 0  # in the rows together, by estimate
     keys: list[str] = field(default_factory=list)
     problems: dict[int, Trouble] = field(default_factory=dict)  # by line
 
     @classmethod
     def of(cls, kind: int, file: int, found: Iterable[Candidate], *, keyed: bool) -> Candidates:
         """From those looked at one by one."""
-        made = cls(kind, file, [], [], [], [])
+        made = nobody(kind, file)
         for one in found:
             made.lines.append(one.line)
             made.addresses.append(one.address)
             made.domains.append(one.domain)
             made.texts.append(one.fields)
+            made.characters += len(one.fields)
             if keyed:
                 made.keys.append(one.key)
             if one.problem is not None:
@@ -66,7 +68,7 @@ class Candidates:
     @property
     def octets(self) -> int:
         """What these take in memory, by estimate."""
-        return OVERHEAD * len(self.lines) + sum(map(len, self.texts))
+        return OVERHEAD * len(self.lines) + self.characters
 
     def pick(self, places: Sequence[int]) -> Candidates:
         """Those at `places`."""
@@ -93,7 +95,8 @@ class Candidates:
         problems = self.problems
         if problems:
             problems = {line: problems[line] for line in problems.keys() & set(lines)}
-        return Candidates(self.kind, self.file, lines, addresses, domains, texts, keys, problems)
+        characters = self.characters * len(lines) // (len(self.lines) or 1)
+        return Candidates(self.kind, self.file, lines, addresses, domains, texts, characters, keys, problems)
 
     def extend(self, more: Candidates) -> None:
         """Append others of the same kind and file."""
@@ -101,6 +104,7 @@ class Candidates:
         self.addresses += more.addresses
         self.domains += more.domains
         self.texts += more.texts
+        self.characters += more.characters
         self.keys += more.keys
         self.problems.update(more.problems)
 
@@ -113,6 +117,11 @@ class Candidates:
         if self.keys:
             self.keys = [self.keys[i] for i in order]
         self.lines.sort()
+
+
+def nobody(kind: int, file: int) -> Candidates:
+    """To be extended."""
+    return Candidates(kind, file, [], [], [], [])
 
 
 def getter(places: Sequence[int]) -> Callable[[Sequence[T]], Sequence[T]]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 16  # characters: enough to hide the cost of a call, too few to be felt in memory
 # a quote; what rows are stored and keys are made with; half a surrogate, which is an octet that is no text
 _UNUSUAL = re.compile('["\x1d\x1e\x1f\ud800-\udfff]')
-_ASCII_UNUSUAL = ('"', "\x1d", "\x1e", "\x1f")
+_MARKS = ("\r", '"', "\x1d", "\x1e", "\x1f")
 
 
 def can_be_plain(separator: str) -> bool:
@@ -127,7 +127,7 @@ class _Cutter:
         texts = (self._prefix + stored.replace("\n", self._break)).split("\n")
         if max(map(len, texts)) > csv.field_size_limit():
             return None
-        return Plain(list(range(line, line + count)), texts, columns)
+        return Plain(list(range(line, line + count)), texts, columns, len(stored))
 
     def odd(self, lines: Sequence[str]) -> list[int]:
         """The places of the lines that are not plain."""
@@ -141,6 +141,8 @@ class _Cutter:
 
 
 def _is_unusual(text: str) -> bool:
-    if text.isascii():
-        return "\r" in text or any(character in text for character in _ASCII_UNUSUAL)
-    return "\r" in text or _UNUSUAL.search(text) is not None
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return any(character in text for character in _MARKS)

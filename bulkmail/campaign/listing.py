@@ -90,6 +90,7 @@ class Plain:
     lines: list[int]
     texts: list[str]
     columns: dict[str, list[str]]  # our field -> cells
+    characters: int  # in the texts together, by estimate
 
     def row(self, place: int) -> dict[str, str]:
         return {name: cells[place] for name, cells in self.columns.items()}
@@ -97,7 +98,9 @@ class Plain:
     def where(self, mask: Sequence[object]) -> Plain:
         """The rows for which `mask` is true."""
         columns = {name: list(compress(cells, mask)) for name, cells in self.columns.items()}
-        return Plain(list(compress(self.lines, mask)), list(compress(self.texts, mask)), columns)
+        lines = list(compress(self.lines, mask))
+        characters = self.characters * len(lines) // (len(self.lines) or 1)
+        return Plain(lines, list(compress(self.texts, mask)), columns, characters)
 
 
 @dataclass(frozen=True, slots=True)

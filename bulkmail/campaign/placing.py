@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
-from bulkmail.campaign.candidates import ROW, SEED, Candidates, getter
+from bulkmail.campaign.candidates import ROW, SEED, Candidates, getter, nobody
 from bulkmail.campaign.settling import Earlier, Settling
 from bulkmail.campaign.spill import LEVELS, Budget, Hot, Part, Spill, by_domain, by_key
 from bulkmail.journal.records import LeftOut, Run
@@ -74,8 +74,9 @@ class Placing:
         key: Callable[[Candidates, Hot], list[int]] = by_domain,
         level: int = 0,
         hot: Hot | None = None,
+        octets: int | None = None,
     ) -> Spill:
-        spill = Spill(self._folder, key, level=level, hot=hot, budget=self._budget)
+        spill = Spill(self._folder, key, level=level, hot=hot, octets=octets, budget=self._budget)
         self._spills.callback(spill.close)
         return spill
 
@@ -89,9 +90,10 @@ class Placing:
         for part in candidates.parts():
             waiting = dict.fromkeys(candidates.hot, own) | waiting
             if self._budget.holds(part.rows, part.octets):
-                self._place([*part.blocks()], waiting)
+                self._place(part.read(), waiting)
             elif level + 1 < LEVELS:
-                smaller = self.spill(level=level + 1, hot=part.hot() | waiting.keys())
+                hot = part.hot() | waiting.keys()
+                smaller = self.spill(level=level + 1, hot=hot, octets=part.octets)
                 for block in part.blocks():
                     smaller.extend(block)
                 self.place(smaller, level + 1, waiting)
@@ -112,36 +114,37 @@ class Placing:
         if self._settling.refusals.count:
             return  # nothing will come of this plan; what remains is to find the other problems
         self._write([block for block in kept if block.kind == SEED], seeds=True)
-        rows = [block for block in kept if block.kind != SEED]
-        if waiting:
-            rows = [self._without_hot(block, waiting) for block in rows]
-        self._write(rows, whole=earlier is None)
+        rows = _joined([block for block in kept if block.kind != SEED])
+        if not waiting.keys().isdisjoint(rows.domains):
+            rows = self._without_hot(rows, waiting)
+        self._write([rows], whole=earlier is None)
 
     # --- hot domains --------------------------------------------------------------------------------------
 
     def _without_hot(self, people: Candidates, waiting: Mapping[str, _Waiting]) -> Candidates:
         """Those who need not wait for others of their domain."""
-        found = {waiting[domain] for domain in waiting.keys() & set(people.domains)}
-        for where in found:
-            hot = people.where([waiting.get(domain) is where for domain in people.domains])
-            if self._keyed:
-                if where.gathered is None:
-                    where.gathered = self.spill(by_key)
-                where.gathered.extend(hot)
-            else:
-                self._add_to_pieces(hot, where.pieces)
-        return people.where([domain not in waiting for domain in people.domains]) if found else people
+        places: defaultdict[str, list[int]] = defaultdict(list)
+        for place, domain in enumerate(people.domains):
+            places[domain if domain in waiting else ""].append(place)
+        rest = places.pop("", [])
+        for domain, where in waiting.items():
+            if domain not in places:
+                continue
+            hot = people.pick(places[domain])
+            if not self._keyed:
+                self._add_to_piece(domain, hot, where.pieces)
+                continue
+            if where.gathered is None:
+                where.gathered = self.spill(by_key)
+            where.gathered.extend(hot)
+        return people.pick(rest)
 
-    def _add_to_pieces(self, hot: Candidates, pieces: dict[str, Candidates]) -> None:
-        for domain, places in _groups(hot.domains):
-            people = hot.pick(places)
-            if domain in pieces:
-                pieces[domain].extend(people)
-            else:
-                pieces[domain] = people
-            people = pieces[domain]
-            if not self._budget.holds(_PIECE * len(people), _PIECE * people.octets):
-                self._write_piece(pieces.pop(domain))
+    def _add_to_piece(self, domain: str, hot: Candidates, pieces: dict[str, Candidates]) -> None:
+        people = pieces.setdefault(domain, hot)
+        if people is not hot:
+            people.extend(hot)
+        if not self._budget.holds(_PIECE * len(people), _PIECE * people.octets):
+            self._write_piece(pieces.pop(domain))
 
     def _write_piece(self, people: Candidates) -> None:
         if not self._settling.refusals.count:
@@ -151,7 +154,7 @@ class Placing:
         """Settled people of hot domains, split by share key."""
         for part in gathered.parts():
             if self._budget.holds(part.rows, part.octets):
-                self._write([*part.blocks()], whole=False)
+                self._write(part.read(), whole=False)
                 continue
             sample = part.block(0)
             most = Counter(zip(sample.domains, sample.keys, strict=True)).most_common(1)[0][1]
@@ -159,7 +162,7 @@ class Placing:
                 for piece in self._pieces(part):
                     self._write(piece, whole=False)
                 continue
-            smaller = self.spill(by_key, level + 1)
+            smaller = self.spill(by_key, level + 1, octets=part.octets)
             for block in part.blocks():
                 smaller.extend(block)
             self._write_gathered(smaller, level + 1)
@@ -198,7 +201,7 @@ class Placing:
 def _joined(people: Sequence[Candidates]) -> Candidates:
     if len(people) == 1:
         return people[0]
-    together = Candidates(ROW, 0, [], [], [], [])
+    together = nobody(ROW, 0)
     for block in people:
         together.extend(block)
     return together

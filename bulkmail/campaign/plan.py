@@ -18,11 +18,12 @@ from typing import BinaryIO, Protocol
 
 from bulkmail.campaign.admission import Admission, Composer
 from bulkmail.campaign.candidates import SEED, Candidates
+from bulkmail.campaign.forecast import forecast
 from bulkmail.campaign.listing import EMAIL, ListSpec
 from bulkmail.campaign.placing import Placing, Sink
 from bulkmail.campaign.settling import Settling, Suppressed
 from bulkmail.campaign.sources import expand, read_list
-from bulkmail.campaign.spill import Budget, spill_folder
+from bulkmail.campaign.spill import Budget, hot_among, spill_folder
 
 Progress = Callable[[str, int], None]  # ("read" | "placed", how many so far); called about every thousand
 
@@ -105,15 +106,17 @@ def write_plan(
             moved=tell.placed,
         )
         with closing(placing):
-            candidates = placing.spill()
+            sources, excluded = expand(spec, spec.source), expand(spec, spec.exclude, "exclude")
+            expected = forecast([*sources, *excluded])
+            hot = hot_among(expected.domains) if expected.domains else None
+            candidates = placing.spill(hot=hot, octets=expected.octets)
             # first: of a seed who is in the list, the seed is kept
             candidates.extend(Candidates.of(SEED, 0, admission.seeds(), keyed=admission.keyed))
-            excluded = expand(spec, spec.exclude, "exclude")
             for batch in read_list(_exclusion_spec(spec), excluded, folder, stdin, shape):
                 candidates.extend(admission.exclusions(batch))
             source = len(spec.seeds)
             room = spec.limit
-            for batch in read_list(spec, expand(spec, spec.source), folder, stdin, shape):
+            for batch in read_list(spec, sources, folder, stdin, shape):
                 found, left_out = admission.columns(batch, room)
                 source += len(found) + len(left_out)
                 room = None if room is None else room - len(found)

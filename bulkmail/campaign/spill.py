@@ -1,8 +1,8 @@
 """A list that does not fit into memory, in pieces that do: partitions on disk, by a hash.
 
-Candidates go to one of 256 parts by a hash of their domain, in big blocks, so that afterwards each part holds
-all of its domains, in source order, and can be handled alone. A few domains are *hot*: too large for any
-part, as is seen when the first block is written. Their people are spread over all parts by a hash of their
+Candidates go to one of up to 256 parts by a hash of their domain, in big blocks, so that afterwards each part
+holds all of its domains, in source order, and can be handled alone. A few domains are *hot*: too large for
+any part, as the caller knows or is seen when the first block is written. Their people are spread over all parts by a hash of their
 address, so that they need not be written twice, and are brought together again by whoever places them.
 Whoever gets a part that is still too large spills it again by further bits of the hash. A list that fits is
 never written at all. Blocks are `marshal`: by far the fastest, and safe here because only the process that
@@ -27,9 +27,9 @@ from typing import BinaryIO
 from bulkmail.campaign.candidates import OVERHEAD, Candidates
 from bulkmail.errors import StoreError
 
-_FAN_OUT_BITS = 8
-_FAN_OUT = 1 << _FAN_OUT_BITS
-LEVELS = 32 // _FAN_OUT_BITS  # how often a 32-bit hash can be split by further bits
+_BITS = 8
+LEVELS = 32 // _BITS  # how often a 32-bit hash can be split by further bits
+_LEAST_BITS = 4
 _HOT = 8  # domains at most: each of them waits in memory for the rest of it
 _HOT_SHARE = 64  # a domain is hot that has more than one of so many candidates
 _SAMPLED = 16  # blocks of a part that are looked at for hot domains
@@ -41,7 +41,7 @@ Hot = frozenset[str]
 class Budget:
     """What may be in memory at once, by estimate. The defaults keep ten million rows below 150 MB."""
 
-    buffered: int = 6 << 20  # octets waiting to be written, in all partitions together
+    buffered: int = 12 << 20  # octets waiting to be written, in all partitions together
     rows: int = 40_000  # in one partition
     octets: int = 16 << 20  # in one partition
 
@@ -61,6 +61,16 @@ class Part:
     def blocks(self) -> Iterator[Candidates]:
         return map(self.block, range(self.count))
 
+    def read(self) -> list[Candidates]:
+        """Everybody, as few blocks as there are kinds and files, one after the other."""
+        found: list[Candidates] = []
+        for block in self.blocks():
+            if found and (found[-1].kind, found[-1].file) == (block.kind, block.file):
+                found[-1].extend(block)
+            else:
+                found.append(block)
+        return found
+
     def hot(self) -> Hot:
         """The domains that would be too large for a part of this part."""
         step = -(-self.count // _SAMPLED)
@@ -72,6 +82,10 @@ def hot_of(blocks: Iterable[Candidates]) -> Hot:
     counts: Counter[str] = Counter()
     for block in blocks:
         counts.update(block.domains)
+    return hot_among(counts)
+
+
+def hot_among(counts: Counter[str]) -> Hot:
     enough = counts.total() / _HOT_SHARE
     return frozenset(domain for domain, rows in counts.most_common(_HOT) if rows > enough)
 
@@ -100,11 +114,20 @@ def _octets(texts: Sequence[str], *, lower: bool = False) -> list[bytes]:
     return (joined.lower() if lower else joined).encode().split(b"\n")
 
 
+def _bits(octets: int | None, budget: Budget) -> int:
+    """As many parts as it needs for each to fit well; more of them would only make smaller blocks."""
+    if octets is None:
+        return _BITS
+    parts = 8 * octets // budget.octets  # in memory they are larger than they are as text, and not all alike
+    return min(max(parts.bit_length(), _LEAST_BITS), _BITS)
+
+
 class Spill:
     """Takes candidates, gives them back in parts. To be closed. Raises StoreError when the disk refuses.
 
     All parts are in one file without a name, which is gone with the process; of a part, only the places of
-    its blocks are in memory. `hot` are the hot domains as the caller knows them; None: to be found.
+    its blocks are in memory. `hot` are the hot domains as the caller knows them; None: to be found. `octets`:
+    how much text is expected.
     """
 
     def __init__(
@@ -114,19 +137,22 @@ class Spill:
         *,
         level: int = 0,
         hot: Hot | None = None,
+        octets: int | None = None,
         budget: Budget,
     ) -> None:
         self._folder = folder
         self._key = key
-        self._shift = level % LEVELS * _FAN_OUT_BITS
+        self._shift = level % LEVELS * _BITS
+        fan_out = 1 << _bits(octets, budget)
+        self._mask = fan_out - 1
         self._found = hot
         self._budget = budget
         self._held: list[Candidates] = []
         self._buffered = 0
         self._file: BinaryIO | None = None
         self._end = 0
-        self._places = [array("Q") for _ in range(_FAN_OUT)]  # offset and length, one block after the other
-        self._rows = [0] * _FAN_OUT
+        self._places = [array("Q") for _ in range(fan_out)]  # offset and length, one block after the other
+        self._rows = [0] * fan_out
 
     @property
     def hot(self) -> Hot:
@@ -178,8 +204,8 @@ class Spill:
         self._buffered = 0
 
     def _write_block(self, file: BinaryIO, held: Candidates) -> None:
-        shift, mask = self._shift, _FAN_OUT - 1
-        parts: list[list[int]] = [[] for _ in range(_FAN_OUT)]
+        shift, mask = self._shift, self._mask
+        parts: list[list[int]] = [[] for _ in self._rows]
         add = [part.append for part in parts]
         for place, value in enumerate(self._key(held, self.hot)):
             add[value >> shift & mask](place)
@@ -216,6 +242,7 @@ def _unpacked(block: bytes) -> Candidates:
         addresses.split("\n"),
         domains.split("\n"),
         texts.split("\n"),
+        len(texts),
         keys.split("\n") if keyed else [],
         problems,
     )

@@ -179,6 +179,9 @@ class Suppressions:
         query = """SELECT wanted.value FROM json_each(?) wanted
             WHERE EXISTS (SELECT 1 FROM suppression WHERE address = wanted.value)"""
         found: set[str] = set()
+        with self._using() as db:
+            if not rows(db, "SELECT 1 FROM suppression LIMIT 1"):
+                return found
         stream = iter(keys)
         while batch := list(islice(stream, BATCH)):
             with self._using() as db:

@@ -74,6 +74,7 @@ def candidates(
         [address for _, address, *_ in people],
         [address.partition("@")[2] for _, address, *_ in people],
         [text for _, _, text, *_ in people],
+        sum(len(text) for _, _, text, *_ in people),
         [key for *_, key, _ in people] if keyed else [],
         {line: problem for line, *_, problem in people if problem is not None},
     )
