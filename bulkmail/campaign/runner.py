@@ -158,6 +158,7 @@ class _Run:
             transactions=outcome.transactions,
             connections=outcome.connections,
             seconds=round(outcome.seconds, 3),
+            latency_ms=self.tally.latency.summary(),
             exit=outcome.exit,
         )
         return outcome

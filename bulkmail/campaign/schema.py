@@ -110,6 +110,12 @@ def events_schema() -> dict[str, Any]:
                 "totals": totals,
                 **used,
                 "seconds": {"type": "number", "minimum": 0},
+                "latency_ms": {
+                    "type": "object",
+                    "description": "from the end of data to its reply: half, 95% and 99% of messages, or null",
+                    "properties": dict.fromkeys(("p50", "p95", "p99"), {"type": ["number", "null"]}),
+                    "required": ["p50", "p95", "p99"],
+                },
                 "exit": {"enum": list(EXIT_CODES)},
             },
             "the last line",

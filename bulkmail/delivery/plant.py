@@ -54,6 +54,11 @@ class Latency:
                 return float(2 ** (step / self.STEPS))
         return None
 
+    def summary(self) -> dict[str, float | None]:
+        """In milliseconds, as users read it."""
+        found = {f"p{percent}": self.percentile(percent) for percent in (50, 95, 99)}
+        return {name: None if s is None else round(s * 1000, 3) for name, s in found.items()}
+
 
 @dataclass(slots=True)
 class Tally:
