@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable
 
@@ -14,9 +13,10 @@ from bulkmail.delivery.shaping import Limits
 from bulkmail.delivery.slots import Slots
 from bulkmail.delivery.work import Work
 from bulkmail.errors import ConfigError
+from bulkmail.transport.descriptors import raise_limit
 from bulkmail.transport.pool import Pool
 
-SESSIONS = 400  # of all sites together; each is a descriptor, and half of what we may open is kept for others
+SESSIONS = 1_000  # of all sites together; each is a descriptor, and half of what we may open is for others
 
 
 def planted(
@@ -61,6 +61,5 @@ def limits_of(campaign: Campaign) -> Limits:
 
 
 def session_slots() -> int:
-    """Sessions that may be open at once in this process."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return SESSIONS if soft == resource.RLIM_INFINITY else max(1, min(SESSIONS, soft // 2))
+    """Sessions that may be open at once in this process, whose limit of descriptors is raised for them."""
+    return max(1, min(SESSIONS, raise_limit(2 * SESSIONS + 200) // 2))

@@ -15,7 +15,7 @@ from bulkmail.delivery.work import Letter, Roll, Work
 
 LETTERS = 32  # at once: the journey is a small part of their cost, and a site that is given up wastes few
 OCTETS = 640 * 1024  # of content that a session holds, unless a single letter has more
-ALL = 32 * 1024 * 1024  # that all sessions hold together: where they are many, each holds less
+ALL = 16 * 1024 * 1024  # that all sessions hold together: where they are many, each holds less
 
 
 class Ahead:

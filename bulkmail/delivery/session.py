@@ -35,6 +35,7 @@ PATIENCE_S = 5.0  # for which a connection may wait for the message rate; hosts 
 IDLE_S = 2.0  # after which a connection may have been closed: what is sent then is not sent in one breath
 RIDE = 32  # messages whose envelopes ride behind each other before the queue is looked at again
 IN_FLIGHT = 1024 * 1024  # octets of content in flight on a connection, unless a single message has more
+ALL = 24 * 1024 * 1024  # on all of them: where they are many, each has less
 
 SUPPRESSED = Disposition(Fate.SUPPRESSED, Scope.RECIPIENT, Stage.MAIL, note="suppressed since the plan")
 
@@ -150,7 +151,7 @@ class _Session:
         connection: Connection,
     ) -> list[tuple[Roll, Letter | str]]:
         """The first of `roll`, cut into at most `count` transactions, each with its letter."""
-        room = IN_FLIGHT
+        room = min(IN_FLIGHT, ALL // max(1, self.plant.slots.taken))
         parts: list[tuple[Roll, Letter | str]] = []
         shared = letters[0]
         if parcel.shared and isinstance(shared, Letter) and not shared.alone:

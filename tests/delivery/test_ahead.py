@@ -38,7 +38,7 @@ async def test_of_large_letters_only_as_many_are_asked_for_as_there_is_room_for(
 
 async def test_where_sessions_are_many_each_holds_less() -> None:
     post = Post(lambda one: letter_of(one, octets=40_000))
-    await all_of(Ahead(post, lambda: 400), 5)
+    await all_of(Ahead(post, lambda: 200), 5)
     assert [len(ids) for ids in post.asked] == [1, 2, 2]
 
 
