@@ -23,8 +23,8 @@ from bulkmail.delivery.work import Parcel, Span, Where
 
 REST = 0.9  # of the first retry's wait: those deferred with the site find it probed when they are due
 AHEAD_S = 1.0  # by which the message rate is booked ahead when more sessions would only wait for it
-SLICE = 64  # personal recipients a session takes at a time: few enough to share, many enough for one fetch
-SHARED_SLICE = 8  # whole transactions of those who share them
+SLICE = 256  # personal recipients a session takes at a time: few enough to share, many enough for one fetch
+SHARED_SLICE = 32  # whole transactions of those who share them
 TRANSACTIONS_PER_SESSION = 4  # how much backlog is worth another connection
 
 
