@@ -38,8 +38,17 @@ class _Waiting:
     """Settled people of hot domains, of parts placed so far."""
 
     def __init__(self) -> None:
-        self.pieces: dict[str, Candidates] = {}
+        self.pieces: dict[str, _Piece] = {}
         self.gathered: Spill | None = None  # where messages differ by key
+
+
+class _Piece:
+    """People of one domain, whose messages are all alike or all different."""
+
+    def __init__(self, domain: str) -> None:
+        self.domain = domain
+        self.addresses: list[str] = []
+        self.texts: list[str] = []
 
 
 class Placing:
@@ -101,8 +110,8 @@ class Placing:
                 earlier = Earlier(kept=True)
                 for block in part.blocks():
                     self._place([block], waiting, earlier)
-        for people in own.pieces.values():
-            self._write_piece(people)
+        for piece in own.pieces.values():
+            self._write_piece(piece)
         if own.gathered is not None:
             self._write_gathered(own.gathered)
 
@@ -130,25 +139,24 @@ class Placing:
         for domain, where in waiting.items():
             if domain not in places:
                 continue
-            hot = people.pick(places[domain])
-            if not self._keyed:
-                self._add_to_piece(domain, hot, where.pieces)
+            if self._keyed:
+                if where.gathered is None:
+                    where.gathered = self.spill(by_key)
+                where.gathered.extend(people.pick(places[domain]))
                 continue
-            if where.gathered is None:
-                where.gathered = self.spill(by_key)
-            where.gathered.extend(hot)
+            get: Callable[[Sequence[str]], Sequence[str]] = getter(places[domain])
+            piece = where.pieces.setdefault(domain, _Piece(domain))
+            piece.addresses += get(people.addresses)
+            piece.texts += get(people.texts)
+            rows, octets = len(piece.addresses), len(piece.addresses) * people.octets // len(people)
+            if not self._budget.holds(_PIECE * rows, _PIECE * octets):
+                self._write_piece(where.pieces.pop(domain))
         return people.pick(rest)
 
-    def _add_to_piece(self, domain: str, hot: Candidates, pieces: dict[str, Candidates]) -> None:
-        people = pieces.setdefault(domain, hot)
-        if people is not hot:
-            people.extend(hot)
-        if not self._budget.holds(_PIECE * len(people), _PIECE * people.octets):
-            self._write_piece(pieces.pop(domain))
-
-    def _write_piece(self, people: Candidates) -> None:
+    def _write_piece(self, piece: _Piece) -> None:
         if not self._settling.refusals.count:
-            self._write([people], whole=False)
+            run = (piece.domain, len(piece.addresses), not self._personal)
+            self._sink.intervals([run], piece.addresses, piece.texts, seeds=False, whole=False)
 
     def _write_gathered(self, gathered: Spill, level: int = 0) -> None:
         """Settled people of hot domains, split by share key."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bulkmail.smtp.address import MAX_LABEL, MAX_LOCAL
-from bulkmail.smtp.grammar import PLAIN_MAILBOX
+from bulkmail.smtp.grammar import PLAIN_DOMAINS, PLAIN_MAILBOX
 
 _MOST = min(MAX_LOCAL, MAX_LABEL)  # no part of an address that is not longer can be too long
 _KNOWN = bytes(range(0x21, 0x7F)).translate(None, b'@"(),:;<>[\\]')  # what an atom may have, and dots
@@ -30,10 +30,12 @@ def plain_domains(cells: Sequence[str]) -> tuple[list[str], list[int]]:
     if odd:
         patched = list(cells)
         for place in odd:
-            patched[place] = "@"
+            patched[place] = "@x"  # any will do
         joined = "\n" + "\n".join(patched)
     domains = joined.replace("@", "\n").split("\n")[2::2]
-    bad = {name for name in set(domains) if name != name.lower() or not PLAIN_MAILBOX.fullmatch(f"x@{name}")}
-    if bad:
+    each = set(domains)
+    together = "\n".join(each) + "\n"
+    if together != together.lower() or not PLAIN_DOMAINS.fullmatch(together):
+        bad = {name for name in each if name != name.lower() or not PLAIN_DOMAINS.fullmatch(f"{name}\n")}
         odd.update(place for place, domain in enumerate(domains) if domain in bad)
     return domains, sorted(odd)

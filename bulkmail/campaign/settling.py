@@ -7,7 +7,7 @@ asked of whole columns, and only who is in the way is looked at.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Protocol
 
@@ -58,7 +58,11 @@ class Settling:
                 people.append(block)
         if not people:
             return []
-        addresses = [address for block in people for address in block.addresses]
+        addresses = (
+            people[0].addresses
+            if len(people) == 1
+            else [address for block in people for address in block.addresses]
+        )
         starts = [0, *accumulate(map(len, people))]
         gone = self._duplicates(people, starts, addresses, earlier) if self._dedupe else set()
         self._unwanted(people, starts, addresses, earlier.excluded, gone)
@@ -111,12 +115,11 @@ class Settling:
     ) -> None:
         """Add those who are excluded or suppressed to `gone`. Seeds are never excluded."""
         # Both know no case: a capital must not reach who asked to be left alone.
-        keys = "\n".join(addresses).lower().split("\n")
-        wanted = keys if not gone else [key for place, key in enumerate(keys) if place not in gone]
-        suppressed = self._suppressions.contains_keys(wanted)
+        wanted = _Keys(addresses, gone)
+        suppressed = self._suppressions.contains_keys(wanted) if self._suppressions else ()
         if not suppressed and (not excluded or excluded.keys().isdisjoint(wanted)):
             return
-        for place, key in enumerate(keys):
+        for place, key in enumerate(wanted.all()):
             if place in gone or (key not in excluded and key not in suppressed):
                 continue
             if key in excluded and _at(people, starts, place)[0].kind == ROW:
@@ -147,6 +150,22 @@ class Settling:
             else:
                 columns = [*parse_row(block.texts[at], self._shapes)]
                 self.refusals.add((block.file, line), file, line, reason, columns)
+
+
+class _Keys:
+    """What exclusions and suppressions are looked up by, made when it is asked for."""
+
+    def __init__(self, addresses: Sequence[str], gone: Collection[int]) -> None:
+        self._addresses, self._gone = addresses, gone
+        self._keys: list[str] = []
+
+    def all(self) -> list[str]:
+        if not self._keys:
+            self._keys = "\n".join(self._addresses).lower().split("\n")
+        return self._keys
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for place, key in enumerate(self.all()) if place not in self._gone)
 
 
 class Earlier:

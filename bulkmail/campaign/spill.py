@@ -2,11 +2,11 @@
 
 Candidates go to one of up to 256 parts by a hash of their domain, in big blocks, so that afterwards each part
 holds all of its domains, in source order, and can be handled alone. A few domains are *hot*: too large for
-any part, as the caller knows or is seen when the first block is written. Their people are spread over all parts by a hash of their
-address, so that they need not be written twice, and are brought together again by whoever places them.
-Whoever gets a part that is still too large spills it again by further bits of the hash. A list that fits is
-never written at all. Blocks are `marshal`: by far the fastest, and safe here because only the process that
-wrote a block can read it.
+any part, as the caller knows or is seen when the first block is written. Their people are spread over all
+parts by a hash of their address, so that they need not be written twice, and are brought together again by
+whoever places them. Whoever gets a part that is still too large spills it again by further bits of the hash.
+A list that fits is never written at all. Blocks are `marshal`: by far the fastest, and safe here because only
+the process that wrote a block can read it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from bulkmail.campaign.candidates import OVERHEAD, Candidates
+from bulkmail.campaign.candidates import OVERHEAD, Candidates, getter
 from bulkmail.errors import StoreError
 
 _BITS = 8
@@ -92,15 +92,11 @@ def hot_among(counts: Counter[str]) -> Hot:
 
 def by_domain(candidates: Candidates, hot: Hot) -> list[int]:
     """Hashes: all of a domain have the same, but for hot ones, where all of an address have."""
-    domains = _octets(candidates.domains)
-    if not hot:
-        return list(map(zlib.crc32, domains))
-    addresses = _octets(candidates.addresses, lower=True)
-    crc32 = zlib.crc32
-    return [
-        crc32(address) if name in hot else crc32(domain)
-        for name, domain, address in zip(candidates.domains, domains, addresses, strict=True)
-    ]
+    hashed = candidates.domains
+    if hot:
+        both = zip(hashed, candidates.addresses, strict=True)
+        hashed = [address if domain in hot else domain for domain, address in both]
+    return list(map(zlib.crc32, _octets(hashed)))
 
 
 def by_key(candidates: Candidates, _: Hot) -> list[int]:
@@ -109,9 +105,9 @@ def by_key(candidates: Candidates, _: Hot) -> list[int]:
     return [zlib.crc32(key, zlib.crc32(domain)) for domain, key in pairs]
 
 
-def _octets(texts: Sequence[str], *, lower: bool = False) -> list[bytes]:
-    joined = "\n".join(texts)  # none of ours has a line break
-    return (joined.lower() if lower else joined).encode().split(b"\n")
+def _octets(texts: Sequence[str]) -> list[bytes]:
+    """Without their case, which exclusions do not know. None of ours has a line break."""
+    return "\n".join(texts).lower().encode().split(b"\n")
 
 
 def _bits(octets: int | None, budget: Budget) -> int:
@@ -211,7 +207,7 @@ class Spill:
             add[value >> shift & mask](place)
         for number, places in enumerate(parts):
             if places:
-                block = _packed(held.pick(places))
+                block = _packed(held, places)
                 self._places[number].extend((self._end, len(block)))
                 self._end += file.write(block)
                 self._rows[number] += len(places)
@@ -226,24 +222,34 @@ def _reader(file: BinaryIO, places: array[int]) -> Callable[[int], Candidates]:
     return block
 
 
-def _packed(held: Candidates) -> bytes:
-    """Texts joined, for marshal is slow with many small objects. None of ours has a line break: no address
-    may, and in a stored row it is escaped. Version 2 of marshal does not look for equal objects."""
-    texts = ("\n".join(column) for column in (held.addresses, held.domains, held.texts, held.keys))
-    return marshal.dumps((held.kind, held.file, held.lines, held.problems, bool(held.keys), *texts), 2)
+def _packed(held: Candidates, places: Sequence[int]) -> bytes:
+    """Those at `places`.
+
+    Texts joined, for marshal is slow with many small objects. None of ours has a line break: no address may,
+    and in a stored row it is escaped. Version 2 of marshal does not look for equal objects.
+    """
+    get: Callable[[Sequence[str]], Sequence[str]] = getter(places)
+    columns = (held.addresses, held.domains, held.texts)
+    texts = ["\n".join(get(column)) for column in columns]
+    keys = "\n".join(get(held.keys)) if held.keys else None
+    lines = list(getter(places)(held.lines))
+    problems = (
+        {line: held.problems[line] for line in held.problems.keys() & set(lines)} if held.problems else {}
+    )
+    return marshal.dumps((held.kind, held.file, lines, problems, keys, *texts), 2)
 
 
 def _unpacked(block: bytes) -> Candidates:
-    kind, file, lines, problems, keyed, addresses, domains, texts, keys = marshal.loads(block)
+    kind, file, lines, problems, keys, addresses, domains, texts = marshal.loads(block)
     return Candidates(
         kind,
         file,
-        lines,
+        list(lines),
         addresses.split("\n"),
         domains.split("\n"),
         texts.split("\n"),
         len(texts),
-        keys.split("\n") if keyed else [],
+        keys.split("\n") if keys is not None else [],
         problems,
     )
 

@@ -179,9 +179,6 @@ class Suppressions:
         query = """SELECT wanted.value FROM json_each(?) wanted
             WHERE EXISTS (SELECT 1 FROM suppression WHERE address = wanted.value)"""
         found: set[str] = set()
-        with self._using() as db:
-            if not rows(db, "SELECT 1 FROM suppression LIMIT 1"):
-                return found
         stream = iter(keys)
         while batch := list(islice(stream, BATCH)):
             with self._using() as db:
@@ -193,6 +190,11 @@ class Suppressions:
         with self._using() as db:
             version, self._version = self._version, rows(db, "PRAGMA data_version")[0][0]
             return version != self._version
+
+    def __bool__(self) -> bool:
+        """Whether anybody is suppressed; unlike their number, known at once."""
+        with self._using() as db:
+            return bool(rows(db, "SELECT 1 FROM suppression LIMIT 1"))
 
     def __len__(self) -> int:
         with self._using() as db:

@@ -46,7 +46,9 @@ A_LABELS = re.compile(_DOMAIN.replace("A-Za-z", "a-z").encode())
 
 # RFC 5321 section 4.1.2: Mailbox = Local-part "@" ( Domain / address-literal ); here only the plain majority.
 # The last label does not begin with a digit: that would be a bare IPv4 address, or nearly.
-PLAIN_MAILBOX = re.compile(rf"({_DOT_STRING})@((?:{_LABEL}\.)*+(?![0-9]){_LABEL})")
+_PLAIN_DOMAIN = rf"(?:{_LABEL}\.)*+(?![0-9]){_LABEL}"
+PLAIN_MAILBOX = re.compile(rf"({_DOT_STRING})@({_PLAIN_DOMAIN})")
+PLAIN_DOMAINS = re.compile(rf"(?:{_PLAIN_DOMAIN}\n)*+")  # any number of them, a line each
 
 # RFC 5321 section 4.1.3
 #   address-literal       = "[" ( IPv4-address-literal / IPv6-address-literal / General-address-literal ) "]"
