@@ -13,7 +13,7 @@ import trio
 from road_child import running
 from road_rig import people
 
-from bulkmail.campaign import reporter
+from bulkmail.campaign import report as reports
 
 
 def message_to(ledger, address):
@@ -126,13 +126,13 @@ async def test_a_report_that_the_relay_refuses_is_told_and_is_not_the_failure_of
 
 async def test_a_long_report_is_built_beside_the_loop_and_not_in_it(world, send, monkeypatch):
     built_by = []
-    build = reporter.report
+    build = reports.report
 
     def noting(*args, **kwargs):
         built_by.append(threading.current_thread())
         return build(*args, **kwargs)
 
-    monkeypatch.setattr(reporter, "report", noting)
+    monkeypatch.setattr(reports, "report", noting)
     world.domain("a.test").refuse("bob")
     world.domain("ops.test")
     await send("bob@a.test", report_to="ops@ops.test")
