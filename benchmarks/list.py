@@ -3,24 +3,28 @@
 For each size, a CSV with a realistic mix of domains is written, and a fresh process reads it, plans it into
 a real journal (the one `run` uses), counts what is in the journal, and reports its peak memory. The process
 also imports what a run imports, so the figure is that of a whole run up to the first connection. Every size
-is planned `--repeats` times; the median is reported, with the spread.
+is planned `--repeats` times; the median is reported, with the spread. After each, the same file is read by a
+bare `csv.reader` on the same core: `of_csv` is how the rows a second of the two compare. Peak memory is of all
+processes together.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import random
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+
+import rig
 
 BIG = (("gmail.example", 0.40), ("outlook.example", 0.25), ("yahoo.example", 0.15))  # 80% of the people
 HEADER = "email,first_name,last_name,country,joined,code\n"
@@ -43,7 +47,11 @@ def main() -> None:
     parser.add_argument("--flat", action="store_true", help="every domain as big as the others")
     parser.add_argument("--json", action="store_true", help="only the JSON, without the table")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)  # the child: plan this file
+    parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)  # the child: only read this file
     options = parser.parse_args()
+    if options.bare is not None:
+        print(read_bare(options.bare))
+        return
     if options.one is not None:
         print(json.dumps(plan_once(options.one, options.content)))
         return
@@ -62,6 +70,7 @@ def measure(rows: int, options: argparse.Namespace) -> dict[str, object]:
             file.writelines(lines(rows, domains, flat=options.flat))
         size = people.stat().st_size
         runs = [child(people, options.content) for _ in range(options.repeats)]
+    ratios = [run["csv_seconds"] / run["seconds"] for run in runs]
     for run in runs:
         counted = sum(run["totals"].values()) - run["totals"]["source"]
         if not run["totals"]["source"] == counted == rows:
@@ -75,6 +84,8 @@ def measure(rows: int, options: argparse.Namespace) -> dict[str, object]:
         "seconds": round(statistics.median(seconds), 3),
         "spread_s": [round(min(seconds), 3), round(max(seconds), 3)],
         "rows_per_s": round(rows / statistics.median(seconds)),
+        "of_csv": round(statistics.median(ratios), 4),
+        "of_csv_spread": [round(min(ratios), 4), round(max(ratios), 4)],
         "cpu_us_per_row": round(statistics.median(run["cpu_s"] for run in runs) / rows * 1e6, 2),
         "imported_mb": round(statistics.median(run["imported_mb"] for run in runs), 1),
         "peak_mb": round(max(run["peak_mb"] for run in runs), 1),
@@ -97,8 +108,25 @@ def lines(rows: int, domains: int, *, flat: bool) -> Iterator[str]:
 
 
 def child(people: Path, content: str) -> dict[str, object]:
-    command = [sys.executable, __file__, "--one", str(people), "--content", content]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    """The plan, and then the bare pass, each in a process of its own."""
+    plan, bare = (
+        rig.run([sys.executable, __file__, *more], pinned=rig.client_core())
+        for more in (["--one", people, "--content", content], ["--bare", people])
+    )
+    if plan.code or bare.code:
+        raise SystemExit(f"planning ended with {plan.code}, reading with {bare.code}")
+    told = json.loads(plan.lines[-1])
+    peak = max(told["peak_mb"], plan.peak_mb)
+    return told | {"csv_seconds": float(bare.lines[-1]), "peak_mb": peak}
+
+
+def read_bare(people: Path) -> float:
+    """Seconds."""
+    began = time.perf_counter()
+    with people.open(encoding="utf-8", newline="") as file:
+        for _ in csv.reader(file):
+            pass
+    return time.perf_counter() - began
 
 
 def plan_once(people: Path, content: str) -> dict[str, object]:
@@ -156,6 +184,7 @@ def table(results: list[dict[str, object]], content: str) -> str:
         "seconds",
         "spread_s",
         "rows_per_s",
+        "of_csv",
         "cpu_us_per_row",
         "imported_mb",
         "peak_mb",
