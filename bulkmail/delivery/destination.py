@@ -47,6 +47,7 @@ class Destination:
         self._session = session
         self.stopping = False
         self._parcels: deque[Parcel] = deque()
+        self._waiting = 0  # recipients in them
         self._finished: dict[int, Callable[[], None]] = {}
         self._on_empty = on_empty
         self._sessions = 0
@@ -86,6 +87,7 @@ class Destination:
     def add(self, parcel: Parcel, finished: Callable[[], None]) -> None:
         """Queue a parcel. `finished` is called once everybody in it has a fate."""
         self._parcels.append(parcel)
+        self._waiting += parcel.waiting
         self._finished[id(parcel)] = finished
         self._staff()
 
@@ -100,8 +102,10 @@ class Destination:
                 self._parcels.popleft()
                 continue
             each = self.site.recipients_limit(now) if parcel.shared else 1
-            share = parcel.waiting // (2 * each * self.site.connections_limit(now))
+            share = self._waiting // (2 * each * self.site.connections_limit(now))
+            waiting = parcel.waiting
             spans = parcel.take(each * max(1, min(SHARED_SLICE if parcel.shared else SLICE, share)))
+            self._waiting -= waiting - parcel.waiting
             if not parcel.waiting:
                 self._parcels.popleft()
             return parcel, spans
@@ -111,6 +115,7 @@ class Destination:
         """Recipients that a session took and could not try: first in line again."""
         if ids:
             parcel.put_back(ids)
+            self._waiting += len(ids)
             if parcel not in self._parcels:
                 self._parcels.appendleft(parcel)
             self._staff()
@@ -186,5 +191,6 @@ class Destination:
         self.plant.on_hold(self.site.name, held_by, rest_s)
         self._proven = False
         held, self._parcels = self._parcels, deque()
+        self._waiting = 0
         for parcel in held:
             self.settled(parcel, await settle_untried(parcel, held_by, where, self.plant))
