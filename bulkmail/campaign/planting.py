@@ -28,8 +28,9 @@ def planted(
     tally: Tally,
     unwritable: Callable[[ConfigError], None],
     on_hold: Callable[[str, Disposition, float], None],
+    processes: int = 1,
 ) -> Plant:
-    """The plant of one process."""
+    """The plant of one process, of so many that send."""
     delivery = campaign.delivery
     retry = delivery.retry
     return Plant(
@@ -38,7 +39,7 @@ def planted(
         routes=routes,
         limits=limits_of(campaign),
         retry=Retry(retry.first, retry.factor, retry.max, retry.give_up),
-        slots=Slots(session_slots()),
+        slots=Slots(session_slots(processes)),
         now=time.time,
         tally=tally,
         resend_doubt=delivery.on_doubt == "resend",
@@ -60,6 +61,7 @@ def limits_of(campaign: Campaign) -> Limits:
     )
 
 
-def session_slots() -> int:
+def session_slots(processes: int) -> int:
     """Sessions that may be open at once in this process, whose limit of descriptors is raised for them."""
-    return max(1, min(SESSIONS, raise_limit(2 * SESSIONS + 200) // 2))
+    sessions = SESSIONS // processes
+    return max(1, min(sessions, raise_limit(2 * sessions + 200) // 2))

@@ -124,6 +124,7 @@ class _Worker:
                     tally=Tally(),
                     unwritable=self._unwritable,
                     on_hold=self._on_hold,
+                    processes=len(begin.alive),
                 )
                 self.plant.sites.limits_of = self._limits
                 self.dispatcher = Dispatcher(self.plant, on_finished=self._on_finished)
