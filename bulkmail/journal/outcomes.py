@@ -7,9 +7,10 @@ in two states, nor a settled one be reopened.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import groupby, islice, pairwise
 from operator import itemgetter, le, lt
 
 import apsw
@@ -34,6 +35,8 @@ SETTLING = frozenset({"delivered", "bounced", "expired", "cancelled", "suppresse
 UNFINISHED = frozenset({"pending", "deferred", "in_doubt"})
 
 FIRST, LAST, STATE = itemgetter(0), itemgetter(1), itemgetter(2)  # of a Record
+ALIKE = itemgetter(2, 4, 5, *range(7, 14))  # of a Record, all but whom, when, and the text of the reply
+WORTH = 8  # records, for a statement of their own
 
 Reply = tuple[int | None, str | None, str]
 Place = tuple[str, ...]  # stage, host, address, source, tls
@@ -43,6 +46,11 @@ _CLOSE_INTERVALS = f"""
 UPDATE interval SET open = 0 WHERE {touching("interval")} AND open = 1 AND NOT EXISTS (
     SELECT 1 FROM pending WHERE pending.last >= interval.first
         AND pending.first = (SELECT max(first) FROM pending WHERE first <= interval.last))"""
+
+_REPLIES = "INSERT INTO reply SELECT ?1 + key, ?2, ?3, value FROM json_each(?4)"
+_ATTEMPTS = """
+INSERT INTO attempt SELECT ?1 + key, ?2 + key, ?1 + key, ?3, value, ?4 + key, ?5, NULL, 1
+FROM json_each(?6)"""
 
 
 class Texts:
@@ -201,18 +209,39 @@ class Outcomes:
 
     def _tell(self, run: Iterable[Record]) -> None:
         """What is said of each in `attempt`."""
+        for _, alike in groupby(run, key=ALIKE):
+            records = list(alike)
+            if not self._tell_at_once(records):
+                self._tell_each(records)
+
+    def _tell_at_once(self, records: Sequence[Record]) -> bool:
+        """Neighbours who are told apart by time and reply only, as nearly all with a queue id of their own:
+        SQLite makes their rows itself, and who else wants the interpreter has it meanwhile.
+        """
+        one, size = records[0], len(records)
+        texts = [record.reply for record in records]
+        if size < WORTH or records[-1].last - one.first + 1 != size or one.due is not None:
+            return False
+        if not one.attempted or len(set(texts)) < size:
+            return False
+        place = self._texts.places.get(one[7:12]) or self._new_place(one[7:12])
+        reply = self._last_reply + 1
+        self._db.execute(_REPLIES, (reply, one.code, one.enhanced, json.dumps(texts)))
+        times = json.dumps([record.at for record in records])
+        self._db.execute(_ATTEMPTS, (one.first, self._seq + 1, one.state, reply, place, times))
+        self._last_reply += size
+        self._seq += size
+        return True
+
+    def _tell_each(self, records: Sequence[Record]) -> None:
         seq, attempts, replies, places = self._seq, self._attempts, self._texts.replies, self._texts.places
-        for record in run:
+        for record in records:
             first, last, state, at = record[:4]
             reply = replies.get(text := record[4:7]) or self._new_reply(text)
             place = places.get(where := record[7:12]) or self._new_place(where)
-            if first | (BLOCK - 1) < last:
-                for begin, end in blocks(first, last):
-                    seq += 1
-                    attempts.append((begin, seq, end, state, at, reply, place, *record[12:]))
-            else:
+            for begin, end in ((first, last),) if last <= first | (BLOCK - 1) else blocks(first, last):
                 seq += 1
-                attempts.append((first, seq, last, state, at, reply, place, *record[12:]))
+                attempts.append((begin, seq, end, state, at, reply, place, *record[12:]))
         self._seq = seq
 
     def _new_reply(self, text: Reply) -> int:
