@@ -19,7 +19,7 @@ from bulkmail.smtp.command import Command, Ehlo, Greeting, Helo, Quit
 from bulkmail.smtp.extension import NONE, Extensions
 from bulkmail.smtp.reply import Reply, ReplyReader
 from bulkmail.smtp.state import ANSWERED, ENDS_GROUP, SENT, State, kind
-from bulkmail.smtp.whole import OPEN, Envelope, Whole, outcome_of, unannounced_part
+from bulkmail.smtp.whole import OPEN, Envelope, Whole, credible, outcome_of, unannounced_part
 
 Said = Command | Envelope | Whole  # what a client says: one command, or a transaction in one breath
 
@@ -94,9 +94,7 @@ class ClientProtocol:
                 if isinstance(oldest, Whole | Envelope):
                     part = replies[done : done + oldest.replies - len(self._codes)]
                     answers.append(self._answer_whole(oldest, part))
-                    if self._closing and len(answers[-1].replies) < len(part):
-                        break  # what stands behind a 421 answers nothing
-                    done += len(part)
+                    done += len(answers[-1].replies)
                     continue
                 reply = replies[done]
                 done += 1
@@ -187,23 +185,27 @@ class ClientProtocol:
         return one.encode()
 
     def _answer_whole(self, one: Whole | Envelope, replies: list[Reply]) -> Answer:
-        """`replies`: as many as there are, and no more than `one` is owed."""
+        """`replies`: as many as there are, and no more than `one` is owed. Some of them, at least one."""
         codes = [reply.code for reply in replies]
-        if 421 in codes:
-            self._close()
-            return Answer(one, replies[: codes.index(421) + 1])
+        if max(codes) >= 300 or type(one) is Envelope:
+            # only as far as nothing is wrong, and no further than a 421: behind it the host does nothing
+            codes = codes[: credible(one, len(self._codes), codes)]
+            if not codes:
+                raise RemoteProtocolError(f"not an answer to {type(one).__name__}: {replies[0].text}")
+            replies = replies[: len(codes)]
+            if codes[-1] == 421:
+                self._close()
         self._codes += codes
         if len(self._codes) == one.replies:
             state = outcome_of(one, self._codes)
-            if state is None:
-                raise RemoteProtocolError(f"not answers to {type(one).__name__}: {replies[-1].text}")
             self._unanswered.popleft()
             self._codes = []
-            self._answered = state
             if state is State.CLOSING:
                 self._close()
+            elif not self._closing:
+                self._answered = state
             if not self._unanswered:
-                self._sent = state
+                self._sent = self._answered
         return Answer(one, replies)
 
     def _close(self) -> None:

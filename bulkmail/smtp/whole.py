@@ -110,25 +110,29 @@ def unannounced_part(one: Envelope | Whole, announced: Extensions) -> str | None
 OPEN = frozenset((State.READY, State.MAIL, State.RCPT, State.BDAT, State.SPENT))
 
 
-def outcome_of(one: Envelope | Whole, codes: Sequence[int]) -> State | None:
-    """Where the conversation stands after all replies to `one`; None where such replies cannot be.
+def credible(one: Envelope | Whole, before: int, codes: Sequence[int]) -> int:
+    """How many of `codes`, which follow `before` others, can be answers to `one`, with a 421 as the last.
+
+    A 3yz is an answer to DATA only, and DATA is never answered with 2yz.
+    """
+    data = one.replies - 1 - before if type(one) is Envelope else -1
+    for at, code in enumerate(codes):
+        if (code < 300) if at == data else (300 <= code < 400):
+            return at
+        if code == 421:
+            return at + 1
+    return len(codes)
+
+
+def outcome_of(one: Envelope | Whole, codes: Sequence[int]) -> State:
+    """Where the conversation stands after all replies to `one`, which are credible.
 
     Nothing is READY that was not said to be: whatever else happened, a RSET makes it clean.
     """
-    last = codes[-1]
-    if max(codes) < 300 and type(one) is Whole:
-        return State.READY
+    mail, last = codes[one.reset], codes[-1]
     if one.reset and codes[0] >= 300:
-        return State.CLOSING if codes[0] >= 400 else None  # X16
-    if any(300 <= code < 400 for code in codes[:-1]):
-        return None
-    accepted = codes[one.reset] < 300 and min(codes[one.reset + 1 : -1]) < 300
-    if type(one) is Whole:
-        if 300 <= last < 400:
-            return None
-        return State.READY if accepted and last < 300 else State.SPENT
-    if last < 300:
-        return None
-    if last < 400:
+        return State.CLOSING  # X16
+    if 300 <= last < 400:
         return State.CONTENT  # wherever it came from, it is owed a dot (X2)
-    return State.SPENT
+    accepted = mail < 300 and min(codes[one.reset + 1 : -1]) < 300
+    return State.READY if accepted and last < 300 else State.SPENT

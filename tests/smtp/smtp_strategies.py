@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from bulkmail.smtp import Mailbox, Reply
+from bulkmail.smtp import AddressError, Mailbox, Reply
 from bulkmail.smtp.command import (
     Auth,
     AuthAbort,
@@ -51,6 +51,28 @@ mailboxes = st.sampled_from(
         for text in ("ann@a.test", '"b b"@a.test', "c+d@b.test", "ü@a.test", "e@[192.0.2.1]")
     ]
 )
+# Local parts as lists have them, and as they might if somebody meant harm.
+_locals = st.one_of(
+    st.sampled_from(
+        ("ann", "a.b+c", "o'neil", '"b b"', '"a>b"', '"<"', '"\\""', '"x\\\\"', '".."', "jörg", "あ")
+    ),
+    st.text(max_size=8).map(lambda text: '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'),
+    st.text(min_size=1, max_size=8),
+)
+_domains = st.sampled_from(
+    ("a.test", "xn--bcher-kva.test", "bücher.test", "[192.0.2.1]", "[IPv6:2001:db8::1]")
+)
+
+
+def _canonical(local: str, domain: str) -> str | None:
+    try:
+        return str(Mailbox.parse(f"{local}@{domain}"))
+    except AddressError:
+        return None
+
+
+canonical_addresses = st.builds(_canonical, _locals, _domains).filter(lambda one: one is not None)
+
 parameters = st.lists(
     st.sampled_from((("SIZE", "10"), ("BODY", "8BITMIME"), ("SMTPUTF8", None), ("RET", "HDRS"), ("X", "y"))),
     max_size=2,
