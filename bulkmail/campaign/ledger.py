@@ -68,15 +68,16 @@ class CampaignLedger:
         self._writers = writers
         self._last: tuple[object, Letter] | None = None
 
-    async def fetch(self, spans: Sequence[Span]) -> Roll:
-        return await self._journal.read(self._load, spans)
+    async def fetch(self, parts: Sequence[Sequence[Span]]) -> list[Roll]:
+        return await self._journal.read(self._load, parts)
 
-    def _load(self, store: Store, spans: Sequence[Span]) -> Roll:
+    def _load(self, store: Store, parts: Sequence[Sequence[Span]]) -> list[Roll]:
         """In a thread. Who was suppressed between the plan and now is noticed here, once per slice."""
-        people = store.fetch(spans)
-        if not self._asking and self._suppressions.contains_keys(map(str.lower, people.addresses)):
-            self._asking = True
-        return people
+        rolls: list[Roll] = [store.fetch(spans) for spans in parts]
+        if not self._asking:
+            addresses = chain.from_iterable(roll.addresses for roll in rolls)
+            self._asking = bool(self._suppressions.contains_keys(map(str.lower, addresses)))
+        return rolls
 
     def withheld(self, roll: Roll) -> Collection[int]:
         # What is added during the run may be an import of millions: only the batch at hand is asked for.
@@ -87,12 +88,11 @@ class CampaignLedger:
         suppressed = self._suppressions.contains_keys(keys)
         return {number for number, key in zip(roll.ids, keys, strict=True) if key in suppressed}
 
-    async def letters(self, recipients: Roll) -> Sequence[Letter | str]:
-        people = list(recipients)
+    async def letters(self, recipients: Sequence[Recipient]) -> Sequence[Letter | str]:
         if self._writers is None:
             await trio.lowlevel.checkpoint()
-            return self._write(people)
-        return await self._writers.run(self._write, people)
+            return self._write(recipients)
+        return await self._writers.run(self._write, recipients)
 
     def _write(self, recipients: Sequence[Recipient]) -> list[Letter | str]:
         """Perhaps in a thread, and in several at once.

@@ -9,9 +9,8 @@ site is given up or somebody was suppressed meanwhile, is forgotten and was nobo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 
-from bulkmail.delivery.work import Letter, Roll, Work
+from bulkmail.delivery.work import Letter, Recipient, Work
 
 LETTERS = 32  # at once: the journey is a small part of their cost, and a site that is given up wastes few
 OCTETS = 640 * 1024  # of content that a session holds, unless a single letter has more
@@ -38,39 +37,40 @@ class Ahead:
         """What is held."""
         return iter(self._letters.values())
 
-    async def letters(self, people: Roll, most: int) -> list[Letter | str]:
-        """Of the first of `people`, at least one, at most `most` of them: the letter, or why there is none.
+    async def letters(
+        self, wanted: Sequence[int], upcoming: Callable[[int], Sequence[Recipient]]
+    ) -> list[Letter | str]:
+        """The letters, or why there is none, of the first of `wanted`: of at least one.
 
-        Who comes behind them, in the order in which they are likely to be asked for, may be asked for with
-        them.
+        `upcoming(n)`: the next n people, who are those of `wanted` and whoever comes behind them.
         """
-        held = self._held(people, most)
+        held = self._held(wanted)
         if not held:
             self.forget()
             room = min(OCTETS, ALL // max(1, self._sessions()))
-            asked = people[: max(1, min(LETTERS, room // self._largest))]
-            self._keep(asked.ids, await self._work.letters(asked), room)
-            held = self._held(people, most)
+            people = upcoming(max(1, min(LETTERS, room // self._largest)))
+            self._keep(people, await self._work.letters(people), room)
+            held = self._held(wanted)
         return held
 
-    def _held(self, people: Roll, most: int) -> list[Letter | str]:
+    def _held(self, wanted: Sequence[int]) -> list[Letter | str]:
         held: list[Letter | str] = []
-        for number in islice(people.ids, most):
+        for number in wanted:
             letter = self._letters.get(number)
             if letter is None:
                 break
             held.append(letter)
         return held
 
-    def _keep(self, ids: Sequence[int], letters: Sequence[Letter | str], room: int) -> None:
+    def _keep(self, people: Sequence[Recipient], letters: Sequence[Letter | str], room: int) -> None:
         """As many as there is room for; the first in any case."""
         self._largest, held = 1, 0
-        for number, letter in zip(ids, letters, strict=True):
+        for one, letter in zip(people, letters, strict=True):
             size = len(letter.content) if isinstance(letter, Letter) else 0
             self._largest = max(self._largest, size)
             held += size
             if held <= room or not self._letters:
-                self._letters[number] = letter
+                self._letters[one.id] = letter
 
     def forget(self) -> None:
         """The recipients are out of our hands, or it may be long until they are tried."""

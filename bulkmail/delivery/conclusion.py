@@ -14,10 +14,11 @@ import trio
 from bulkmail.delivery.convey import Consignment, picked
 from bulkmail.delivery.destination import Destination
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.errands import Errand
 from bulkmail.delivery.line import Line
 from bulkmail.delivery.transaction import Transacted, trouble_of
 from bulkmail.delivery.unreached import where_of
-from bulkmail.delivery.work import Opened, Parcel, Roll, Verdict, spans_of
+from bulkmail.delivery.work import Opened, Roll, Verdict, spans_of
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.stage import Stage
 
@@ -30,11 +31,10 @@ class Conclusion:
         destination: Destination,
         line: Line,
         connection: Connection,
-        parcel: Parcel,
         proven: Callable[[], None],
     ) -> None:
         self.told: set[Consignment] = set()
-        self.again: list[Roll] = []
+        self.again: list[Errand] = []
         self.trouble: Disposition | None = None  # what speaks against the next transaction with this host
         self.elsewhere = False  # another connection is better
         self._destination = destination
@@ -42,7 +42,6 @@ class Conclusion:
         self._plant = destination.plant
         self._line = line
         self._connection = connection
-        self._parcel = parcel
         self._proven = proven
         self._where = where_of(connection)
         self._before = connection.transactions  # begun on this connection before this turn
@@ -79,7 +78,7 @@ class Conclusion:
             self._closed.append(one.key)
         if done.unheard and self._worked:
             # the peer had closed an idle connection, or ends it here: a fresh one, nobody is charged (G9)
-            self.again.append(one.roll)
+            self.again.append(Errand(one.parcel, one.roll))
             self._site.shrink()
             return False
         now = trio.current_time()
@@ -132,14 +131,14 @@ class Conclusion:
         else:
             again = [at for at, fate in enumerate(done.fates) if self._goes_again(fate)]
             if again:
-                self.again.append(picked(one.roll, again))
+                self.again.append(Errand(one.parcel, picked(one.roll, again)))
             going = set(again)
             fates = [(one.roll[at], fate) for at, fate in enumerate(done.fates) if at not in going]
             self._verdicts += self._plant.verdicts(fates, self._where)
             count = len(fates)
         if count:
             self._people.append(one.roll)
-            self._destination.settled(self._parcel, count)
+            self._destination.settled(one.parcel, count)
 
     def _goes_again(self, fate: Disposition) -> bool:
         if fate.fate is Fate.AGAIN:

@@ -36,7 +36,7 @@ from bulkmail.delivery.transaction import (
     transact,
     without_again,
 )
-from bulkmail.delivery.work import Letter, Roll
+from bulkmail.delivery.work import Letter, Parcel, Roll
 from bulkmail.smtp import EndOfData, Envelope, Mailbox, Paths, Reply, Rset, Whole
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.flight import Flight
@@ -49,9 +49,10 @@ NOT_UNDERSTOOD = frozenset({500, 501, 502, 503, 504})
 class Consignment:
     """One transaction to be: a letter, and those it goes to here, who are at least one."""
 
-    __slots__ = ("ending", "key", "letter", "opened", "paths", "roll")
+    __slots__ = ("ending", "key", "letter", "opened", "parcel", "paths", "roll")
 
-    def __init__(self, roll: Roll, paths: Paths, letter: Letter, key: int) -> None:
+    def __init__(self, parcel: Parcel, roll: Roll, paths: Paths, letter: Letter, key: int) -> None:
+        self.parcel = parcel
         self.roll = roll
         self.paths = paths
         self.letter = letter

@@ -91,25 +91,26 @@ class Destination:
         self._finished[id(parcel)] = finished
         self._staff()
 
-    def take(self) -> tuple[Parcel, tuple[Span, ...]] | None:
-        """The next recipients for a session, or None: it has nothing more to do here."""
+    def take(self) -> list[tuple[Parcel, tuple[Span, ...]]]:
+        """The next recipients for a session, of as many parcels as it takes; nobody if there are none."""
+        taken: list[tuple[Parcel, tuple[Span, ...]]] = []
         if self.stopping or self.held_by is not None:
-            return None
+            return taken
         now = trio.current_time()
-        while self._parcels:
+        each, sharers = self.site.recipients_limit(now), 2 * self.site.connections_limit(now)
+        room = 1.0  # of a slice
+        while self._parcels and room > 0:
             parcel = self._parcels[0]
+            if parcel.waiting:
+                most, size = (SHARED_SLICE, each) if parcel.shared else (SLICE, 1)
+                share = max(1, min(most, self._waiting // (size * sharers)))
+                count = min(parcel.waiting, size * max(1, int(room * share)))
+                taken.append((parcel, parcel.take(count)))
+                self._waiting -= count
+                room -= -(-count // size) / share
             if not parcel.waiting:
                 self._parcels.popleft()
-                continue
-            each = self.site.recipients_limit(now) if parcel.shared else 1
-            share = self._waiting // (2 * each * self.site.connections_limit(now))
-            waiting = parcel.waiting
-            spans = parcel.take(each * max(1, min(SHARED_SLICE if parcel.shared else SLICE, share)))
-            self._waiting -= waiting - parcel.waiting
-            if not parcel.waiting:
-                self._parcels.popleft()
-            return parcel, spans
-        return None
+        return taken
 
     def put_back(self, parcel: Parcel, ids: Sequence[int]) -> None:
         """Recipients that a session took and could not try: first in line again."""

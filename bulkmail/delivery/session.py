@@ -9,7 +9,6 @@ task is cancelled in between, the intent on disk says all that is known.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 
 import trio
@@ -20,12 +19,13 @@ from bulkmail.delivery.conclusion import Conclusion
 from bulkmail.delivery.convey import Consignment
 from bulkmail.delivery.destination import Destination
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.errands import Errand, Errands, Part
 from bulkmail.delivery.line import Line
 from bulkmail.delivery.shaping import least
 from bulkmail.delivery.slots import SHORTAGE_PAUSE_S
 from bulkmail.delivery.transaction import addressed
 from bulkmail.delivery.unreached import NOWHERE, where_of
-from bulkmail.delivery.work import Fated, Letter, Parcel, Roll
+from bulkmail.delivery.work import Fated, Parcel
 from bulkmail.errors import ConfigError, LocalResourceError
 from bulkmail.smtp import paths_of
 from bulkmail.transport.connection import Connection
@@ -48,9 +48,10 @@ async def session(destination: Destination) -> None:
         with destination.waiting() as wait:
             await slots.enter(guest, probing=not destination.is_proven)
         if not wait.cancelled_caught:
-            while not guest.surplus and (taken := destination.take()) is not None:
-                parcel, spans = taken
-                await guest.work_off(parcel, await destination.plant.work.fetch(spans))
+            while not guest.surplus and (taken := destination.take()):
+                rolls = await destination.plant.work.fetch([spans for _, spans in taken])
+                parcels = [parcel for parcel, _ in taken]
+                await guest.work_off(Errands(map(Errand, parcels, rolls)))
             await destination.plant.work.synced()  # nobody may wait longer for the last verdicts
     except BaseException:
         destination.stopping = True  # the run is over: another session would only end in the same way
@@ -73,54 +74,53 @@ class _Session:
         self.surplus = False  # the site takes no more connections than the others have
         self._spoke: tuple[Connection, float] | None = None  # whom we heard last, and when
 
-    async def work_off(self, parcel: Parcel, roll: Roll) -> None:
-        """Deliver to everybody in `roll`, in as few transactions as their content allows."""
-        waiting = deque([roll])
-        while waiting:
-            if self.destination.stopping or self.destination.held_by is not None or self.surplus:
+    async def work_off(self, errands: Errands) -> None:
+        """Deliver to everybody in them, in as few transactions as their content allows."""
+        while errands:
+            if self._stopping() or self.destination.held_by is not None or self.surplus:
                 break
-            first = waiting.popleft()
-            waiting.extendleft(reversed(await self._next(parcel, first)))
+            await self._next(errands)
         self.ahead.forget()
         held = self.destination.held_by
-        for rest in reversed(waiting):
-            if held is not None and not self.destination.stopping:
+        for parcel, roll in reversed(errands.rest()):
+            if held is not None and not self._stopping():
                 # the site was given up while these were in our hands
-                self._settle(parcel, [(one, held) for one in rest], attempted=False)
+                self._settle(parcel, [(one, held) for one in roll], attempted=False)
             else:
-                self.destination.put_back(parcel, rest.ids)
+                self.destination.put_back(parcel, roll.ids)
 
     # --- before MAIL -------------------------------------------------------------------------------
 
-    async def _next(self, parcel: Parcel, roll: Roll) -> list[Roll]:
-        """Deliver to the first of `roll`. All get a verdict but those returned, in order, who go again."""
+    async def _next(self, errands: Errands) -> None:
+        """Deliver to the first of them. All get a verdict but those who go again, who are the first again."""
         if not await self._wait_turn():
-            return [roll]
+            return
         try:
-            connection = await self.line.connected(parcel.domain)
+            connection = await self.line.connected(errands.first.parcel.domain)
         except LocalResourceError:
             await self._pause()
-            return [roll]
+            return
         if connection is None or self._stopping():
-            return [roll]
+            return
         if isinstance(connection, Disposition):
-            return await self._no_connection(parcel, roll, connection)
+            await self._no_connection(errands, connection)
+            return
+        now = trio.current_time()
         carry, count = self._way(connection)
-        count = 1 + self.site.messages.more(trio.current_time(), count - 1)
+        count = 1 + self.site.messages.more(now, count - 1)
+        # only now is it known how many the exchanger takes at once
+        most = max(1, least(self.site.recipients_limit(now), connection.extensions.limits.rcptmax))
         try:
-            letters = await self.ahead.letters(roll[:1] if parcel.shared else roll, count)
+            letters = await self.ahead.letters(errands.wanted(count, most), errands.upcoming)
         except ConfigError as error:
             self.plant.unwritable(error)
-            return [roll]
+            return
         if self._stopping():
-            return [roll]
-        parts = self._parts(parcel, roll, letters, count, connection)
-        taken = sum(len(part) for part, _ in parts)
-        consignments = self._consignments(parcel, parts, connection)
-        again: list[Roll] = []
+            return
+        room = min(IN_FLIGHT, ALL // max(1, self.plant.slots.taken))
+        consignments = self._consignments(errands.cut(letters, count, most, room), connection)
         if consignments:
-            again = await self._converse(connection, parcel, carry, consignments)
-        return [*again, roll[taken:]] if taken < len(roll) else again
+            await self._converse(connection, errands, carry, consignments)
 
     def _stopping(self) -> bool:
         return self.destination.stopping
@@ -142,42 +142,11 @@ class _Session:
             return convey.whole, min(window, left)
         return convey.riding, min(RIDE, left)
 
-    def _parts(
-        self,
-        parcel: Parcel,
-        roll: Roll,
-        letters: Sequence[Letter | str],
-        count: int,
-        connection: Connection,
-    ) -> list[tuple[Roll, Letter | str]]:
-        """The first of `roll`, cut into at most `count` transactions, each with its letter."""
-        room = min(IN_FLIGHT, ALL // max(1, self.plant.slots.taken))
-        parts: list[tuple[Roll, Letter | str]] = []
-        shared = letters[0]
-        if parcel.shared and isinstance(shared, Letter) and not shared.alone:
-            # only now is it known how many the exchanger takes at once
-            announced = connection.extensions.limits.rcptmax
-            most = max(1, least(self.site.recipients_limit(trio.current_time()), announced))
-            for start in range(0, min(len(roll), most * count), most):
-                room -= len(shared.content)
-                if parts and room < 0:
-                    break
-                parts.append((roll[start : start + most], shared))
-            return parts
-        for position, letter in enumerate(letters):
-            room -= len(letter.content) if isinstance(letter, Letter) else 0
-            if parts and room < 0:
-                break
-            parts.append((roll[position : position + 1], letter))
-        return parts
-
-    def _consignments(
-        self, parcel: Parcel, parts: Sequence[tuple[Roll, Letter | str]], connection: Connection
-    ) -> list[Consignment]:
+    def _consignments(self, parts: Sequence[Part], connection: Connection) -> list[Consignment]:
         """What is to be sent of `parts`. Who has no letter, or may not or cannot get it, is settled here."""
         consignments: list[Consignment] = []
-        settled: list[Fated] = []
-        for roll, letter in parts:
+        for parcel, roll, letter in parts:
+            settled: list[Fated] = []
             # asked last: who asks for no more mail until now gets none, whatever was written for him (H3)
             withheld = self.plant.work.withheld(roll)
             if withheld:
@@ -186,19 +155,18 @@ class _Session:
             if isinstance(letter, str):
                 skipped = Disposition(Fate.SKIPPED, Scope.MESSAGE, Stage.MAIL, note=letter)
                 settled += [(one, skipped) for one in roll]
-                continue
-            if len(roll):
-                one = Consignment(roll, paths_of(roll.addresses), letter, next(self.plant.intent_keys))
+            elif len(roll):
+                key = next(self.plant.intent_keys)
+                one = Consignment(parcel, roll, paths_of(roll.addresses), letter, key)
                 if self._some_cannot(one, connection):
                     sendable, refused = addressed(letter, roll, connection.extensions)
                     settled += [(roll[at], why) for at, why in refused]
-                    if not sendable:
-                        continue
                     one.roll = roll.pick(sendable)
-                    one.paths = paths_of(one.roll.addresses)
-                consignments.append(one)
-        if settled:
-            self._settle(parcel, settled, connection=connection)
+                    one.paths = paths_of(one.roll.addresses) if sendable else one.paths
+                if len(one.roll):
+                    consignments.append(one)
+            if settled:
+                self._settle(parcel, settled, connection=connection)
         return consignments
 
     @staticmethod
@@ -208,15 +176,15 @@ class _Session:
         too_large = extensions.size is not None and len(one.letter.content) > extensions.size
         return too_large or (not extensions.smtputf8 and convey.needs_smtputf8(one))
 
-    async def _no_connection(self, parcel: Parcel, roll: Roll, why: Disposition) -> list[Roll]:
-        if why.scope is Scope.SITE and self.site.is_full(trio.current_time()):
+    async def _no_connection(self, errands: Errands, why: Disposition) -> None:
+        now = trio.current_time()
+        if why.scope is Scope.SITE and self.site.is_full(now):
             self.surplus = True
-            return [roll]
-        most = self.site.recipients_limit(trio.current_time()) if parcel.shared else 1
-        self._settle(parcel, [(one, why) for one in roll[:most]])
+            return
+        parcel, roll = errands.pop(self.site.recipients_limit(now) if errands.first.parcel.shared else 1)
+        self._settle(parcel, [(one, why) for one in roll])
         if why.scope is Scope.SITE:
             await self.destination.met_trouble(why, NOWHERE)
-        return [roll[most:]] if len(roll) > most else []
 
     async def _wait_turn(self) -> bool:
         """Wait for the site's message rate; False when the run is being stopped.
@@ -253,10 +221,10 @@ class _Session:
     # --- the transactions --------------------------------------------------------------------------
 
     async def _converse(
-        self, connection: Connection, parcel: Parcel, carry: convey.Carry, consignments: list[Consignment]
-    ) -> list[Roll]:
-        """Carry them out; returns who goes again at once, in order."""
-        conclusion = Conclusion(self.destination, self.line, connection, parcel, self._proven)
+        self, connection: Connection, errands: Errands, carry: convey.Carry, consignments: list[Consignment]
+    ) -> None:
+        """Carry them out; who goes again at once is the first in the queue again."""
+        conclusion = Conclusion(self.destination, self.line, connection, self._proven)
         try:
             await carry(connection, consignments, conclusion.intend, conclusion.tell)
         finally:
@@ -271,7 +239,8 @@ class _Session:
             await self.destination.met_trouble(conclusion.trouble, where_of(connection))
         if conclusion.elsewhere:
             await self.line.leave()
-        return conclusion.again + [one.roll for one in consignments if one not in conclusion.told]
+        untouched = [Errand(one.parcel, one.roll) for one in consignments if one not in conclusion.told]
+        errands.put_back(conclusion.again + untouched)
 
     def _proven(self) -> None:
         """The site takes an envelope, or at least talks sense: this session is no probe any more."""

@@ -60,7 +60,7 @@ async def settle_untried(parcel: Parcel, disposition: Disposition, where: Where,
         spans = parcel.take(most)
         count += sum(last - first + 1 for first, last in spans)
         if bounced or parcel.attempts:
-            people = await plant.work.fetch(spans)
+            (people,) = await plant.work.fetch([spans])
             verdicts = plant.verdicts(((one, disposition) for one in people), where, attempted=bounced)
             plant.work.note(verdicts, people=[people])
         else:

@@ -147,13 +147,13 @@ class Opened(NamedTuple):
 class Work(Protocol):
     """How to load, render and record. Every method but `letters` may raise StoreError."""
 
-    async def fetch(self, spans: Sequence[Span]) -> Roll:
-        """The recipients of `spans`, in id order."""
+    async def fetch(self, parts: Sequence[Sequence[Span]]) -> list[Roll]:
+        """The recipients of each part, in id order."""
 
     def withheld(self, roll: Roll) -> Collection[int]:
         """Ids of those the suppression store has learned of since the plan. Cheap: asked before each MAIL."""
 
-    async def letters(self, recipients: Roll) -> Sequence[Letter | str]:
+    async def letters(self, recipients: Sequence[Recipient]) -> Sequence[Letter | str]:
         """One each, in order; the same object for all where it is shared.
 
         A `str` says, for people, why this row has none. ConfigError says that there is none for a cause that

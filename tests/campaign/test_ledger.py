@@ -24,7 +24,8 @@ class Case:
         self.ledger, self.ours, self.others = ledger, ours, others
 
     async def slice(self):
-        return await self.ledger.fetch([(1, 3)])
+        (people,) = await self.ledger.fetch([[(1, 3)]])
+        return people
 
     def statements(self, ask) -> tuple[list[str], set[int]]:
         """What a question costs, and its answer."""

@@ -66,7 +66,8 @@ class Desk:
         return self.now
 
     async def people(self, ledger: CampaignLedger) -> Sequence[Recipient]:
-        return await ledger.fetch([(1, 40)])
+        (people,) = await ledger.fetch([[(1, 40)]])
+        return people
 
     async def letters(self, ledger: CampaignLedger) -> list[Letter]:
         """Everybody has one."""

@@ -62,14 +62,17 @@ class Post:
         self.open: dict[int, tuple[Span, ...]] = {}  # intents that were not closed
         self.synced_to = 0  # of `opened`
 
-    async def fetch(self, spans: Sequence[Span]) -> Roll:
-        return Listed([person(number) for first, last in spans for number in range(first, last + 1)])
+    async def fetch(self, parts: Sequence[Sequence[Span]]) -> list[Roll]:
+        return [
+            Listed([person(number) for first, last in spans for number in range(first, last + 1)])
+            for spans in parts
+        ]
 
     def withheld(self, roll: Roll) -> Collection[int]:
         return self.suppressed & set(roll.ids)
 
-    async def letters(self, recipients: Roll) -> Sequence[Letter | str]:
-        self.asked.append(list(recipients.ids))
+    async def letters(self, recipients: Sequence[Recipient]) -> Sequence[Letter | str]:
+        self.asked.append([one.id for one in recipients])
         await self.until()
         return [self.write(one) for one in recipients]
 
