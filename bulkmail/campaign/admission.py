@@ -116,13 +116,10 @@ class Admission:
         file = self._file(batch.file)
         if self._where is not None:
             verdicts = self._where.verdicts(batch, plain)
-            if not all(verdicts):
-                left_out += [
-                    self._filtered(batch, line, cell)
-                    for line, cell, passed in zip(plain.lines, plain.columns[EMAIL], verdicts, strict=True)
-                    if not passed
-                ]
-                plain = plain.where(verdicts)
+            if failed := [place for place, passed in enumerate(verdicts) if not passed]:
+                emails = plain.columns[EMAIL]
+                left_out += [self._filtered(batch, plain.lines[at], emails[at]) for at in failed]
+                plain.drop(failed)
         if not plain.lines:
             return nobody(ROW, file)
         domains, odd = plain_domains(plain.columns[EMAIL])
@@ -131,10 +128,7 @@ class Admission:
         if odd:
             for place in odd:
                 self._take(batch, (plain.lines[place], plain.row(place)), file, one_by_one, left_out)
-            usual = [True] * len(domains)
-            for place in odd:
-                usual[place] = False
-            plain, domains = plain.where(usual), list(compress(domains, usual))
+            plain.drop(odd, domains)
             if not domains:
                 return nobody(ROW, file)
         keys = keys_of([plain.columns[name] for name in self._used]) if self.keyed else []

@@ -10,12 +10,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
 from pathlib import Path
+from typing import TypeVar
 
 from bulkmail.errors import ConfigError, Problem
 
 EMAIL = "email"  # our field that holds the address
+_FEW = 50  # of so many items, one is moved to its new place many at a time
+T = TypeVar("T")
 BATCH = 1000  # rows handed on together: enough to hide the cost of a call, too few to be felt in memory
 
 
@@ -95,12 +97,23 @@ class Plain:
     def row(self, place: int) -> dict[str, str]:
         return {name: cells[place] for name, cells in self.columns.items()}
 
-    def where(self, mask: Sequence[object]) -> Plain:
-        """The rows for which `mask` is true."""
-        columns = {name: list(compress(cells, mask)) for name, cells in self.columns.items()}
-        lines = list(compress(self.lines, mask))
-        characters = self.characters * len(lines) // (len(self.lines) or 1)
-        return Plain(lines, list(compress(self.texts, mask)), columns, characters)
+    def drop(self, places: Sequence[int], more: list[str] | None = None) -> None:
+        """Forget the rows at `places`, which ascend; and the items of one more column there."""
+        columns: list[list[str]] = [self.texts, *self.columns.values(), *([] if more is None else [more])]
+        self.characters -= self.characters * len(places) // len(self.lines)
+        drop_places(self.lines, places)
+        for column in columns:
+            drop_places(column, places)
+
+
+def drop_places(column: list[T], places: Sequence[int]) -> None:
+    """Delete what is at `places`, which ascend."""
+    if len(places) * _FEW < len(column):
+        for place in reversed(places):
+            del column[place]
+    else:
+        gone = set(places)
+        column[:] = [item for place, item in enumerate(column) if place not in gone]
 
 
 @dataclass(frozen=True, slots=True)

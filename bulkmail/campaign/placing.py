@@ -97,7 +97,7 @@ class Placing:
         own = _Waiting()
         waiting = dict(above or {})
         for part in candidates.parts():
-            waiting = dict.fromkeys(candidates.hot, own) | waiting
+            waiting = dict.fromkeys(sorted(candidates.hot), own) | waiting
             if self._budget.holds(part.rows, part.octets):
                 self._place(part.read(), waiting)
             elif level + 1 < LEVELS:
@@ -123,35 +123,25 @@ class Placing:
         if self._settling.refusals.count:
             return  # nothing will come of this plan; what remains is to find the other problems
         self._write([block for block in kept if block.kind == SEED], seeds=True)
-        rows = _joined([block for block in kept if block.kind != SEED])
-        if not waiting.keys().isdisjoint(rows.domains):
-            rows = self._without_hot(rows, waiting)
-        self._write([rows], whole=earlier is None)
+        rows = [block for block in kept if block.kind != SEED]
+        self._write(rows, waiting=waiting, whole=earlier is None)
 
     # --- hot domains --------------------------------------------------------------------------------------
 
-    def _without_hot(self, people: Candidates, waiting: Mapping[str, _Waiting]) -> Candidates:
-        """Those who need not wait for others of their domain."""
-        places: defaultdict[str, list[int]] = defaultdict(list)
-        for place, domain in enumerate(people.domains):
-            places[domain if domain in waiting else ""].append(place)
-        rest = places.pop("", [])
-        for domain, where in waiting.items():
-            if domain not in places:
-                continue
-            if self._keyed:
-                if where.gathered is None:
-                    where.gathered = self.spill(by_key)
-                where.gathered.extend(people.pick(places[domain]))
-                continue
-            get: Callable[[Sequence[str]], Sequence[str]] = getter(places[domain])
-            piece = where.pieces.setdefault(domain, _Piece(domain))
-            piece.addresses += get(people.addresses)
-            piece.texts += get(people.texts)
-            rows, octets = len(piece.addresses), len(piece.addresses) * people.octets // len(people)
-            if not self._budget.holds(_PIECE * rows, _PIECE * octets):
-                self._write_piece(where.pieces.pop(domain))
-        return people.pick(rest)
+    def _wait(self, domain: str, places: Sequence[int], people: Candidates, where: _Waiting) -> None:
+        """Those of `people` at `places`, of a hot domain, are written with those of the next parts."""
+        if self._keyed:
+            if where.gathered is None:
+                where.gathered = self.spill(by_key)
+            where.gathered.extend(people.pick(places))
+            return
+        get: Callable[[Sequence[str]], Sequence[str]] = getter(places)
+        piece = where.pieces.setdefault(domain, _Piece(domain))
+        piece.addresses += get(people.addresses)
+        piece.texts += get(people.texts)
+        rows, octets = len(piece.addresses), len(piece.addresses) * people.octets // len(people)
+        if not self._budget.holds(_PIECE * rows, _PIECE * octets):
+            self._write_piece(where.pieces.pop(domain))
 
     def _write_piece(self, piece: _Piece) -> None:
         if not self._settling.refusals.count:
@@ -190,12 +180,25 @@ class Placing:
 
     # --- intervals ----------------------------------------------------------------------------------------
 
-    def _write(self, people: Sequence[Candidates], *, seeds: bool = False, whole: bool = True) -> None:
+    def _write(
+        self,
+        people: Sequence[Candidates],
+        *,
+        waiting: Mapping[str, _Waiting] | None = None,
+        seeds: bool = False,
+        whole: bool = True,
+    ) -> None:
         """They are in source order, and everybody stays in it among equals."""
         together = _joined(people)
+        groups: defaultdict[str, list[int]] = defaultdict(list)
+        for place, domain in enumerate(together.domains):
+            groups[domain].append(place)
+        for domain, where in (waiting or {}).items():
+            if domain in groups:
+                self._wait(domain, groups.pop(domain), together, where)
         runs: list[Run] = []
         order: list[int] = []
-        for domain, places in _groups(together.domains):
+        for domain, places in sorted(groups.items()):
             if self._keyed:
                 _by_key(domain, places, together.keys, runs, order)
             else:
@@ -213,14 +216,6 @@ def _joined(people: Sequence[Candidates]) -> Candidates:
     for block in people:
         together.extend(block)
     return together
-
-
-def _groups(domains: Sequence[str]) -> list[tuple[str, list[int]]]:
-    """The places of each domain, by name."""
-    groups: defaultdict[str, list[int]] = defaultdict(list)
-    for place, domain in enumerate(domains):
-        groups[domain].append(place)
-    return sorted(groups.items())
 
 
 def _by_key(

@@ -85,19 +85,20 @@ class Settling:
         gone: set[int] = set()
         if len(first) < count or not earlier.winners.keys().isdisjoint(first):
             lent: set[int] = set()
-            for place, address in enumerate(addresses):
-                won = earlier.winners.get(address)
+            gone.update(range(count))
+            gone.difference_update(first.values())
+            if earlier.winners:
+                gone.update(place for place, one in enumerate(addresses) if one in earlier.winners)
+            for place in sorted(gone):
+                won = earlier.winners.get(addresses[place])
                 if won is None:
-                    winner = first[address]
-                    if winner == place:
-                        continue
+                    winner = first[addresses[place]]
                     block, at = _at(people, starts, winner)
                     won = block.file, block.lines[at]
                     row, from_ = _at(people, starts, place)
                     if block.kind == SEED and row.kind == ROW and winner not in lent:
                         _lend(block, at, row, from_)
                         lent.add(winner)
-                gone.add(place)
                 self._leave_out(people, starts, place, "duplicate", f"as {self._files[won[0]]}:{won[1]}")
         if earlier.kept:
             for address, place in first.items():

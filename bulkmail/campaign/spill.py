@@ -1,6 +1,6 @@
 """A list that does not fit into memory, in pieces that do: partitions on disk, by a hash.
 
-Candidates go to one of up to 256 parts by a hash of their domain, in big blocks, so that afterwards each part
+Candidates go to one of up to 1,024 parts by a hash of their domain, in big blocks, so that afterwards a part
 holds all of its domains, in source order, and can be handled alone. A few domains are *hot*: too large for
 any part, as the caller knows or is seen when the first block is written. Their people are spread over all
 parts by a hash of their address, so that they need not be written twice, and are brought together again by
@@ -27,9 +27,9 @@ from typing import BinaryIO
 from bulkmail.campaign.candidates import OVERHEAD, Candidates, getter
 from bulkmail.errors import StoreError
 
-_BITS = 8
+_BITS = 10
 LEVELS = 32 // _BITS  # how often a 32-bit hash can be split by further bits
-_LEAST_BITS = 4
+_LEAST_BITS, _USUAL_BITS = 4, 8
 _HOT = 8  # domains at most: each of them waits in memory for the rest of it
 _HOT_SHARE = 64  # a domain is hot that has more than one of so many candidates
 _SAMPLED = 16  # blocks of a part that are looked at for hot domains
@@ -113,7 +113,7 @@ def _octets(texts: Sequence[str]) -> list[bytes]:
 def _bits(octets: int | None, budget: Budget) -> int:
     """As many parts as it needs for each to fit well; more of them would only make smaller blocks."""
     if octets is None:
-        return _BITS
+        return _USUAL_BITS
     parts = 8 * octets // budget.octets  # in memory they are larger than they are as text, and not all alike
     return min(max(parts.bit_length(), _LEAST_BITS), _BITS)
 
@@ -152,8 +152,8 @@ class Spill:
 
     @property
     def hot(self) -> Hot:
-        """Domains that may be in several parts. Empty until something is written."""
-        return self._found or frozenset()
+        """Domains that may be in several parts."""
+        return self._found or frozenset() if self._file is not None else frozenset()
 
     def close(self) -> None:
         if self._file is not None:
