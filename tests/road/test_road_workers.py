@@ -16,7 +16,7 @@ import trio
 from road_child import Child, running
 from road_rig import PATIENCE_S, people, states_of
 
-from bulkmail.journal import STATES, CampaignLock, Store
+from bulkmail.journal import STATES, CampaignLock, Store, Suppressions
 from bulkmail.sandbox import World
 
 TWO = ("--yes", "--new", "--workers", "2")
@@ -188,3 +188,33 @@ async def test_a_second_signal_stops_all_at_once_and_what_was_open_is_in_doubt(
     assert (child.process.returncode, finished["exit"]) == (130, 130)
     assert {one for one, state in found.items() if state == "in_doubt"} == taken
     assert sorted(found.values()) == ["in_doubt"] * 2 + ["pending"] * 198
+
+
+async def test_what_one_worker_is_refused_for_good_stops_all(world: World, road, monkeypatch):
+    """A relay that does not take our password."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(road.running.ca_pem_path))
+    monkeypatch.setenv("RELAY_PASSWORD", "wrong")
+    world.host("relay.test").set(relay=True).users({"user": "right"})
+    road.defaults = {
+        "via": f"smtp://user@relay.test:{road.running.smtp_port}",
+        "password": {"env": "RELAY_PASSWORD"},
+    }
+    async with running(road, *MANY, flags=TWO, **SHARED_SITE) as child:
+        stopped = await child.last()
+    assert (child.process.returncode, stopped["event"], "535" in stopped["reason"]) == (5, "stopped", True)
+    assert set(states(road).values()) == {"pending"}
+
+
+async def test_who_asks_for_no_more_mail_gets_none_whichever_worker_has_him(world: World, road, held):
+    """H3: the store of suppressions is looked at by each worker."""
+    world.domain("a.test")
+    async with running(road, *MANY, flags=TWO, **SHARED_SITE) as child:
+        await open_messages(held, 2)
+        taken = set(world.ledger.copies)
+        unwanted = [address for address in MANY if address not in taken]
+        with Suppressions.open(road.folder / ".bulkmail" / "project.db") as store:
+            store.add(unwanted, "asked for it")
+        held.release.set()
+        finished = await child.event("finished")
+    assert (finished["exit"], set(world.ledger.copies)) == (0, taken)
+    assert finished["totals"]["suppressed"] == len(unwanted)
