@@ -4,8 +4,8 @@ For each size, a CSV with a realistic mix of domains is written, and a fresh pro
 a real journal (the one `run` uses), counts what is in the journal, and reports its peak memory. The process
 also imports what a run imports, so the figure is that of a whole run up to the first connection. Every size
 is planned `--repeats` times; the median is reported, with the spread. After each, the same file is read by a
-bare `csv.reader` on the same core: `of_csv` is how the rows a second of the two compare. Peak memory is of all
-processes together.
+bare `csv.reader` on the same core: `of_csv` is how the rows a second of the two compare. Peak memory is of
+all processes together.
 """
 
 from __future__ import annotations

@@ -267,6 +267,8 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
 def shown(value: object) -> str:
     """Three digits are enough of a measured number; a spread is its median and, behind it, its ends."""
     if isinstance(value, Spread):
+        if value.low == value.high:
+            return shown(value.median)
         return f"{shown(value.median)} ({shown(value.low)}–{shown(value.high)})"
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -122,7 +122,8 @@ def ended(used: rig.Used, job: Job) -> dict[str, Any]:
     """What it said at its end, if everybody was delivered to. Raises Wrong."""
     finished: dict[str, Any] = json.loads(used.lines[-1]) if used.lines else {}
     if used.code != 0 or finished.get("event") != "finished":
-        raise Wrong(f"bulkmail ended with {used.code}: {finished or 'nothing said'}")
+        why = finished.get("reason") or f"its last event: {finished.get('event', 'none')}"
+        raise Wrong(f"bulkmail ended with {used.code}, {why}")
     totals = finished["totals"]
     if not totals["source"] == totals["delivered"] == job.recipients:
         raise Wrong(f"bulkmail says {totals}")
@@ -132,11 +133,7 @@ def ended(used: rig.Used, job: Job) -> dict[str, Any]:
 def peer(who: str, job: Job, *, pinned: set[int] | None = None) -> Sent:
     """One of `peers.PEERS`, likewise. Raises Wrong, and `Missing` where it cannot do this here."""
     with tempfile.TemporaryDirectory(prefix="bulkmail-bench-") as name, reached(job) as (mx, host, port):
-        command = [sys.executable, str(PEER), who, "--host", host, "--port", str(port)]
-        command += ["--scenario", job.scenario, "--recipients", str(job.recipients)]
-        command += ["--connections", str(job.connections), "--per-transaction", str(job.per_transaction)]
-        command += ["--tls"] if job.tls else []
-        command += ["--key", str(signing_key(job, Path(name)))] if job.scenario == "signed" else []
+        command = command_of(who, job, host, port, Path(name))
         began = time.monotonic()
         used = rig.run(command, pinned=pinned or rig.client_core())
         counts = mx.counts()
@@ -145,6 +142,15 @@ def peer(who: str, job: Job, *, pinned: set[int] | None = None) -> Sent:
     if used.code != 0:
         raise Wrong(f"{who} ended with {used.code}")
     return judged(who, job, used, began, counts, json.loads(used.lines[-1]))
+
+
+def command_of(who: str, job: Job, host: str, port: int, folder: Path) -> list[str]:
+    """A peer's; a key that it needs and the job does not have is made in `folder`."""
+    command = [sys.executable, str(PEER), who, "--host", host, "--port", str(port)]
+    command += ["--scenario", job.scenario, "--recipients", str(job.recipients)]
+    command += ["--connections", str(job.connections), "--per-transaction", str(job.per_transaction)]
+    command += ["--tls"] if job.tls else []
+    return command + (["--key", str(signing_key(job, folder))] if job.scenario == "signed" else [])
 
 
 @contextmanager
