@@ -30,7 +30,7 @@ import trio
 
 from bulkmail.campaign.workers.channel import pair
 
-LINGER_S = 20  # after the death of the parent; more than a worker gives what is open (work.PARTING_S)
+LINGER_S = 30  # after the death of the parent; more than a worker gives what is open, and its farewells
 PR_SET_PDEATHSIG = 1
 BUG = 70  # EX_SOFTWARE
 IGNORED = (signal.SIGINT, signal.SIGTERM)
