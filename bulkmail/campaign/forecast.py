@@ -41,7 +41,7 @@ def forecast(sources: Iterable[object]) -> Forecast:
     octets = sum(size for _, size in files)
     domains: Counter[str] = Counter()
     for path, size in files:
-        places = max(1, round(_PLACES * size / octets)) if size else 0
+        places = max(1, min(round(_PLACES * size / octets), size // _LOOKED_AT)) if size else 0
         try:
             domains.update(_sampled(path, size, places))
         except OSError:
@@ -54,6 +54,5 @@ def _sampled(path: Path, size: int, places: int) -> Counter[str]:
     with path.open("rb") as file:
         for number in range(places):
             file.seek(number * size // places)
-            sample = file.read(min(_LOOKED_AT, size // places + 1))
-            found.update(name.decode().lower() for name in _DOMAIN.findall(sample))
+            found.update(name.decode().lower() for name in _DOMAIN.findall(file.read(_LOOKED_AT)))
     return found

@@ -71,9 +71,12 @@ def fetch(db: apsw.Connection, ids: Sequence[tuple[int, int]], blocks: Blocks) -
         for part in blocks.within(db, first, last):
             parts.append(part)
             spans.append((part[0].first + part[1], part[0].first + part[2] - 1))
-    numbers: Sequence[int] = [number for first, last in spans for number in range(first, last + 1)]
-    if numbers and numbers[-1] - numbers[0] == len(numbers) - 1:
-        numbers = range(numbers[0], numbers[-1] + 1)
+    spans = [*merged(spans)]
+    numbers: Sequence[int] = (
+        range(spans[0][0], spans[0][1] + 1)
+        if len(spans) == 1
+        else [number for first, last in spans for number in range(first, last + 1)]
+    )
     return Roll.of(numbers, parts, tried, blocks.shapes(db))
 
 

@@ -125,7 +125,7 @@ class _People:
         shapes: Shapes,
     ) -> None:
         self.ids = ids
-        self.addresses = [address for block, i, j in parts for address in block.addresses[i:j]]
+        self.addresses = _cut([(block.addresses, i, j) for block, i, j in parts])
         self.tried = tried
         self.shapes = shapes
         self.known: dict[int, Recipient] = {}
@@ -134,12 +134,19 @@ class _People:
 
     def one(self, at: int) -> Recipient:
         if self._rows is None:
-            self._rows = [row for block, i, j in self._parts for row in block.rows[i:j]]
+            self._rows = _cut([(block.rows, i, j) for block, i, j in self._parts])
         number = self.ids[at]
         fields = parse_row(self._rows[at], self.shapes)
         attempts, since = self.tried.get(number, (0, None))
         self.known[at] = made = Recipient(number, self.addresses[at], fields, attempts, since)
         return made
+
+
+def _cut(parts: Sequence[tuple[list[str], int, int]]) -> list[str]:
+    if len(parts) == 1:
+        [(texts, begin, end)] = parts
+        return texts[begin:end]
+    return [text for texts, begin, end in parts for text in texts[begin:end]]
 
 
 class Roll(Sequence[Recipient]):
