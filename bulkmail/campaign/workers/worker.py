@@ -189,7 +189,10 @@ class _Worker:
             self._tell_used()
 
     def _tell_used(self) -> None:
+        """Also the sign that the log has grown; nothing where nothing happens."""
         tally = self.plant.tally
+        if not (tally.transactions or tally.connections):
+            return
         self.channel.tell(Used(tally.transactions, tally.connections, dict(tally.latency.counts)))
         tally.transactions = tally.connections = 0
         tally.latency.counts.clear()
