@@ -81,7 +81,7 @@ def main() -> None:
 def promise(foreign: Contest, receiver: str, scenario: str) -> Promise:
     ours, theirs = (f"{who}, {receiver}, {scenario}" for who in SENDERS)
     return Promise(
-        f"{receiver} as receiver, {scenario}, every message queued, counts exact: smtplib",
+        f"foreign receiver, {receiver}, {scenario}, all queued, counts exact: smtplib",
         foreign.ratios(ours, theirs, lambda each: each.per_s),
         at_least=AT_LEAST,
         over="smtplib",

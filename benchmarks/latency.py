@@ -3,7 +3,7 @@
 With STARTTLS, one recipient a message; the road between is a proxy that delays (sink/delay.c). With CHUNKING
 so many messages may be in flight, and the bound is that window for each round trip. Where only PIPELINING is
 offered, one message's envelope rides behind the end of the one before, and the bound is one for each round
-trip. A peer in lock-step (smtplib) needs four. Sizes are ten seconds' worth.
+trip. A peer in lock-step (smtplib) needs four. Sizes are up to twenty seconds' worth.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from senders import Job, Sent
 RTT_MS = 50.0
 WINDOWS = (8, 32)
 PIPELINING, LOCK_STEP = "bulkmail, PIPELINING alone", "smtplib, in lock-step"
-SIZES = {8: 1_500, 32: 6_000, PIPELINING: 200, LOCK_STEP: 40}
+SIZES = {8: 3_000, 32: 12_000, PIPELINING: 400, LOCK_STEP: 60}
 QUICK = {8: 80, 32: 160, PIPELINING: 10, LOCK_STEP: 4}
 OF_BOUND, CHUNKING_OVER, PIPELINING_OVER = 0.9, 25.0, 3.5
 
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def promises(latency: Contest, rtt_ms: float) -> list[Promise]:
-    far = f"latency {rtt_ms:g} ms, one connection, STARTTLS"
+    far = f"latency {rtt_ms:g} ms"
     listed = [
         Promise(
             f"{far}, {what}: a lock-step peer",
@@ -76,7 +76,7 @@ def promises(latency: Contest, rtt_ms: float) -> list[Promise]:
     for who, window in (*((name(window), window) for window in WINDOWS), (PIPELINING, 1)):
         bound = window / rtt_ms * 1e3
         reached = latency.seen(who, lambda sent, bound=bound: rate(sent) / bound)  # type: ignore[misc]
-        what = f"{far}: {window} in flight ÷ round trip ({bound:g} messages/s)"
+        what = f"{far}, of {window} in flight ÷ round trip ({bound:g} messages/s)"
         least = OF_BOUND if window > 1 else None
         listed.append(Promise(what, reached, at_least=least, note=latency.why(who)))
     return listed

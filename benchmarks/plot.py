@@ -26,7 +26,10 @@ def svg(results: Mapping[str, Any]) -> str:
         if rows:
             panels.append((name, rows))
     about = results["machine"]
-    subtitle = " · ".join((about["cpu"], f"{about['cores'].partition(' ')[0]} cores", about["date"]))
+    told = [about["cpu"], f"{about['cores'].partition(' ')[0]} cores", about["date"]]
+    if any(one.get("quick") for one in results["scenarios"].values()):
+        told.append("tiny runs, which say nothing")
+    subtitle = " · ".join(told)
     return picture(panels, "bulkmail ÷ peers, times as fast", subtitle, left=LABELS)
 
 

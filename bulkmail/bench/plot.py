@@ -15,6 +15,7 @@ from html import escape
 from bulkmail.bench.result import Result
 
 WIDTH, ROW, TOP, LEFT, RIGHT = 760, 26, 72, 190, 110
+TEXT = 48  # across, of what stands behind a dot
 INK, FAINT = "#23302a", "#d5dbd7"
 COLOURS = ("#1f6b3f", "#b3541e", "#2f5d8c")
 
@@ -103,7 +104,10 @@ def _panel(name: str, rows: Sequence[Row], y: float, left: int) -> Iterator[str]
     for index, row in enumerate(rows):
         middle = y + 10 + (index + 0.5) * ROW
         yield f'<text x="16" y="{middle + 4:.1f}" font-size="12">{escape(row.label)}</text>'
+        behind = x(row.high) + 12
         if row.mark is not None:
+            if x(row.high) - 4 < x(row.mark) < behind + TEXT:  # it would go through the text
+                behind = x(row.mark) + 8
             at = f"{x(row.mark):.1f}"
             yield (
                 f'<line x1="{at}" x2="{at}" y1="{middle - 10:.1f}" y2="{middle + 10:.1f}" '
@@ -113,5 +117,5 @@ def _panel(name: str, rows: Sequence[Row], y: float, left: int) -> Iterator[str]
             f'<line x1="{x(row.low):.1f}" x2="{x(row.high):.1f}" y1="{middle:.1f}" y2="{middle:.1f}" '
             f'stroke="{row.colour}" stroke-width="3"/>'
             f'<circle cx="{x(row.at):.1f}" cy="{middle:.1f}" r="5" fill="{row.colour}"/>'
-            f'<text x="{x(row.high) + 12:.1f}" y="{middle + 4:.1f}" font-size="12">{escape(row.text)}</text>'
+            f'<text x="{behind:.1f}" y="{middle + 4:.1f}" font-size="12">{escape(row.text)}</text>'
         )
