@@ -5,6 +5,7 @@ Most are opened and closed within one batch of a log, and never come into the st
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
@@ -16,6 +17,8 @@ from bulkmail.errors import StoreError
 from bulkmail.journal.files import rows
 from bulkmail.journal.ranges import demand_cover, find_open, merged, touching
 from bulkmail.journal.records import Entry, Intent, Record
+
+_OPEN_KEYS = "SELECT intent.key FROM json_each(?) asked JOIN intent ON log = ? AND intent.key = asked.value"
 
 
 class Condensed(NamedTuple):
@@ -72,9 +75,9 @@ def close(db: apsw.Connection, keys: Iterable[int], log: int) -> None:
 
 def open_all(db: apsw.Connection, intents: Sequence[Intent], log: int) -> None:
     """Write intents. Raises StoreError where a recipient is settled, in doubt or in another intent."""
-    for intent in intents:
-        if rows(db, "SELECT 1 FROM intent WHERE log = ? AND key = ? LIMIT 1", (log, intent.key)):
-            raise _open_already(intent)
+    by_key = {intent.key: intent for intent in intents}
+    for (key,) in rows(db, _OPEN_KEYS, (json.dumps(list(by_key)), log)):
+        raise _open_already(by_key[key])
     spans = sorted((span, intent.key) for intent in intents for span in intent.ids)
     for ((_, last), key), ((first, _), _) in pairwise(spans):
         if first <= last:

@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 
 from bulkmail.journal.log_file import LogName, remove, segments
-from bulkmail.journal.records import Entry, Mark
+from bulkmail.journal.records import Entry, Mark, size
 from bulkmail.journal.tail import Tail
 
 SAID_PER_TRANSACTION = 20_000  # records and intents
@@ -36,7 +36,7 @@ def in_parts(said: Iterable[Said]) -> Iterator[list[Said]]:
     count = 0
     for group in said:
         part.append(group)
-        count += sum(len(records) + len(intents) for records, intents, _ in group[0])
+        count += size(group[0])
         if count >= SAID_PER_TRANSACTION:
             yield part
             part, count = [], 0

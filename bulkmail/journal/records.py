@@ -7,7 +7,7 @@ epoch seconds. Nothing here touches the disk.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -123,6 +123,11 @@ class Intent(NamedTuple):
 
 Entry = tuple[Sequence[Record], Sequence[Intent], Sequence[int]]
 """What one caller has to say at once: intents are closed, then records apply, then intents are opened."""
+
+
+def size(entries: Iterable[Entry]) -> int:
+    """How many records and intents that is."""
+    return sum(len(records) + len(intents) for records, intents, _ in entries)
 
 
 class Mark(NamedTuple):

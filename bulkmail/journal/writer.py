@@ -17,15 +17,15 @@ from bulkmail.journal.disk import Disk
 from bulkmail.journal.intake import Intake
 from bulkmail.journal.log import Log
 from bulkmail.journal.log_file import LogName
-from bulkmail.journal.records import Entry, Intent, Mark, Record
+from bulkmail.journal.records import Entry, Intent, Mark, Record, size
 from bulkmail.journal.store import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 LAG_S = 0.25  # how long what is synced may wait to be taken in
-MANY = 2_000  # entries that are taken in at once, without waiting
-MOST = 50_000  # entries not taken in; whoever syncs waits until they are
+MANY = 10_000  # records and intents that are taken in at once, without waiting
+MOST = 50_000  # not taken in; whoever syncs waits until they are
 
 
 class Journal:
@@ -43,7 +43,7 @@ class Journal:
         self._log = Log(store.new_log(), disk=disk, written=self._written)
         self._intake = Intake(store)
         self._ready: deque[tuple[Sequence[Entry], Mark]] = deque()  # synced, not taken in
-        self._behind = 0  # entries of those
+        self._behind = 0  # records and intents of those
         self._turn = trio.Lock()  # whose turn it is to take in
         self._some, self._many = trio.Event(), trio.Event()
         self._reader: Store | None = None
@@ -153,7 +153,7 @@ class Journal:
 
     def _written(self, entries: Sequence[Entry], mark: Mark) -> None:
         self._ready.append((entries, mark))
-        self._behind += len(entries)
+        self._behind += size(entries)
         if self._behind >= MANY:
             self._many.set()
 
@@ -185,7 +185,7 @@ class Journal:
             if taken:
                 for entries, _ in groups:
                     self._ready.popleft()
-                    self._behind -= len(entries)
+                    self._behind -= size(entries)
         return found[0]
 
 
