@@ -7,7 +7,8 @@ are written in threads, so that nobody's reply waits for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -79,14 +80,15 @@ class CampaignLedger:
             self._asking = bool(self._suppressions.contains_keys(map(str.lower, addresses)))
         return rolls
 
-    def withheld(self, roll: Roll) -> Collection[int]:
+    def withheld(self, rolls: Sequence[Roll]) -> AbstractSet[int]:
         # What is added during the run may be an import of millions: only the batch at hand is asked for.
         if not (self._asking or self._suppressions.changed()):
-            return ()
+            return frozenset()
         self._asking = True
-        keys = [address.lower() for address in roll.addresses]
+        keys = [address.lower() for roll in rolls for address in roll.addresses]
         suppressed = self._suppressions.contains_keys(keys)
-        return {number for number, key in zip(roll.ids, keys, strict=True) if key in suppressed}
+        ids = chain.from_iterable(roll.ids for roll in rolls)
+        return {number for number, key in zip(ids, keys, strict=True) if key in suppressed}
 
     async def letters(self, recipients: Sequence[Recipient]) -> Sequence[Letter | str]:
         if self._writers is None:

@@ -145,11 +145,11 @@ class _Session:
     def _consignments(self, parts: Sequence[Part], connection: Connection) -> list[Consignment]:
         """What is to be sent of `parts`. Who has no letter, or may not or cannot get it, is settled here."""
         consignments: list[Consignment] = []
+        # asked last: who asks for no more mail until now gets none, whatever was written for him (H3)
+        withheld = self.plant.work.withheld([part.roll for part in parts])
         for parcel, roll, letter in parts:
             settled: list[Fated] = []
-            # asked last: who asks for no more mail until now gets none, whatever was written for him (H3)
-            withheld = self.plant.work.withheld(roll)
-            if withheld:
+            if not withheld.isdisjoint(roll.ids):
                 settled += [(one, SUPPRESSED) for one in roll if one.id in withheld]
                 roll = roll.pick([at for at, number in enumerate(roll.ids) if number not in withheld])
             if isinstance(letter, str):

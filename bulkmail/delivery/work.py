@@ -7,7 +7,8 @@ Recipients are dense ids; a range of ids is a span, inclusive at both ends.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, overload
 
@@ -150,7 +151,7 @@ class Work(Protocol):
     async def fetch(self, parts: Sequence[Sequence[Span]]) -> list[Roll]:
         """The recipients of each part, in id order."""
 
-    def withheld(self, roll: Roll) -> Collection[int]:
+    def withheld(self, rolls: Sequence[Roll]) -> AbstractSet[int]:
         """Ids of those the suppression store has learned of since the plan. Cheap: asked before each MAIL."""
 
     async def letters(self, recipients: Sequence[Recipient]) -> Sequence[Letter | str]:

@@ -7,9 +7,11 @@ what was asked before it was needed.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 
 import trio
 
@@ -68,8 +70,8 @@ class Post:
             for spans in parts
         ]
 
-    def withheld(self, roll: Roll) -> Collection[int]:
-        return self.suppressed & set(roll.ids)
+    def withheld(self, rolls: Sequence[Roll]) -> AbstractSet[int]:
+        return self.suppressed.intersection(chain.from_iterable(roll.ids for roll in rolls))
 
     async def letters(self, recipients: Sequence[Recipient]) -> Sequence[Letter | str]:
         self.asked.append([one.id for one in recipients])
