@@ -2,7 +2,7 @@
 
 Every question has a socket of its own, connected, so that the kernel chooses a fresh random source port and
 drops what comes from anywhere else: forging an answer means guessing port and id at once (RFC 5452). A socket
-shared by all questions would give that up for a few per cent of the CPU (benchmarks/dns_socket.py: 1%).
+shared by all questions would give that up and save nothing that can be measured (benchmarks/dns_socket.py).
 """
 
 from __future__ import annotations
