@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -218,3 +219,19 @@ async def test_who_asks_for_no_more_mail_gets_none_whichever_worker_has_him(worl
         finished = await child.event("finished")
     assert (finished["exit"], set(world.ledger.copies)) == (0, taken)
     assert finished["totals"]["suppressed"] == len(unwanted)
+
+
+async def test_a_worker_that_cannot_write_its_log_stops_all_before_the_next_mail(world: World, road, held):
+    """J3: its disk is full, as far as it can tell."""
+    world.domain("a.test")
+    quiet = SHARED_SITE | {"log": None}
+    async with running(road, *MANY, flags=TWO, **quiet) as child:
+        await open_messages(held, 2)
+        resource.prlimit(workers_of(child)[0], resource.RLIMIT_FSIZE, (1, 1))
+        held.release.set()
+        stopped = await child.last()
+    report = await road.send(*MANY, **quiet)
+    doubtful = [address for address, state in report.kinds().items() if state == "in_doubt"]
+    assert (child.process.returncode, stopped["event"], stopped["exit"]) == (5, "stopped", 5)
+    assert "road.journal" in stopped["reason"]
+    assert (len(doubtful) <= 16, report.totals["delivered"] + len(doubtful)) == (True, 200)
