@@ -125,7 +125,7 @@ class TimeLimitsSection(Section):
         "10m",
         "for the reply to the final dot; shorter makes duplicates (RFC 5321 4.5.3.2.6)",
     )
-    quit: Duration = default("5s", "for the reply to QUIT")
+    quit: Duration = default("5s", "for the reply to QUIT, where it is waited for")
 
 
 class Delivery(Section):

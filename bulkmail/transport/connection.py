@@ -31,7 +31,8 @@ from bulkmail.smtp.client import ClientProtocol, Said
 from bulkmail.smtp.extension import Extensions
 from bulkmail.smtp.whole import Envelope, Whole
 from bulkmail.transport.approach import TimeLimits, TlsInfo
-from bulkmail.transport.endings import cancelled_alone, lost
+from bulkmail.transport.duplex import push_while_reading
+from bulkmail.transport.endings import lost
 from bulkmail.transport.flight import Course, Flight, closes, ends_message
 from bulkmail.transport.stream import Transport, transport
 from bulkmail.transport.tls import describe, handshake
@@ -141,15 +142,24 @@ class Connection:
             if self._busy:
                 self._fail(ConnectionLost("interrupted by us"))
 
-    async def quit(self) -> None:
-        """QUIT, wait a little for the 221, close. Raises nothing but Cancelled; closes in any case."""
+    async def quit(self, *, wait: bool = True) -> None:
+        """QUIT and close; in between, unless told otherwise, `wait` a little for the 221.
+
+        Whoever waits knows that the host has one connection less. Nothing else hangs on the answer, and
+        Postfix does not wait for it (smtp_skip_quit_response). Raises nothing but Cancelled.
+        """
         try:
             if self._failure is None and self._protocol.idle and not self._protocol.closing:
+                if wait:
+                    with trio.move_on_after(self._limits.quit):
+                        await self.exchange([smtp.Quit()])
+                else:
+                    self._stream.put(self._protocol.send(smtp.Quit()))
+            if self._failure is None and not self._stream.push_last():
                 with trio.move_on_after(self._limits.quit):
-                    await self.exchange([smtp.Quit()])
-            if self._failure is None and self._stream is not self._transport:
-                with trio.move_on_after(self._limits.quit), suppress(trio.BrokenResourceError):
-                    await self._stream.aclose()  # close_notify
+                    await self._stream.push_on()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # it has closed already
         finally:
             self.abandon()
 
@@ -223,41 +233,11 @@ class Connection:
         raise ReplyTimeout(self._course.overdue(trio.current_time()))
 
     async def _push_while_reading(self) -> None:
-        # The kernel has no room. A peer that answers in the middle of the content may stop reading until its
-        # answer is read, and what it answered is lost if the connection is reset before we look (X7, RFC 2920
-        # section 3.2).
-        ended: list[ConversationEnded] = []
-        broken: list[Exception] = []
+        await push_while_reading(self._stream, self._read, self._moved, block=BLOCK)
 
-        async def read_on(writing: trio.CancelScope) -> None:
-            try:
-                while True:
-                    await self._read()
-            except (ConnectionLost, RemoteProtocolError) as end:
-                ended.append(end)
-                writing.cancel()
-
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(read_on, nursery.cancel_scope)
-                try:
-                    mark = self._stream.handed
-                    while not self._stream.push():
-                        await self._stream.push_on()
-                        if self._stream.handed - mark >= BLOCK:
-                            mark = self._stream.handed
-                            self._course.moved(trio.current_time())
-                            self._watch()
-                except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                    broken.append(error)
-                nursery.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            # that there is a nursery here is nobody's business: callers are cancelled as by any other await
-            raise cancelled_alone(group) or group from None
-        if ended:
-            raise ended[0]
-        if broken:
-            raise broken[0]
+    def _moved(self) -> None:
+        self._course.moved(trio.current_time())
+        self._watch()
 
     async def _last_words(self, end: ConnectionLost) -> None:
         """Nothing more can be written. Read what the peer said before that (X7), then raise `end`."""

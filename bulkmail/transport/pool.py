@@ -290,7 +290,10 @@ class Pool:
 
     async def _quit(self, connection: Connection) -> None:
         try:
-            await connection.quit()
+            # The last one to a host: before another takes its place there, the host will have noticed. Of
+            # several, one that is not gone yet could be one too many.
+            alone = self._open[connection.host] == 1 and self.per_host > 1
+            await connection.quit(wait=not alone)
         finally:
             connection.abandon()
             self._free(connection.host)

@@ -46,6 +46,10 @@ class Transport(abc.ABC):
     def push(self) -> bool:
         """Give the kernel what it takes at this moment; True if nothing is left."""
 
+    def push_last(self) -> bool:
+        """`push`, and nothing will be put after it."""
+        return self.push()
+
     @abc.abstractmethod
     async def push_on(self) -> None:
         """Wait until the kernel takes more, and give it that."""

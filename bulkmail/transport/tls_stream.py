@@ -66,6 +66,13 @@ class TlsStream(Transport):
     def push(self) -> bool:
         return self._below.push()
 
+    def push_last(self) -> bool:
+        """With close_notify, and without waiting for theirs."""
+        with contextlib.suppress(ssl.SSLError):  # it wants to read theirs, or is broken: no reason to stay
+            self.session.unwrap()
+        self._put_records()
+        return self.push()
+
     async def push_on(self) -> None:
         async with self._pushing:
             if not self._below.push():
@@ -103,10 +110,7 @@ class TlsStream(Transport):
     async def aclose(self) -> None:
         """close_notify, without waiting for theirs, then close."""
         try:
-            with contextlib.suppress(
-                ssl.SSLError
-            ):  # it wants to read theirs, or is broken: no reason to stay
-                self.session.unwrap()
+            self.push_last()
             await self._flush()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
