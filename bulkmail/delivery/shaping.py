@@ -54,6 +54,8 @@ class Bucket:
         """How many more, at most `most`, may go at `now` with one that was booked; they are booked, too."""
         if not self._interval_s:
             return most
+        # the one that was booked goes now, however long ago it might have: nothing was saved up by waiting
+        self._next = max(self._next, now - BURST_S + self._interval_s)
         count = min(most, int((now - self._next) / self._interval_s) + 1) if self._next <= now else 0
         self._next += count * self._interval_s
         return count
