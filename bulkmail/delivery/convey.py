@@ -19,6 +19,7 @@ nothing can have been delivered because we were stopped.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import trio
 
@@ -44,6 +45,7 @@ from bulkmail.transport.stage import Stage
 
 # What says that BDAT itself is not understood, whatever was announced (X12).
 NOT_UNDERSTOOD = frozenset({500, 501, 502, 503, 504})
+UNKNOWN = (500, 502)
 
 
 class Consignment:
@@ -230,11 +232,22 @@ def judge_wholes(messages: Sequence[Whole], flight: Flight) -> list[Transacted]:
     """A Transacted for each of `messages`, which were all of one exchange."""
     replies, start = flight.replies, 0
     judged = []
+    astray = False
     for number, message in enumerate(messages):
         end = start + message.replies
-        judged.append(judge_whole(message, replies[start:end], flight, handed_over=number < flight.sent))
+        done = judge_whole(message, replies[start:end], flight, handed_over=number < flight.sent)
+        if astray:
+            done = done._replace(fates=tuple(map(_disbelieved, done.fates)), same=None)
+        judged.append(done)
+        # where BDAT is unknown its octets may be read as commands, and what follows then answers those
+        astray = astray or done.no_chunking or (end <= len(replies) and replies[end - 1].code in UNKNOWN)
         start = end
     return judged
+
+
+def _disbelieved(fate: Disposition) -> Disposition:
+    """A success behind a BDAT that was not understood may be the answer to something else (X12, G8)."""
+    return replace(fate, fate=Fate.IN_DOUBT) if fate.fate is Fate.DELIVERED else fate
 
 
 def judge_whole(message: Whole, replies: Sequence[Reply], flight: Flight, *, handed_over: bool) -> Transacted:
