@@ -277,28 +277,3 @@ async def test_an_address_literal_needs_no_look_up(routes: Routes, literal: str,
 async def test_a_private_or_broken_address_literal_fails(routes: Routes, literal: str, enhanced: str) -> None:
     """D6."""
     assert verdict(await routes.route(literal)) == (True, enhanced)
-
-
-async def test_a_relay_is_looked_up_by_address_only_and_may_be_private(
-    names: Responder, routes: Routes
-) -> None:
-    names.add("relay.test", "MX 10 elsewhere.test.", "A 10.0.0.1")
-    route = await routes.relay("Relay.test")
-    assert (route, names.count("relay.test", "MX")) == (
-        Route("Relay.test", (Host(0, "relay.test", ("10.0.0.1",)),), "relay.test"),
-        0,
-    )
-
-
-async def test_a_relay_given_as_an_address_is_itself(routes: Routes) -> None:
-    route = await routes.relay("127.0.0.1")
-    assert route == Route("127.0.0.1", (Host(0, "127.0.0.1", ("127.0.0.1",)),), "127.0.0.1")
-
-
-async def test_a_relay_that_cannot_be_looked_up_is_waited_for(names: Responder, routes: Routes) -> None:
-    """D1."""
-    names.servfail |= {("relay.test", "A"), ("relay.test", "AAAA")}
-    assert [verdict(await routes.relay(name)) for name in ("relay.test", "none.test")] == [
-        (False, "4.4.3"),
-        (True, "5.4.4"),
-    ]
