@@ -47,6 +47,7 @@ class Conclusion:
         self._before = connection.transactions  # begun on this connection before this turn
         self._worked = connection.reused or connection.transactions > 0
         self._heard = 0
+        self._cut_short = False  # the connection ended before somebody was heard of
         self._sent_at = trio.current_time()
         self._verdicts: list[Verdict] = []
         self._closed: list[int] = []
@@ -55,7 +56,7 @@ class Conclusion:
     @property
     def went_well(self) -> bool:
         """Something was heard, and nothing of it speaks against going on as before."""
-        return self._heard > 0 and self.trouble is None and not self.elsewhere
+        return self._heard > 0 and self.trouble is None and not self.elsewhere and not self._cut_short
 
     async def intend(self, ending: Sequence[tuple[Consignment, Roll]]) -> None:
         """These are about to be ended. On disk when it returns, with all that was told until now."""
@@ -80,6 +81,7 @@ class Conclusion:
             # the peer had closed an idle connection, or ends it here: a fresh one, nobody is charged (G9)
             self.again.append(Errand(one.parcel, one.roll))
             self._site.shrink()
+            self._cut_short = True
             return False
         now = trio.current_time()
         if one.ending is not None:
@@ -113,10 +115,10 @@ class Conclusion:
             # so many on one connection and no more (X10): no trouble, the next connection is shorter
             site.learn(now, messages=before)
             self.elsewhere = True
-        elif closed and self._heard > 1:
+        elif closed and before > 1 and self.trouble is None:
             # the same from a host that says nothing and closes: who comes next is not to be in doubt, too
-            site.learn(now, messages=self._before + self._heard - 1)
-            self.trouble = self.trouble or trouble
+            site.learn(now, messages=before)
+            self.trouble = trouble
         elif not self.elsewhere and self.trouble is None:
             self.elsewhere = self._line.fail_over(trouble)
             if not self.elsewhere:

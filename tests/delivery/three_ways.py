@@ -6,7 +6,7 @@ same whether a transaction is said command by command or with seven others in on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from unittest.mock import patch
@@ -135,13 +135,14 @@ def run(
     shared: int = 0,
     patient: bool = False,
     without: tuple[str, ...] = (),
+    write: Callable[[Recipient], Letter] = letter_of,
     **limits: float,
 ) -> Came:
     """Send to so many people. `shared`: so many to a transaction; `patient`: the site is never given up.
 
     `way` None: as the session decides.
     """
-    post = Post(shared_letter if shared else letter_of)
+    post = Post(shared_letter if shared else write)
     world = sandbox.World()
     world.domain("a.test").extensions(without=without).reply("VRFY", b"252 whatever")
 
