@@ -2,8 +2,9 @@
 
 Of a line without quotes that has as many cells as the header, no row reader could make anything else than
 what stands between its separators. So a chunk of lines is cut into its cells at once, and whether each line
-had the right number of them is seen from where the ends of the lines have come to stand. The other lines are
-read one by one, as in a list that has no plain ones: only they can go on over the next lines.
+had the right number of them is seen from where the ends of the lines have come to stand. The same is done
+where each cell stands in quotes, as many programs write them. The other lines are read one by one, as in a
+list that has no plain ones: only they can go on over the next lines.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from bulkmail.campaign.csv_source import Rows
 
 _CHUNK = 1 << 16  # characters: enough to hide the cost of a call, too few to be felt in memory
-# a quote; what rows are stored and keys are made with; half a surrogate, which is an octet that is no text
-_UNUSUAL = re.compile('["\x1d\x1e\x1f\ud800-\udfff]')
-_MARKS = ("\r", '"', "\x1d", "\x1e", "\x1f")
+# what rows are stored and keys are made with; half a surrogate, which is an octet that is no text
+_UNUSUAL = re.compile("[\x1d\x1e\x1f\ud800-\udfff]")
+_MARKS = ("\r", "\x1d", "\x1e", "\x1f")
 
 
 def can_be_plain(separator: str) -> bool:
@@ -102,11 +103,12 @@ class _Feed:
 
 
 class _Cutter:
+    """Cuts lines without quotes, or those where each cell stands in quotes and none has one inside."""
+
     def __init__(self, separator: str, fields: Sequence[str], shape: Shape) -> None:
         self._separator = separator
         self._fields = fields
         self._width = len(fields)
-        self._mark = f"{separator}\n{separator}"  # a cell that is the end of its line
         self._prefix = shape(fields) + SEPARATOR
         self._break = "\n" + self._prefix
 
@@ -114,30 +116,52 @@ class _Cutter:
         """The rows of `body`, or None where one of its lines is not plain."""
         if _is_unusual(body):
             return None
+        separator = self._separator
+        if body.startswith('"'):
+            # from a quote to a quote, with three more between two cells or lines
+            separator = f'"{separator}"'
+            between = body[1:-1].replace('"\n"', "\n")
+            stripped = len(body) - len(between)
+            if not body.endswith('"') or stripped != 2 + 2 * body.count("\n"):
+                return None  # a line that begins or ends otherwise
+            body = between
+            if '"' in body.replace(separator, ""):
+                return None
+        elif '"' in body or (self._width == 1 and "\n\n" in f"\n{body}\n"):
+            return None  # the second: an empty line
         width, each = self._width, self._width + 1
-        cells = body.replace("\n", self._mark).split(self._separator)
+        cells = body.replace("\n", f"{separator}\n{separator}").split(separator)
         count = (len(cells) + 1) // each
         ends = cells[width::each]
         if len(cells) != count * each - 1 or not ends.count("\n") == body.count("\n") == count - 1:
             return None
         columns = {name: cells[at::each] for at, name in enumerate(self._fields) if name}
-        if width == 1 and "" in cells:
-            return None
-        stored = body if self._separator == SEPARATOR else body.replace(self._separator, SEPARATOR)
+        stored = body.replace(separator, SEPARATOR)
         texts = (self._prefix + stored.replace("\n", self._break)).split("\n")
         if max(map(len, texts)) > csv.field_size_limit():
             return None
         return Plain(list(range(line, line + count)), texts, columns, len(stored))
 
     def odd(self, lines: Sequence[str]) -> list[int]:
-        """The places of the lines that are not plain."""
-        separators, separator = self._width - 1, self._separator
+        """The places of the lines that are not plain as most of them seem to be: all the others are."""
+        plain = self._is_quoted if lines[0].startswith('"') else self._is_bare
         most = csv.field_size_limit() - len(self._prefix)
-        found = {place for place, line in enumerate(lines) if line.count(separator) != separators}
-        found.update(place for place, line in enumerate(lines) if len(line) > most or not line)
+        found = {place for place, line in enumerate(lines) if len(line) > most or not plain(line)}
         if _is_unusual("\n".join(lines)):
             found.update(place for place, line in enumerate(lines) if _UNUSUAL.search(line))
         return sorted(found)
+
+    def _is_bare(self, line: str) -> bool:
+        return line.count(self._separator) == self._width - 1 and '"' not in line and line != ""
+
+    def _is_quoted(self, line: str) -> bool:
+        separator, inner = f'"{self._separator}"', line[1:-1]
+        return (
+            len(line) > 1
+            and line[0] == line[-1] == '"'
+            and inner.count(separator) == self._width - 1
+            and '"' not in inner.replace(separator, "")
+        )
 
 
 def _is_unusual(text: str) -> bool:

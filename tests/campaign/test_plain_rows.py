@@ -120,10 +120,46 @@ def test_rows_are_the_same_wherever_a_chunk_ends(chunk: int, monkeypatch: pytest
         "email,name\na@a.test,A\nb@a.test,é\n",
         "email,name\r\na@a.test,A\r\nb@a.test,B\r\n",
         "email;name\na@a.test;A,A\n b@a.test;B",
+        '"email","name"\n"a@a.test","A, A"\n"b@a.test",""\n',
+        '"email"\n"a@a.test"\n"b@a.test"',
     ],
 )
 def test_plain_lists_are_read_by_column(text: str) -> None:
     assert [len(batch.plain.lines) for batch in batches(text, plain=True) if batch.plain] == [2]
+
+
+def test_a_line_that_is_not_like_the_others_leaves_them_plain() -> None:
+    lines = [
+        '"a@a.test","A, A"',
+        '"b@a.test","B ""b"""',
+        "c@a.test,C",
+        '"d@a.test","D',
+        '","x"',
+        '"e@a.test","E"',
+    ]
+    [batch] = batches("email,name\n" + "\n".join(lines), plain=True)
+    assert batch.plain is not None
+    assert (batch.plain.lines, batch.plain.columns["name"]) == ([2, 7], ["A, A", "E"])
+    assert told("email,name\n" + "\n".join(lines), plain=True) == told(
+        "email,name\n" + "\n".join(lines), plain=False
+    )
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.sampled_from(['"', '","', '"\n"', '""', "a", "\n", ",", "\r\n", '"a"\n"b"', '"a","b"']),
+        max_size=20,
+    ),
+    st.sampled_from([1, 2, 3]),
+)
+@example(['"a', "\n", 'b"'], 1)
+@example(['""', "\n", '""'], 1)
+@example(['"'], 1)
+@example(['","', '""'], 2)
+def test_rows_of_nearly_nothing_but_quotes_are_the_same(parts: list[str], width: int) -> None:
+    text = ",".join(["email", "x", "y"][:width]) + "\n" + "".join(parts)
+    assert told(text, plain=True) == told(text, plain=False)
 
 
 def test_a_line_that_is_not_plain_leaves_the_others_so() -> None:
