@@ -145,12 +145,12 @@ async def _opened(
 ) -> tuple[Consignment, tuple[Disposition | None, ...]] | None:
     """What the answers to the envelope mean: an open transaction whose content is due, or its end."""
     count = one.paths.recipients
-    if not replies and flight.failure is not None:
-        tell(one, all_alike(lost(flight, Stage.MAIL), count, unheard=True))
-        return None
-    if reset and not replies[0].positive:
+    if reset and replies and not replies[0].positive:
         connection.abandon()  # X16: whoever stands behind it goes again
         tell(one, all_alike(lost(flight, Stage.RSET), count, unheard=True))
+        return None
+    if len(replies) <= reset and flight.failure is not None:
+        tell(one, all_alike(lost(flight, Stage.MAIL), count, unheard=True))
         return None
     answered = Flight(replies[reset:], flight.handed_over, flight.failure)
     verdict = judge_envelope(count, answered)

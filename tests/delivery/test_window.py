@@ -169,17 +169,27 @@ def test_a_refusal_in_the_middle_of_a_window_is_that_of_one_alone(stage: str) ->
     }
 
 
-@pytest.mark.parametrize("taken", [TAKEN, CLOSED])
-def test_a_host_that_closes_after_each_message_never_gets_two_in_flight(taken: object) -> None:
-    """Each message is answered, then the connection is gone, without a word."""
+class Closing(Script):
+    """Closes without a word where the MAIL behind so many messages on a connection was due."""
 
-    class Closing(Script):
-        def departure(self, conversation, stage, event):
-            if stage == "MAIL" and conversation._answers._messages:
-                return CLOSED
-            return super().departure(conversation, stage, event)
+    messages = 1
 
-    came = run(Closing(), 30)
+    def departure(self, conversation, stage, event):
+        if stage == "MAIL" and conversation._answers._messages >= self.messages:
+            return CLOSED
+        return super().departure(conversation, stage, event)
+
+
+def closing_after(messages: int) -> Closing:
+    script = Closing()
+    script.messages = messages
+    return script
+
+
+@pytest.mark.parametrize("without", [(), PIPELINING_ALONE, NEITHER])
+def test_a_host_that_closes_after_each_message_never_gets_two_in_flight(without: tuple[str, ...]) -> None:
+    """Each message is answered, then the connection is gone."""
+    came = run(closing_after(1), 30, without=without)
     came.check(30)
     assert (most(came), came.in_doubt, set(came.fates.values())) == (1, 0, {"delivered"})
 
@@ -187,17 +197,21 @@ def test_a_host_that_closes_after_each_message_never_gets_two_in_flight(taken: o
 @pytest.mark.parametrize("messages", [2, 3, 5, 6, 7, 9, 14])
 def test_a_host_that_closes_after_some_messages_puts_only_one_window_in_doubt(messages: int) -> None:
     """X10, X8: what it did once is learned, though it said nothing."""
-
-    class Closing(Script):
-        def departure(self, conversation, stage, event):
-            if stage == "MAIL" and conversation._answers._messages >= messages:
-                return CLOSED
-            return super().departure(conversation, stage, event)
-
-    came = run(Closing(), 120)
+    came = run(closing_after(messages), 120)
     came.check(120)
     assert came.in_doubt <= 8
     assert set(came.fates.values()) <= {"delivered", "in_doubt"}
+
+
+@pytest.mark.parametrize("messages", [1, 2, 5])
+@pytest.mark.parametrize("without", [PIPELINING_ALONE, NEITHER])
+def test_a_connection_that_ends_where_mail_was_due_costs_nobody_an_attempt(
+    messages: int, without: tuple[str, ...]
+) -> None:
+    """G9: of riding envelopes as of those that stand alone."""
+    came = run(closing_after(messages), 40, without=without)
+    came.check(40)
+    assert set(came.fates.values()) == {"delivered"}
 
 
 # --- BDAT that does not work -------------------------------------------------------------------------
