@@ -192,8 +192,10 @@ async def whole(
     except trio.Cancelled:
         flight = connection.interrupted
         for one, done in zip(consignments, judge_wholes(messages, flight), strict=True):
-            if any(fate.reply is not None or fate.fate is Fate.IN_DOUBT for fate in done.fates):
-                tell(one, done)
+            said = [at for at, it in enumerate(done.fates) if it.reply or it.fate is Fate.IN_DOUBT]
+            if said:
+                one.roll = picked(one.roll, said)
+                tell(one, Transacted(tuple([done.fates[at] for at in said])))
         raise
     for one, done in zip(consignments, judge_wholes(messages, flight), strict=True):
         if done.against_protocol:
