@@ -83,23 +83,12 @@ def test_a_message_alone(story: str, came: Flight, expected: list[Fate]) -> None
     assert fates(done.fates) == expected, story
 
 
-@pytest.mark.parametrize("reset", [False, True])
-@pytest.mark.parametrize(
-    ("story", "code", "sent", "expected"),
-    [
-        ("X16: RSET refused, the rest as if it had not been", 500, 1, T),
-        ("G2: 421 to RSET", 421, 1, D),
-    ],
-)
-def test_the_reply_to_rset_is_nobodys_verdict(
-    story: str, code: int, sent: int, expected: Fate, reset: bool
-) -> None:
-    """X16."""
-    if not reset:
-        return
-    rest = [] if code == 421 else [250, 250, 250]
-    (done,) = judge_wholes([whole(1, reset=True)], flight(code, *rest, failure=None if rest else GOODBYE))
-    assert fates(done.fates) == [expected], story
+def test_the_reply_to_rset_is_nobodys_verdict() -> None:
+    """X16, G2: refused, the rest counts as if it had not been; a 421 ends it before the message."""
+    message = whole(1, reset=True)
+    (refused,) = judge_wholes([message], flight(500, 250, 250, 250))
+    (dismissed,) = judge_wholes([message], flight(421, failure=GOODBYE))
+    assert (fates(refused.fates), fates(dismissed.fates), dismissed.unheard) == ([T], [D], True)
 
 
 def test_where_rset_is_refused_and_so_is_everything_behind_it_nobody_bounces() -> None:
