@@ -129,7 +129,8 @@ class Conclusion:
         same = done.same
         count = len(done.fates)
         if same is not None and not self._goes_again(same):
-            self._verdicts += self._plant.verdicts_of(one.roll, same, self._where)
+            for verdict in self._plant.verdicts_of(one.roll, same, self._where):
+                self._verdict(verdict)
         else:
             again = [at for at, fate in enumerate(done.fates) if self._goes_again(fate)]
             if again:
@@ -141,6 +142,20 @@ class Conclusion:
         if count:
             self._people.append(one.roll)
             self._destination.settled(one.parcel, count)
+
+    def _verdict(self, verdict: Verdict) -> None:
+        """As part of the last one, where it says the same of the next recipients."""
+        last = self._verdicts[-1] if self._verdicts else None
+        if (
+            last is not None
+            and last.last + 1 == verdict.first
+            and last.disposition.reply
+            is verdict.disposition.reply  # the reader makes the same of the same line
+            and last.disposition.fate is verdict.disposition.fate is Fate.DELIVERED
+        ):
+            self._verdicts[-1] = last._replace(last=verdict.last)
+        else:
+            self._verdicts.append(verdict)
 
     def _goes_again(self, fate: Disposition) -> bool:
         if fate.fate is Fate.AGAIN:
