@@ -21,7 +21,8 @@ WHERE open = 1 AND (rank, first) > (?, ?) ORDER BY rank, first LIMIT ?"""
 
 PENDING = f"SELECT first, last FROM pending WHERE {touching('pending')} ORDER BY first"
 
-TAKEN = f"SELECT first, last FROM deferral WHERE {touching('deferral')} AND taken = 1 ORDER BY first"
+TAKEN = f"""
+SELECT first, last FROM deferral WHERE {touching("deferral")} AND taken = 1 AND attempts = ? ORDER BY first"""
 
 DUE = """
 SELECT first, last, attempts FROM deferral WHERE taken = 0 AND due <= ? ORDER BY due, first LIMIT ?"""
@@ -97,13 +98,15 @@ def take_due(db: apsw.Connection, now: float, limit: int) -> list[Due]:
     ]
 
 
-def in_hand(db: apsw.Connection, ids: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Those of `ids` who are pending, or deferred and taken."""
+def in_hand(
+    db: apsw.Connection, ids: Sequence[tuple[int, int]], attempts: int
+) -> tuple[tuple[int, int], ...]:
+    """See Store.in_hand."""
+    query, more = (TAKEN, (attempts,)) if attempts else (PENDING, ())
     return merged(
         (max(first, begin), min(last, end))
         for first, last in ids
-        for query in (PENDING, TAKEN)
-        for begin, end in db.execute(query, (first, last, first))
+        for begin, end in db.execute(query, (first, last, first, *more))
     )
 
 

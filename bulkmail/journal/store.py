@@ -156,10 +156,12 @@ class Store(StoreFile):
             due = queries.next_due(db)
         return None if due is None else max(due, now)
 
-    def in_hand(self, ids: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
-        """Of these, who was given out and has no fate yet: the pending, and the deferred who are taken."""
+    def in_hand(self, ids: Sequence[tuple[int, int]], attempts: int) -> Sequence[tuple[int, int]]:
+        """Of these, given out with `attempts` behind them, who has no fate since: the pending without any, or
+        the taken with as many still. Who has more was deferred since, and is given out again by `due`.
+        """
         with self._reading() as db:
-            return queries.in_hand(db, ids)
+            return queries.in_hand(db, ids, attempts)
 
     def bring_forward(self, later_than: float, to: float) -> int:
         """Who is due later than `later_than` is due at `to`; returns how many recipients that were.

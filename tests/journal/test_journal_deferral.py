@@ -92,7 +92,23 @@ def test_what_a_dead_worker_had_in_hand_is_who_has_no_fate_and_does_not_wait(pla
     store.commit(
         [deferred(4, 4, due=900.0), deferred(8, 9, due=900.0), Record(11, 14, "delivered", 1.0)], [], []
     )
-    assert store.in_hand([(2, 9), (13, 30)]) == ((2, 3), (5, 7), (15, 20))
+    assert store.in_hand([(2, 9), (13, 30)], 0) == ((2, 2), (7, 7), (15, 20))
+    assert store.in_hand([(2, 9), (13, 30)], 1) == ((3, 3), (5, 6))
+
+
+@pytest.mark.parametrize("resend", [False, True])
+def test_who_is_given_out_again_meanwhile_is_not_what_a_dead_worker_had_in_hand(
+    planned: NewStore, resend: bool
+) -> None:
+    """P5: it deferred them, or was interrupted, and they are due already: nobody may have them twice."""
+    store = planned([("a.test", 20)])
+    if resend:
+        store.commit([], [Intent(1, ((3, 6),), "mx.a.test", "192.0.2.1", 150.0)], [])
+        store.doubt_log(0, "resend", 160.0)
+    else:
+        store.commit([deferred(3, 6)], [], [])
+    [again] = store.due(200.0, 10)
+    assert (again.ids, store.in_hand([(2, 9)], 0)) == (((3, 6),), ((2, 2), (7, 9)))
 
 
 def test_a_new_start_forgets_what_the_last_run_had_taken(planned: NewStore, path: Path) -> None:

@@ -216,7 +216,8 @@ class Distributor(Dispatcher):
             other.channel.tell(said.Alive(tuple(self._hands)))
         for number, lost in [(n, one) for n, one in self._slices.items() if one.worker == hand.index]:
             del self._slices[number]
-            lost.batch.put_back(await self._journal.call(Store.in_hand, lost.spans))
+            attempts = lost.batch.parcel.attempts
+            lost.batch.put_back(await self._journal.call(Store.in_hand, lost.spans, attempts))
             self._seen_to(lost.batch)
             self._hand_out(lost.batch)
 
