@@ -112,8 +112,8 @@ def events_schema() -> dict[str, Any]:
                 "seconds": {"type": "number", "minimum": 0},
                 "latency_ms": {
                     "type": "object",
-                    "description": "from the end of data to its reply: half, 95% and 99% of messages, or null",
-                    "properties": dict.fromkeys(("p50", "p95", "p99"), {"type": ["number", "null"]}),
+                    "description": "from the end of data to its reply, of half, 95% and 99% of messages",
+                    "properties": {name: {"type": ["number", "null"]} for name in ("p50", "p95", "p99")},
                     "required": ["p50", "p95", "p99"],
                 },
                 "exit": {"enum": list(EXIT_CODES)},

@@ -26,10 +26,14 @@ def threads_for(composer: Composer) -> int:
     """As many as there are processors; 0 where a letter costs less than the way to a thread.
 
     Letters cost something where each is signed, or where some need a conversion of their own: of HTML, for
-    milliseconds, in which an event loop would hear nobody.
+    milliseconds, in which an event loop would hear nobody. Where there is one processor, signatures are not
+    made any sooner by another thread, and handing the interpreter to and fro costs a tenth of them.
     """
-    costly = composer.personal and (bool(composer.keys) or not composer.one_shape)
-    return len(os.sched_getaffinity(0)) if costly else 0
+    if not composer.personal:
+        return 0
+    processors = len(os.sched_getaffinity(0))
+    side_by_side = bool(composer.keys) and processors > 1
+    return processors if side_by_side or not composer.one_shape else 0
 
 
 class Writers:

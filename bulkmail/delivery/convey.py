@@ -6,7 +6,8 @@ Three ways, of which the session takes the first that fits:
   their answers need is one round trip (RFC 3030 section 4.2). What is on its way when the conversation breaks
   is in doubt, so how many go together is bounded, and grows only while all goes well (`Site.window`).
 * *riding*: with PIPELINING alone, the next envelope rides behind the end of data (RFC 2920 section 3.1): one
-  round trip a message, and one message in flight.
+  round trip a message. One message is in flight; but as many intents as in one breath are written at once,
+  for a sync for each of them would cost more than the message.
 * *plain*: `transact`, one transaction after the other. It is what a host gets that has not shown yet that it
   keeps what it announces, or that is in trouble.
 
@@ -19,12 +20,11 @@ nothing can have been delivered because we were stopped.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 
 import trio
 
-from bulkmail.delivery.classify import classify
-from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.disposition import Disposition, Fate
+from bulkmail.delivery.judge import judge_wholes
 from bulkmail.delivery.transaction import (
     LONE_DOT,
     Transacted,
@@ -35,17 +35,12 @@ from bulkmail.delivery.transaction import (
     judge_envelope,
     lost,
     transact,
-    without_again,
 )
 from bulkmail.delivery.work import Letter, Parcel, Roll
 from bulkmail.smtp import EndOfData, Envelope, Mailbox, Paths, Reply, Rset, Whole
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.flight import Flight
 from bulkmail.transport.stage import Stage
-
-# What says that BDAT itself is not understood, whatever was announced (X12).
-NOT_UNDERSTOOD = frozenset({500, 501, 502, 503, 504})
-UNKNOWN = (500, 502)
 
 
 class Consignment:
@@ -102,6 +97,9 @@ async def riding(
     connection: Connection, consignments: Sequence[Consignment], intend: Intend, tell: Tell
 ) -> None:
     """Each envelope behind the end of the message before, as long as all goes well."""
+    await intend([(one, one.roll) for one in consignments])
+    for begun in consignments:
+        begun.ending = None  # not yet
     queue = iter(consignments)
     going_on = True
     open_: tuple[Consignment, tuple[Disposition | None, ...]] | None = None
@@ -128,7 +126,7 @@ async def riding(
             going_on = tell(open_[0], ended_with(outcome, open_[1])) and going_on
         open_ = None
         if one is not None:
-            open_ = await _opened(connection, one, replies, flight, intend, tell, reset=len(sent) > 1)
+            open_ = await _opened(connection, one, replies, flight, tell, reset=len(sent) > 1)
             if open_ is None:
                 return
 
@@ -138,7 +136,6 @@ async def _opened(
     one: Consignment,
     replies: tuple[Reply, ...],
     flight: Flight,
-    intend: Intend,
     tell: Tell,
     *,
     reset: bool,
@@ -155,8 +152,7 @@ async def _opened(
     answered = Flight(replies[reset:], flight.handed_over, flight.failure)
     verdict = judge_envelope(count, answered)
     if verdict.go:
-        accepted = picked(one.roll, [at for at, fate in enumerate(verdict.fates) if fate is None])
-        await intend([(one, accepted)])
+        one.ending = picked(one.roll, [at for at, fate in enumerate(verdict.fates) if fate is None])
         return one, verdict.fates
     if verdict.lone_dot:
         await connection.exchange([EndOfData(LONE_DOT)])
@@ -225,76 +221,3 @@ def needs_smtputf8(one: Consignment) -> bool:
 def picked(roll: Roll, positions: Sequence[int]) -> Roll:
     """Those at `positions`, which ascend."""
     return roll if len(positions) == len(roll) else roll.pick(positions)
-
-
-# --- what the answers to whole messages mean: pure ---------------------------------------------------------
-
-
-def judge_wholes(messages: Sequence[Whole], flight: Flight) -> list[Transacted]:
-    """A Transacted for each of `messages`, which were all of one exchange."""
-    replies, start = flight.replies, 0
-    judged = []
-    astray = False
-    for number, message in enumerate(messages):
-        end = start + message.replies
-        done = judge_whole(message, replies[start:end], flight, handed_over=number < flight.sent)
-        if astray:
-            done = done._replace(fates=tuple(map(_disbelieved, done.fates)), same=None)
-        judged.append(done)
-        # where BDAT is unknown its octets may be read as commands, and what follows then answers those
-        astray = astray or done.no_chunking or (end <= len(replies) and replies[end - 1].code in UNKNOWN)
-        start = end
-    return judged
-
-
-def _disbelieved(fate: Disposition) -> Disposition:
-    """A success behind a BDAT that was not understood may be the answer to something else (X12, G8)."""
-    return replace(fate, fate=Fate.IN_DOUBT) if fate.fate is Fate.DELIVERED else fate
-
-
-def judge_whole(message: Whole, replies: Sequence[Reply], flight: Flight, *, handed_over: bool) -> Transacted:
-    """`replies`: those to this message, fewer where the conversation ended in it or before it.
-
-    The precedence rule of the fault catalogue: who was not refused and whose message was handed over whole is
-    in doubt without a final reply; unless a 421 was said, for what stands behind that was not processed.
-    """
-    count = message.paths.recipients
-    if message.reset:
-        replies = replies[1:]
-    if len(replies) == count + 2 and max([reply.code for reply in replies]) < 300:
-        return all_alike(classify(Stage.END_OF_DATA, replies[-1]), count)
-    dismissed = bool(flight.replies) and flight.replies[-1].code == 421
-    doubtful = handed_over and not dismissed
-    unanswered = lost(flight, Stage.END_OF_DATA, Fate.IN_DOUBT) if doubtful else lost(flight, Stage.MAIL)
-    if not replies:
-        return all_alike(unanswered, count, unheard=not doubtful)
-    final = replies[count + 1] if len(replies) == count + 2 else None
-    if not replies[0].positive:
-        return _under_refused_mail(count, replies[0], final)
-    fates = [None if reply.positive else classify(Stage.RCPT, reply) for reply in replies[1 : count + 1]]
-    accepted = fates.count(None)
-    if not accepted:
-        fates = [without_again(fate) for fate in fates]
-    fates.extend([unanswered] * (count - len(fates)))
-    no_chunking = final is not None and accepted > 0 and _not_understood(final)
-    if final is None:
-        outcome = unanswered
-    elif no_chunking:
-        outcome = Disposition(Fate.AGAIN, Scope.MESSAGE, Stage.DATA, final, "BDAT is not understood")
-    else:
-        outcome = classify(Stage.END_OF_DATA, final)
-    return Transacted(tuple([outcome if fate is None else fate for fate in fates]), no_chunking=no_chunking)
-
-
-def _under_refused_mail(count: int, mail: Reply, final: Reply | None) -> Transacted:
-    """X3: the reply to MAIL is everybody's verdict; should the message be taken all the same, it is that."""
-    if final is not None and final.positive:
-        note = f"although MAIL was answered {mail.text}"
-        taken = Disposition(Fate.DELIVERED, Scope.MESSAGE, Stage.END_OF_DATA, final, note)
-        return all_alike(taken, count, against_protocol=True)
-    return all_alike(classify(Stage.MAIL, mail), count)
-
-
-def _not_understood(final: Reply) -> bool:
-    said = final.enhanced
-    return final.code in NOT_UNDERSTOOD and (said is None or said.subject == 5)

@@ -33,7 +33,6 @@ from bulkmail.transport.stage import Stage
 
 PATIENCE_S = 5.0  # for which a connection may wait for the message rate; hosts close idle ones in minutes
 IDLE_S = 2.0  # after which a connection may have been closed: what is sent then is not sent in one breath
-RIDE = 32  # messages whose envelopes ride behind each other before the queue is looked at again
 IN_FLIGHT = 1024 * 1024  # octets of content in flight on a connection, unless a single message has more
 ALL = 24 * 1024 * 1024  # on all of them: where they are many, each has less
 
@@ -140,7 +139,7 @@ class _Session:
         left = max(1, self.line.left(connection))
         if extensions.chunking and not learned.no_chunking:
             return convey.whole, min(window, left)
-        return convey.riding, min(RIDE, left)
+        return convey.riding, min(window, left)
 
     def _consignments(self, parts: Sequence[Part], connection: Connection) -> list[Consignment]:
         """What is to be sent of `parts`. Who has no letter, or may not or cannot get it, is settled here."""

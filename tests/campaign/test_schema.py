@@ -114,6 +114,7 @@ def test_the_last_event_is_described_as_scripts_know_it() -> None:
         "transactions",
         "connections",
         "seconds",
+        "latency_ms",
         "exit",
     ]
     assert schema["$defs"]["totals"]["required"] == ["source", *STATES]

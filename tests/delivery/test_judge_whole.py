@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkmail.delivery.convey import judge_wholes
 from bulkmail.delivery.disposition import Disposition, Fate
+from bulkmail.delivery.judge import judge_wholes
 from bulkmail.errors import ConnectionLost, ConversationEnded, RemoteProtocolError, ReplyTimeout
 from bulkmail.smtp import Mailbox, Reply, Whole, paths_of
 from bulkmail.transport.flight import Flight

@@ -1,0 +1,90 @@
+"""What the answers to whole messages mean for each of their recipients, those that were sent in one breath.
+
+Pure, as `judge_envelope` and `judge_content` of `transaction` are, and by the same precedence rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bulkmail.delivery.classify import classify
+from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.transaction import Transacted, all_alike, lost, without_again
+from bulkmail.smtp import Reply, Whole
+from bulkmail.transport.flight import Flight
+from bulkmail.transport.stage import Stage
+
+# What says that BDAT itself is not understood, whatever was announced (X12).
+NOT_UNDERSTOOD = frozenset({500, 501, 502, 503, 504})
+UNKNOWN = (500, 502)
+
+
+def judge_wholes(messages: Sequence[Whole], flight: Flight) -> list[Transacted]:
+    """A Transacted for each of `messages`, which were all of one exchange."""
+    replies, start = flight.replies, 0
+    judged = []
+    astray = False
+    for number, message in enumerate(messages):
+        end = start + message.replies
+        done = judge_whole(message, replies[start:end], flight, handed_over=number < flight.sent)
+        if astray:
+            done = done._replace(fates=tuple(map(_disbelieved, done.fates)), same=None)
+        judged.append(done)
+        # where BDAT is unknown its octets may be read as commands, and what follows then answers those
+        astray = astray or done.no_chunking or (end <= len(replies) and replies[end - 1].code in UNKNOWN)
+        start = end
+    return judged
+
+
+def _disbelieved(fate: Disposition) -> Disposition:
+    """A success behind a BDAT that was not understood may be the answer to something else (X12, G8)."""
+    return replace(fate, fate=Fate.IN_DOUBT) if fate.fate is Fate.DELIVERED else fate
+
+
+def judge_whole(message: Whole, replies: Sequence[Reply], flight: Flight, *, handed_over: bool) -> Transacted:
+    """`replies`: those to this message, fewer where the conversation ended in it or before it.
+
+    The precedence rule of the fault catalogue: who was not refused and whose message was handed over whole is
+    in doubt without a final reply; unless a 421 was said, for what stands behind that was not processed.
+    """
+    count = message.paths.recipients
+    if message.reset:
+        replies = replies[1:]
+    if len(replies) == count + 2 and max([reply.code for reply in replies]) < 300:
+        return all_alike(classify(Stage.END_OF_DATA, replies[-1]), count)
+    dismissed = bool(flight.replies) and flight.replies[-1].code == 421
+    doubtful = handed_over and not dismissed
+    unanswered = lost(flight, Stage.END_OF_DATA, Fate.IN_DOUBT) if doubtful else lost(flight, Stage.MAIL)
+    if not replies:
+        return all_alike(unanswered, count, unheard=not doubtful)
+    final = replies[count + 1] if len(replies) == count + 2 else None
+    if not replies[0].positive:
+        return _under_refused_mail(count, replies[0], final)
+    fates = [None if reply.positive else classify(Stage.RCPT, reply) for reply in replies[1 : count + 1]]
+    accepted = fates.count(None)
+    if not accepted:
+        fates = [without_again(fate) for fate in fates]
+    fates.extend([unanswered] * (count - len(fates)))
+    no_chunking = final is not None and accepted > 0 and _not_understood(final)
+    if final is None:
+        outcome = unanswered
+    elif no_chunking:
+        outcome = Disposition(Fate.AGAIN, Scope.MESSAGE, Stage.DATA, final, "BDAT is not understood")
+    else:
+        outcome = classify(Stage.END_OF_DATA, final)
+    return Transacted(tuple([outcome if fate is None else fate for fate in fates]), no_chunking=no_chunking)
+
+
+def _under_refused_mail(count: int, mail: Reply, final: Reply | None) -> Transacted:
+    """X3: the reply to MAIL is everybody's verdict; should the message be taken all the same, it is that."""
+    if final is not None and final.positive:
+        note = f"although MAIL was answered {mail.text}"
+        taken = Disposition(Fate.DELIVERED, Scope.MESSAGE, Stage.END_OF_DATA, final, note)
+        return all_alike(taken, count, against_protocol=True)
+    return all_alike(classify(Stage.MAIL, mail), count)
+
+
+def _not_understood(final: Reply) -> bool:
+    said = final.enhanced
+    return final.code in NOT_UNDERSTOOD and (said is None or said.subject == 5)
