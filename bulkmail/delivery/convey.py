@@ -19,6 +19,7 @@ nothing can have been delivered because we were stopped.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 import trio
@@ -60,11 +61,21 @@ class Consignment:
 
 Intend = Callable[[Sequence[tuple[Consignment, Roll]]], Awaitable[None]]
 Tell = Callable[[Consignment, Transacted], bool]  # False: no further MAIL
-Carry = Callable[[Connection, Sequence[Consignment], Intend, Tell], Awaitable[None]]
+More = Callable[[], Awaitable[Sequence[Consignment]]]  # who comes next; nobody: the turn is over
+Carry = Callable[[Connection, Sequence[Consignment], Intend, Tell, More], Awaitable[None]]
+
+
+async def nobody() -> Sequence[Consignment]:
+    await trio.lowlevel.checkpoint()
+    return ()
 
 
 async def plain(
-    connection: Connection, consignments: Sequence[Consignment], intend: Intend, tell: Tell
+    connection: Connection,
+    consignments: Sequence[Consignment],
+    intend: Intend,
+    tell: Tell,
+    more: More = nobody,
 ) -> None:
     """One after the other, as long as the connection is good for another one."""
     for one in consignments:
@@ -94,17 +105,26 @@ def _tell_interrupted(connection: Connection, one: Consignment, tell: Tell) -> N
 
 
 async def riding(
-    connection: Connection, consignments: Sequence[Consignment], intend: Intend, tell: Tell
+    connection: Connection,
+    consignments: Sequence[Consignment],
+    intend: Intend,
+    tell: Tell,
+    more: More = nobody,
 ) -> None:
-    """Each envelope behind the end of the message before, as long as all goes well."""
-    await intend([(one, one.roll) for one in consignments])
-    for begun in consignments:
-        begun.ending = None  # not yet
-    queue = iter(consignments)
+    """Each envelope behind the end of the message before, as long as all goes well and there are `more`."""
+    queue: deque[Consignment] = deque()
     going_on = True
     open_: tuple[Consignment, tuple[Disposition | None, ...]] | None = None
     while open_ is not None or going_on:
-        one = next(queue, None) if going_on else None
+        if going_on and not queue:
+            coming, consignments = consignments or await more(), ()
+            going_on = bool(coming)
+            if coming:
+                await intend([(one, one.roll) for one in coming])
+                for begun in coming:
+                    begun.ending = None  # not yet
+                queue.extend(coming)
+        one = queue.popleft() if going_on else None
         sent: list[EndOfData | Envelope] = []
         if open_ is not None:
             sent.append(open_[0].letter.end_of_data)
@@ -166,7 +186,11 @@ async def _opened(
 
 
 async def whole(
-    connection: Connection, consignments: Sequence[Consignment], intend: Intend, tell: Tell
+    connection: Connection,
+    consignments: Sequence[Consignment],
+    intend: Intend,
+    tell: Tell,
+    more: More = nobody,
 ) -> None:
     """All of them in one breath."""
     await intend([(one, one.roll) for one in consignments])

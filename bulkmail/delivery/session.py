@@ -104,22 +104,26 @@ class _Session:
         if isinstance(connection, Disposition):
             await self._no_connection(errands, connection)
             return
-        now = trio.current_time()
         carry, count = self._way(connection)
-        count = 1 + self.site.messages.more(now, count - 1)
+        count = 1 + self.site.messages.more(trio.current_time(), count - 1)
+        consignments = await self._written(errands, connection, count)
+        if consignments:
+            await self._converse(connection, errands, carry, consignments)
+
+    async def _written(self, errands: Errands, connection: Connection, count: int) -> list[Consignment]:
+        """The next transactions, at most `count`; none where nobody of them is to be sent to, or may be."""
         # only now is it known how many the exchanger takes at once
-        most = max(1, least(self.site.recipients_limit(now), connection.extensions.limits.rcptmax))
+        now, announced = trio.current_time(), connection.extensions.limits.rcptmax
+        most = max(1, least(self.site.recipients_limit(now), announced))
         try:
             letters = await self.ahead.letters(errands.wanted(count, most), errands.upcoming)
         except ConfigError as error:
             self.plant.unwritable(error)
-            return
+            return []
         if self._stopping():
-            return
+            return []
         room = min(IN_FLIGHT, ALL // max(1, self.plant.slots.taken))
-        consignments = self._consignments(errands.cut(letters, count, most, room), connection)
-        if consignments:
-            await self._converse(connection, errands, carry, consignments)
+        return self._consignments(errands.cut(letters, count, most, room), connection)
 
     def _stopping(self) -> bool:
         return self.destination.stopping
@@ -224,8 +228,20 @@ class _Session:
     ) -> None:
         """Carry them out; who goes again at once is the first in the queue again."""
         conclusion = Conclusion(self.destination, self.line, connection, self._proven)
+
+        async def more() -> list[Consignment]:
+            # one less than may be in flight: the last of those before is not answered yet
+            now = trio.current_time()
+            count = min(self.site.window(now) - 1, self.line.left(connection))
+            if not errands or self._stopping() or self.destination.held_by is not None:
+                return []
+            count = self.site.messages.more(now, count)
+            coming = await self._written(errands, connection, count) if count > 0 else []
+            consignments.extend(coming)
+            return coming
+
         try:
-            await carry(connection, consignments, conclusion.intend, conclusion.tell)
+            await carry(connection, consignments[:], conclusion.intend, conclusion.tell, more)
         finally:
             conclusion.close(consignments)
         if conclusion.trouble is None:
