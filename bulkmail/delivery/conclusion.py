@@ -7,7 +7,7 @@ is plain bookkeeping; the only `await` is for the intents to be on disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import trio
 
@@ -33,7 +33,8 @@ class Conclusion:
         connection: Connection,
         proven: Callable[[], None],
     ) -> None:
-        self.told: set[Consignment] = set()
+        self._awaited: dict[Consignment, None] = {}  # what was not told yet, in order
+        self._told = 0
         self.again: list[Errand] = []
         self.trouble: Disposition | None = None  # what speaks against the next transaction with this host
         self.elsewhere = False  # another connection is better
@@ -72,8 +73,9 @@ class Conclusion:
 
     def tell(self, one: Consignment, done: Transacted) -> bool:
         """The transaction came to an end. False if no further MAIL should follow on this connection."""
-        number = len(self.told)
-        self.told.add(one)
+        number = self._told
+        self._told += 1
+        self._awaited.pop(one, None)  # and its letter with it, for a ride may be long
         self._plant.tally.transactions += 1
         if one.opened:
             self._closed.append(one.key)
@@ -162,9 +164,18 @@ class Conclusion:
             return True
         return self.elsewhere and fate.fate is Fate.DEFERRED and fate.scope is Scope.SESSION
 
-    def close(self, consignments: Sequence[Consignment]) -> None:
+    def expect(self, consignments: Iterable[Consignment]) -> None:
+        """They are handed to the carrier."""
+        self._awaited.update(dict.fromkeys(consignments))
+
+    @property
+    def untouched(self) -> list[Errand]:
+        """Who was handed to the carrier and is none of those told."""
+        return [Errand(one.parcel, one.roll) for one in self._awaited]
+
+    def close(self) -> None:
         """The turn is over, or was broken off: note what was told, and close the intents of what was not."""
-        self._closed += [one.key for one in consignments if one.opened and one not in self.told]
+        self._closed += [one.key for one in self._awaited if one.opened]
         self._note()
 
     def _note(self, opened: Sequence[Opened] = ()) -> None:

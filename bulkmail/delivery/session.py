@@ -228,6 +228,7 @@ class _Session:
     ) -> None:
         """Carry them out; who goes again at once is the first in the queue again."""
         conclusion = Conclusion(self.destination, self.line, connection, self._proven)
+        conclusion.expect(consignments)
 
         async def more() -> list[Consignment]:
             # one less than may be in flight: the last of those before is not answered yet
@@ -237,13 +238,13 @@ class _Session:
                 return []
             count = self.site.messages.more(now, count)
             coming = await self._written(errands, connection, count) if count > 0 else []
-            consignments.extend(coming)
+            conclusion.expect(coming)
             return coming
 
         try:
-            await carry(connection, consignments[:], conclusion.intend, conclusion.tell, more)
+            await carry(connection, consignments, conclusion.intend, conclusion.tell, more)
         finally:
-            conclusion.close(consignments)
+            conclusion.close()
         if conclusion.trouble is None:
             self._spoke = (connection, trio.current_time())
             if conclusion.went_well:
@@ -254,8 +255,7 @@ class _Session:
             await self.destination.met_trouble(conclusion.trouble, where_of(connection))
         if conclusion.elsewhere:
             await self.line.leave()
-        untouched = [Errand(one.parcel, one.roll) for one in consignments if one not in conclusion.told]
-        errands.put_back(conclusion.again + untouched)
+        errands.put_back(conclusion.again + conclusion.untouched)
 
     def _proven(self) -> None:
         """The site takes an envelope, or at least talks sense: this session is no probe any more."""
