@@ -44,7 +44,9 @@ class Line:
         while self.connection is None:
             try:
                 with self._destination.waiting() as wait:
-                    await trio.sleep_until(self._site.connections.book(trio.current_time()))
+                    turn = self._site.connections.book(now := trio.current_time())
+                    if turn > now:
+                        await trio.sleep_until(turn)
                     self.connection = await self._plant.pool.acquire(route)
                     self._site.standing += 1
             except Unreachable as unreachable:

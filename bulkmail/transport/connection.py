@@ -249,9 +249,13 @@ class Connection:
     async def _read(self) -> None:
         stream, course = self._stream, self._course
         try:
-            # The others' turn, in which the peer may answer: then there is nothing to wait for.
-            await trio.lowlevel.checkpoint()
-            octets = stream.receive_nowait()
+            if course.brisk:
+                # The others' turn, in which the peer may answer: then there is nothing to wait for.
+                await trio.lowlevel.checkpoint()
+                octets = stream.receive_nowait()
+            elif (octets := stream.receive_nowait()) is not None:
+                # what was read must not be lost because we are stopped here
+                await trio.lowlevel.cancel_shielded_checkpoint()
             if octets is None:
                 octets = await self._patiently(stream.receive)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as broken:

@@ -205,6 +205,11 @@ class Course:
         return len(self._owed)
 
     @property
+    def brisk(self) -> bool:
+        """It is one of many that follow each other closely: the answer comes soon, others have much to do."""
+        return isinstance(self._commands[-1], Whole | Envelope) if self._commands else False
+
+    @property
     def complete(self) -> bool:
         """Everything was sent and answered."""
         return not self._owed and self._next >= len(self._commands)
