@@ -1,8 +1,8 @@
 """From a reply to a disposition: first digit, then stage, then enhanced code and a few known texts.
 
-One table a question, read top down; the first row that fits decides. The reply's first digit is the law
-(RFC 5321 section 4.2.1): 421 to MAIL is an answer like any other 4yz. What deviates from the digit is listed
-here with its reason and nowhere else.
+2yz is taken. For the rest there is one table, read top down; the first row that fits decides. The reply's
+first digit is the law (RFC 5321 section 4.2.1): 421 to MAIL is an answer like any other 4yz. What deviates
+from the digit is listed here with its reason and nowhere else.
 """
 
 from __future__ import annotations
@@ -70,7 +70,6 @@ THROTTLE = "throttled"
 AGAINST_US = "the exchanger objects to how we speak, or wants TLS or authentication"
 
 TABLE: tuple[Row, ...] = (
-    Row(lambda stage, reply, _: reply.positive, Fate.DELIVERED, None, ""),
     Row(
         lambda stage, reply, text: (
             stage is Stage.RCPT
@@ -117,8 +116,8 @@ def stated_wait(text: bytes) -> float | None:
 
 
 def _scope(stage: Stage, note: str) -> Scope:
-    if stage is Stage.RCPT:
-        return Scope.RECIPIENT
+    if stage is Stage.RCPT or not note:
+        return SCOPE[stage]
     return {THROTTLE: Scope.SITE, AGAINST_US: Scope.SESSION}.get(note, SCOPE[stage])
 
 
@@ -133,11 +132,13 @@ def classify(stage: Stage, reply: Reply) -> Disposition:
 
     Total over 2yz–5yz; a 3yz, which only DATA and AUTH may get, is deferred as a conversation gone wrong.
     """
+    if reply.positive:  # whatever it says: taken is taken
+        return Disposition(Fate.DELIVERED, _scope(stage, ""), stage, reply)
     text = b" ".join(reply.lines)
     for row in TABLE:
         if row.fits(stage, reply, text):
             wait_s = stated_wait(text) if row.fate is Fate.DEFERRED else None
             scope = row.scope or _scope(stage, row.note)
-            us = not reply.positive and _about_us(stage, reply, text, row.note)
+            us = _about_us(stage, reply, text, row.note)
             return Disposition(row.fate, scope, stage, reply, row.note, wait_s=wait_s, about_us=us)
     return Disposition(Fate.DEFERRED, Scope.SESSION, stage, reply, "a reply that cannot stand here")

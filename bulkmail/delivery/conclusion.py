@@ -65,34 +65,69 @@ class Conclusion:
         at = self._plant.now()
         for one, _ in ending:
             one.opened = True
-        self._note([Opened(one.key, spans_of(roll.ids), self._where, at) for one, roll in ending])
+        self._note(
+            [
+                Opened(one.key, one.spans if roll is one.roll else spans_of(roll.ids), self._where, at)
+                for one, roll in ending
+            ]
+        )
         await self._plant.work.synced()
         for one, roll in ending:
             one.ending = roll
         self._sent_at = trio.current_time()
 
-    def tell(self, one: Consignment, done: Transacted) -> bool:
-        """The transaction came to an end. False if no further MAIL should follow on this connection."""
-        number = self._told
-        self._told += 1
-        self._awaited.pop(one, None)  # and its letter with it, for a ride may be long
-        self._plant.tally.transactions += 1
-        if one.opened:
-            self._closed.append(one.key)
+    def tell(self, told: Sequence[tuple[Consignment, Transacted]]) -> bool:
+        """These transactions came to their end. False if no further MAIL should follow on this connection."""
+        now = trio.current_time()
+        going_on, timed = True, 0
+        for one, done in told:
+            self._told += 1
+            self._awaited.pop(one, None)  # and its letter with it, for a ride may be long
+            if one.opened:
+                self._closed.append(one.key)
+            timed += one.ending is not None and not done.unheard
+            same = done.same
+            if same is not None and same.fate is Fate.DELIVERED and not one.roll.tried:
+                self._delivered(one, same)
+            else:
+                going_on = self._undelivered(one, done, now)
+        self._plant.tally.transactions += len(told)
+        self._plant.tally.latency.add(now - self._sent_at, timed)
+        return going_on and self.trouble is None and not self.elsewhere and not self._destination.stopping
+
+    def _delivered(self, one: Consignment, same: Disposition) -> None:
+        """To all of them, at the first attempt. Neighbours that were told the same are one verdict."""
+        self._heard += 1
+        self._worked = True
+        at = self._plant.now()
+        for first, last in one.spans:
+            before = self._verdicts[-1] if self._verdicts else None
+            if (
+                before is not None
+                and before.last == first - 1
+                # the reader makes the same of the same line
+                and before.disposition.reply is same.reply
+                and before.disposition.fate is Fate.DELIVERED
+            ):
+                self._verdicts[-1] = before._replace(last=last)
+            else:
+                self._verdicts.append(Verdict(first, last, same, at, self._where))
+        self._people.append(one.roll)
+        self._destination.settled(one.parcel, len(one.roll))
+
+    def _undelivered(self, one: Consignment, done: Transacted, now: float) -> bool:
+        """Not, not to all of them, or not at the first attempt. False if no further MAIL should follow."""
         if done.unheard and self._worked:
             # the peer had closed an idle connection, or ends it here: a fresh one, nobody is charged (G9)
             self.again.append(Errand(one.parcel, one.roll))
             self._site.shrink()
             self._cut_short = True
             return False
-        now = trio.current_time()
-        if one.ending is not None:
-            self._plant.tally.latency.add(now - self._sent_at, 1)
         self._heard += not done.unheard
         self._worked = self._worked or not done.unheard
-        self._learn(done, number, now)
+        self._learn(done, self._told - 1, now)
         self._settle(one, done)
-        return self.trouble is None and not self.elsewhere and not self._destination.stopping
+        return True
 
     def _learn(self, done: Transacted, number: int, now: float) -> None:
         """What the site's answer says of the site."""
@@ -131,8 +166,7 @@ class Conclusion:
         same = done.same
         count = len(done.fates)
         if same is not None and not self._goes_again(same):
-            for verdict in self._plant.verdicts_of(one.roll, same, self._where):
-                self._verdict(verdict)
+            self._verdicts += self._plant.verdicts_of(one.roll, same, self._where)
         else:
             again = [at for at, fate in enumerate(done.fates) if self._goes_again(fate)]
             if again:
@@ -144,20 +178,6 @@ class Conclusion:
         if count:
             self._people.append(one.roll)
             self._destination.settled(one.parcel, count)
-
-    def _verdict(self, verdict: Verdict) -> None:
-        """As part of the last one, where it says the same of the next recipients."""
-        last = self._verdicts[-1] if self._verdicts else None
-        if (
-            last is not None
-            and last.last + 1 == verdict.first
-            and last.disposition.reply
-            is verdict.disposition.reply  # the reader makes the same of the same line
-            and last.disposition.fate is verdict.disposition.fate is Fate.DELIVERED
-        ):
-            self._verdicts[-1] = last._replace(last=verdict.last)
-        else:
-            self._verdicts.append(verdict)
 
     def _goes_again(self, fate: Disposition) -> bool:
         if fate.fate is Fate.AGAIN:

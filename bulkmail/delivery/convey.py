@@ -13,7 +13,7 @@ Three ways, of which the session takes the first that fits:
 
 All three tell the same story of the same answers: the plain one is what the others are compared with in the
 tests. `intend` is awaited before the first octet of any content and puts the intents on disk; `tell` is
-called, in order, for each transaction that came to an end, and never for one that was not begun, or of which
+told, in order, of each transaction that came to an end, and never of one that was not begun, or of which
 nothing can have been delivered because we were stopped.
 """
 
@@ -37,7 +37,7 @@ from bulkmail.delivery.transaction import (
     lost,
     transact,
 )
-from bulkmail.delivery.work import Letter, Parcel, Roll
+from bulkmail.delivery.work import Letter, Parcel, Roll, spans_of
 from bulkmail.smtp import EndOfData, Envelope, Mailbox, Paths, Reply, Rset, Whole
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.flight import Flight
@@ -47,20 +47,25 @@ from bulkmail.transport.stage import Stage
 class Consignment:
     """One transaction to be: a letter, and those it goes to here, who are at least one."""
 
-    __slots__ = ("ending", "key", "letter", "opened", "parcel", "paths", "roll")
+    __slots__ = ("ending", "key", "letter", "opened", "parcel", "paths", "roll", "spans")
 
     def __init__(self, parcel: Parcel, roll: Roll, paths: Paths, letter: Letter, key: int) -> None:
         self.parcel = parcel
-        self.roll = roll
+        self.only(roll)
         self.paths = paths
         self.letter = letter
         self.key = key  # of its intent
         self.opened = False  # an intent was noted
         self.ending: Roll | None = None  # those whose intent is on disk: the content may be on its way
 
+    def only(self, roll: Roll) -> None:
+        """It goes to these, or speaks of no others."""
+        self.roll = roll
+        self.spans = spans_of(roll.ids)
+
 
 Intend = Callable[[Sequence[tuple[Consignment, Roll]]], Awaitable[None]]
-Tell = Callable[[Consignment, Transacted], bool]  # False: no further MAIL
+Tell = Callable[[Sequence[tuple[Consignment, Transacted]]], bool]  # False: no further MAIL
 More = Callable[[], Awaitable[Sequence[Consignment]]]  # who comes next; nobody: the turn is over
 Carry = Callable[[Connection, Sequence[Consignment], Intend, Tell, More], Awaitable[None]]
 
@@ -90,7 +95,7 @@ async def plain(
         except trio.Cancelled:
             _tell_interrupted(connection, one, tell)
             raise
-        if not tell(one, done) or not connection.usable:
+        if not tell([(one, done)]) or not connection.usable:
             return
 
 
@@ -100,8 +105,8 @@ def _tell_interrupted(connection: Connection, one: Consignment, tell: Tell) -> N
         return
     outcome = judge_content(connection.interrupted)
     if outcome.reply is not None or outcome.fate is Fate.IN_DOUBT:
-        one.roll = one.ending
-        tell(one, all_alike(outcome, len(one.ending)))
+        one.only(one.ending)
+        tell([(one, all_alike(outcome, len(one.ending)))])
 
 
 async def riding(
@@ -143,7 +148,7 @@ async def riding(
             # the content is the first thing that was sent, and its reply the first that came
             ended, replies = Flight(replies[:1], flight.sent > 0, flight.failure), replies[1:]
             outcome = judge_content(ended)
-            going_on = tell(open_[0], ended_with(outcome, open_[1])) and going_on
+            going_on = tell([(open_[0], ended_with(outcome, open_[1]))]) and going_on
         open_ = None
         if one is not None:
             open_ = await _opened(connection, one, replies, flight, tell, reset=len(sent) > 1)
@@ -164,10 +169,10 @@ async def _opened(
     count = one.paths.recipients
     if reset and replies and not replies[0].positive:
         connection.abandon()  # X16: whoever stands behind it goes again
-        tell(one, all_alike(lost(flight, Stage.RSET), count, unheard=True))
+        tell([(one, all_alike(lost(flight, Stage.RSET), count, unheard=True))])
         return None
     if len(replies) <= reset and flight.failure is not None:
-        tell(one, all_alike(lost(flight, Stage.MAIL), count, unheard=True))
+        tell([(one, all_alike(lost(flight, Stage.MAIL), count, unheard=True))])
         return None
     answered = Flight(replies[reset:], flight.handed_over, flight.failure)
     verdict = judge_envelope(count, answered)
@@ -181,7 +186,7 @@ async def _opened(
         connection.abandon()  # 354 in spite of a refused MAIL: without a dot nothing is delivered
     elif flight.failure is None and not connection.usable:
         await _reset(connection)
-    tell(one, Transacted(tuple(fate for fate in verdict.fates if fate is not None)))
+    tell([(one, Transacted(tuple(fate for fate in verdict.fates if fate is not None)))])
     return None
 
 
@@ -202,7 +207,7 @@ async def whole(
             one.paths,
             one.letter.content,
             len(one.letter.content) if sized else None,
-            needs_smtputf8(one),
+            needs_smtputf8(one.letter, one.paths),
             reset=number > 0,
         )
         for number, one in enumerate(consignments)
@@ -211,18 +216,27 @@ async def whole(
         flight = await connection.exchange(messages)
     except trio.Cancelled:
         flight = connection.interrupted
-        for one, done in zip(consignments, judge_wholes(messages, flight), strict=True):
-            said = [at for at, it in enumerate(done.fates) if it.reply or it.fate is Fate.IN_DOUBT]
-            if said:
-                one.roll = picked(one.roll, said)
-                tell(one, Transacted(tuple([done.fates[at] for at in said])))
+        tell(_known_of(consignments, judge_wholes(messages, flight)))
         raise
-    for one, done in zip(consignments, judge_wholes(messages, flight), strict=True):
-        if done.against_protocol:
-            connection.abandon()
-        tell(one, done)
+    judged = judge_wholes(messages, flight)
+    if any(done.against_protocol for done in judged):
+        connection.abandon()
+    tell(list(zip(consignments, judged, strict=True)))
     if flight.failure is None and not connection.usable:
         await _reset(connection)
+
+
+def _known_of(
+    consignments: Sequence[Consignment], judged: Sequence[Transacted]
+) -> list[tuple[Consignment, Transacted]]:
+    """What is known for sure although we were stopped."""
+    known = []
+    for one, done in zip(consignments, judged, strict=True):
+        said = [at for at, it in enumerate(done.fates) if it.reply or it.fate is Fate.IN_DOUBT]
+        if said:
+            one.only(picked(one.roll, said))
+            known.append((one, Transacted(tuple([done.fates[at] for at in said]))))
+    return known
 
 
 async def _reset(connection: Connection) -> None:
@@ -234,12 +248,12 @@ async def _reset(connection: Connection) -> None:
 
 def _envelope(one: Consignment, connection: Connection, *, reset: bool) -> Envelope:
     size = len(one.letter.content) if connection.extensions.announces_size else None
-    return Envelope(one.letter.reverse_path, one.paths, size, needs_smtputf8(one), reset)
+    return Envelope(one.letter.reverse_path, one.paths, size, needs_smtputf8(one.letter, one.paths), reset)
 
 
-def needs_smtputf8(one: Consignment) -> bool:
-    path = one.letter.reverse_path
-    return one.paths.smtputf8 or one.letter.smtputf8 or (path is not None and path.smtputf8)
+def needs_smtputf8(letter: Letter, paths: Paths) -> bool:
+    path = letter.reverse_path
+    return paths.smtputf8 or letter.smtputf8 or (path is not None and path.smtputf8)
 
 
 def picked(roll: Roll, positions: Sequence[int]) -> Roll:

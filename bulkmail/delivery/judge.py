@@ -24,6 +24,15 @@ def judge_wholes(messages: Sequence[Whole], flight: Flight) -> list[Transacted]:
     """A Transacted for each of `messages`, which were all of one exchange."""
     replies, start = flight.replies, 0
     judged = []
+    if flight.smooth:
+        said, taken = replies[0], classify(Stage.END_OF_DATA, replies[0])
+        for message in messages:
+            start += message.replies
+            if replies[start - 1] is not said:
+                said = replies[start - 1]
+                taken = classify(Stage.END_OF_DATA, said)
+            judged.append(Transacted((taken,) * message.paths.recipients, same=taken))
+        return judged
     astray = False
     for number, message in enumerate(messages):
         end = start + message.replies
@@ -51,7 +60,7 @@ def judge_whole(message: Whole, replies: Sequence[Reply], flight: Flight, *, han
     count = message.paths.recipients
     if message.reset:
         replies = replies[1:]
-    if len(replies) == count + 2 and max([reply.code for reply in replies]) < 300:
+    if len(replies) == count + 2 and all(reply.positive for reply in replies):
         return all_alike(classify(Stage.END_OF_DATA, replies[-1]), count)
     dismissed = bool(flight.replies) and flight.replies[-1].code == 421
     doubtful = handed_over and not dismissed

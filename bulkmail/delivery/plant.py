@@ -43,7 +43,8 @@ class Latency:
 
     def add(self, seconds: float, messages: int) -> None:
         """So many messages had theirs after so long."""
-        self.counts[round(self.STEPS * math.log2(max(seconds, 1e-6)))] += messages
+        if messages:
+            self.counts[round(self.STEPS * math.log2(max(seconds, 1e-6)))] += messages
 
     def percentile(self, percent: float) -> float | None:
         """Seconds below which that part of them was, within 4%; None where there was none."""

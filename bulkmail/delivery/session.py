@@ -25,9 +25,9 @@ from bulkmail.delivery.shaping import least
 from bulkmail.delivery.slots import SHORTAGE_PAUSE_S
 from bulkmail.delivery.transaction import addressed
 from bulkmail.delivery.unreached import NOWHERE, where_of
-from bulkmail.delivery.work import Fated, Parcel
+from bulkmail.delivery.work import Fated, Letter, Parcel
 from bulkmail.errors import ConfigError, LocalResourceError
-from bulkmail.smtp import paths_of
+from bulkmail.smtp import Extensions, Paths, paths_of
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.stage import Stage
 
@@ -150,34 +150,27 @@ class _Session:
         consignments: list[Consignment] = []
         # asked last: who asks for no more mail until now gets none, whatever was written for him (H3)
         withheld = self.plant.work.withheld([part.roll for part in parts])
+        keys = self.plant.intent_keys
         for parcel, roll, letter in parts:
             settled: list[Fated] = []
-            if not withheld.isdisjoint(roll.ids):
+            if withheld and not withheld.isdisjoint(roll.ids):
                 settled += [(one, SUPPRESSED) for one in roll if one.id in withheld]
                 roll = roll.pick([at for at, number in enumerate(roll.ids) if number not in withheld])
             if isinstance(letter, str):
                 skipped = Disposition(Fate.SKIPPED, Scope.MESSAGE, Stage.MAIL, note=letter)
                 settled += [(one, skipped) for one in roll]
             elif len(roll):
-                key = next(self.plant.intent_keys)
-                one = Consignment(parcel, roll, paths_of(roll.addresses), letter, key)
-                if self._some_cannot(one, connection):
+                paths = paths_of(roll.addresses)
+                if _some_cannot(letter, paths, connection.extensions):
                     sendable, refused = addressed(letter, roll, connection.extensions)
                     settled += [(roll[at], why) for at, why in refused]
-                    one.roll = roll.pick(sendable)
-                    one.paths = paths_of(one.roll.addresses) if sendable else one.paths
-                if len(one.roll):
-                    consignments.append(one)
+                    roll = roll.pick(sendable)
+                    paths = paths_of(roll.addresses) if sendable else paths
+                if len(roll):
+                    consignments.append(Consignment(parcel, roll, paths, letter, next(keys)))
             if settled:
                 self._settle(parcel, settled, connection=connection)
         return consignments
-
-    @staticmethod
-    def _some_cannot(one: Consignment, connection: Connection) -> bool:
-        """Some of them cannot be sent to here (X10, X11)."""
-        extensions = connection.extensions
-        too_large = extensions.size is not None and len(one.letter.content) > extensions.size
-        return too_large or (not extensions.smtputf8 and convey.needs_smtputf8(one))
 
     async def _no_connection(self, errands: Errands, why: Disposition) -> None:
         now = trio.current_time()
@@ -274,3 +267,9 @@ class _Session:
         where = NOWHERE if connection is None else where_of(connection)
         self.plant.note(fates, where, attempted=attempted)
         self.destination.settled(parcel, len(fates))
+
+
+def _some_cannot(letter: Letter, paths: Paths, extensions: Extensions) -> bool:
+    """Some of them cannot be sent to here (X10, X11)."""
+    too_large = extensions.size is not None and len(letter.content) > extensions.size
+    return too_large or (not extensions.smtputf8 and convey.needs_smtputf8(letter, paths))

@@ -22,6 +22,7 @@ from bulkmail.smtp.state import ANSWERED, ENDS_GROUP, SENT, State, kind
 from bulkmail.smtp.whole import OPEN, Envelope, Whole, credible, outcome_of, unannounced_part
 
 Said = Command | Envelope | Whole  # what a client says: one command, or a transaction in one breath
+IN_ONE_BREATH = (Envelope, Whole)  # as a tuple, for `X | Y` is made anew wherever it is evaluated
 
 
 class Answer(NamedTuple):
@@ -29,6 +30,7 @@ class Answer(NamedTuple):
 
     command: Said
     replies: Sequence[Reply]
+    smooth: bool = False  # they are 2yz, as far as was looked
 
     @property
     def reply(self) -> Reply:
@@ -56,7 +58,7 @@ class ClientProtocol:
         """
         if self._failure is not None:
             raise self._failure
-        if isinstance(command, Whole | Envelope):
+        if isinstance(command, IN_ONE_BREATH):
             return self._send_whole(command)
         allowed = SENT[self._sent]
         key = kind(command)
@@ -91,10 +93,11 @@ class ClientProtocol:
             done = 0
             while done < len(replies):
                 oldest = self._unanswered[0] if self._unanswered else None
-                if isinstance(oldest, Whole | Envelope):
+                if isinstance(oldest, IN_ONE_BREATH):
                     part = replies[done : done + oldest.replies - len(self._codes)]
-                    answers.append(self._answer_whole(oldest, part))
-                    done += len(answers[-1].replies)
+                    answer = self._answer_whole(oldest, part, smooth=self._reader.smooth)
+                    answers.append(answer)
+                    done += len(answer.replies)
                     continue
                 reply = replies[done]
                 done += 1
@@ -170,22 +173,29 @@ class ClientProtocol:
         return Answer(command, (reply,))
 
     def _send_whole(self, one: Whole | Envelope) -> bytes:
-        name = type(one).__name__
         clean = self._sent is State.READY and not self._unanswered
         if self._sent not in OPEN or not (clean or one.reset):
-            raise LocalProtocolError(f"{name} after {self._sent.name}")
-        if self._unanswered and ends_group(self._unanswered[-1]):
-            raise LocalProtocolError(f"{name} before the answer to {type(self._unanswered[-1]).__name__}")
-        if not self.extensions.pipelining:
-            raise LocalProtocolError(f"{name} without PIPELINING")
+            raise LocalProtocolError(f"{type(one).__name__} after {self._sent.name}")
+        if self._unanswered and ends_group(last := self._unanswered[-1]):
+            raise LocalProtocolError(f"{type(one).__name__} before the answer to {type(last).__name__}")
         if (missing := unannounced_part(one, self.extensions)) is not None:
-            raise LocalProtocolError(f"{name} without {missing}")
+            raise LocalProtocolError(f"{type(one).__name__} without {missing}")
         self._sent = State.READY if isinstance(one, Whole) else State.CONTENT
         self._unanswered.append(one)
         return one.encode()
 
-    def _answer_whole(self, one: Whole | Envelope, replies: list[Reply]) -> Answer:
-        """`replies`: as many as there are, and no more than `one` is owed. Some of them, at least one."""
+    def _answer_whole(self, one: Whole | Envelope, replies: list[Reply], *, smooth: bool) -> Answer:
+        """`replies`: as many as there are, and no more than `one` is owed. Some of them, at least one.
+
+        `smooth`: all of them are 2yz.
+        """
+        if smooth and type(one) is Whole and not self._codes and len(replies) == one.replies:
+            self._unanswered.popleft()
+            if not self._closing:
+                self._answered = State.READY
+            if not self._unanswered:
+                self._sent = self._answered
+            return Answer(one, replies, smooth)
         codes = [reply.code for reply in replies]
         if max(codes) >= 300 or type(one) is Envelope:
             # only as far as nothing is wrong, and no further than a 421: behind it the host does nothing
@@ -206,7 +216,7 @@ class ClientProtocol:
                 self._answered = state
             if not self._unanswered:
                 self._sent = self._answered
-        return Answer(one, replies)
+        return Answer(one, replies, smooth)
 
     def _close(self) -> None:
         self._closing = True
@@ -216,6 +226,6 @@ class ClientProtocol:
 
 def ends_group(command: Said) -> bool:
     """Nothing may be said behind it before it is answered (RFC 2920 section 3.1)."""
-    if isinstance(command, Whole | Envelope):
+    if isinstance(command, IN_ONE_BREATH):
         return isinstance(command, Envelope)
     return kind(command) in ENDS_GROUP

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import cast
 
 from bulkmail.errors import RemoteProtocolError
 from bulkmail.smtp import grammar
@@ -19,6 +20,8 @@ MAX_LINE = 2048  # octets with the line end
 MAX_LINES = 100  # of one reply; the longest EHLO answers have about thirty
 MAX_REPLY = 65536  # octets of one reply with its line ends
 KNOWN = 64  # replies that a reader remembers; those with a queue id never come again
+LONG = 1024  # octets from which replies to many RCPTs are supposed: they are counted, not read one by one
+RUNS = (64, 16, 4, 1)
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -112,7 +115,7 @@ class ReplyReader:
     A line may end in CRLF or in a lone LF: some servers do that, and nothing hangs on the difference here.
     """
 
-    __slots__ = ("_code", "_held", "_known", "_lines", "_size", "failure")
+    __slots__ = ("_code", "_good", "_held", "_known", "_lines", "_size", "failure", "smooth")
 
     def __init__(self) -> None:
         self._held = b""  # of an unfinished line
@@ -120,6 +123,8 @@ class ReplyReader:
         self._code = b""
         self._size = 0
         self._known: dict[bytes, Reply] = {}  # whole replies of one line: hundreds of RCPTs get the same
+        self._good: dict[bytes, Reply] = {}  # those of them that are 2yz
+        self.smooth = True  # all that the last `feed` returned was 2yz
         self.failure: RemoteProtocolError | None = None
 
     def feed(self, data: bytes) -> list[Reply]:
@@ -128,26 +133,52 @@ class ReplyReader:
         Raises `RemoteProtocolError` for a violation (G3, G5, X15), one call later if replies stand before it.
         """
         replies: list[Reply] = []
+        self.smooth = True
         if self.failure is None:
-            lines = (self._held + data).split(b"\n")
-            self._held = lines.pop()
-            known = self._known
-            if lines and not self._lines:
-                found: list[Reply | None] = list(map(known.get, lines))
-                if None not in found:  # as after a hundred RCPTs, whose replies are alike
-                    replies, lines = [reply for reply in found if reply is not None], []
+            text = self._held + data
             try:
-                # One by one, so that what stands before a violation is kept.
-                for line in lines:
-                    reply = None if self._lines else known.get(line)
-                    if reply is not None or (reply := self._line(line)) is not None:
-                        replies.append(reply)
+                if len(text) > LONG:
+                    self._runs(text, replies)
+                else:
+                    self._singles(text, replies)
                 self._check_held()
             except RemoteProtocolError as violation:
                 self.failure = violation
         if self.failure is not None and not replies:
             raise self.failure
         return replies
+
+    def _singles(self, text: bytes, replies: list[Reply]) -> None:
+        *lines, self._held = text.split(b"\n")
+        if not self._lines and all(found := list(map(self._good.get, lines))):
+            replies += cast("list[Reply]", found)  # nothing new, and all is well
+            return
+        for line in lines:  # one by one, so that what stands before a violation is kept
+            if (reply := self._next(line)) is not None:
+                replies.append(reply)
+
+    def _runs(self, text: bytes, replies: list[Reply]) -> None:
+        """The same, but a line that comes again and again is looked at once."""
+        start = 0
+        while (end := text.find(b"\n", start)) >= 0:
+            line, start = text[start:end], end + 1
+            if (reply := self._next(line)) is None:
+                continue
+            replies.append(reply)
+            if text.startswith(line, start) and len(reply.lines) == 1:
+                for times in RUNS:
+                    run = (line + b"\n") * times
+                    while text.startswith(run, start):
+                        replies += [reply] * times
+                        start += len(run)
+        self._held = text[start:]
+
+    def _next(self, line: bytes) -> Reply | None:
+        """The reply that ends with `line`, if one does."""
+        reply = (None if self._lines else self._known.get(line)) or self._line(line)
+        if reply is not None and reply.code >= 300:
+            self.smooth = False
+        return reply
 
     @property
     def partial(self) -> bool:
@@ -177,7 +208,10 @@ class ReplyReader:
         if len(texts) == 1:
             if len(self._known) >= KNOWN:
                 self._known.clear()
+                self._good.clear()
             self._known[line] = reply
+            if number < 300:
+                self._good[line] = reply
         return reply
 
     def _check_held(self) -> None:

@@ -13,7 +13,7 @@ is usable again only if its protocol is idle; a cancelled or failed exchange clo
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -27,9 +27,8 @@ from bulkmail.errors import (
     TlsRefused,
 )
 from bulkmail.smtp import command as smtp
-from bulkmail.smtp.client import ClientProtocol, Said
+from bulkmail.smtp.client import IN_ONE_BREATH, ClientProtocol, Said
 from bulkmail.smtp.extension import Extensions
-from bulkmail.smtp.whole import Envelope, Whole
 from bulkmail.transport.approach import TimeLimits, TlsInfo
 from bulkmail.transport.duplex import push_while_reading
 from bulkmail.transport.endings import lost
@@ -189,10 +188,10 @@ class Connection:
                     # A 421 that answered nothing: the host may say it at any time (RFC 5321 section 3.8).
                     raise ConnectionLost("the host is closing the connection")
                 octets = self._protocol.send(command)
-                self.transactions += isinstance(command, smtp.Mail | Whole | Envelope)
+                if isinstance(command, IN_ONE_BREATH) or type(command) is smtp.Mail:
+                    self.transactions += 1
                 self._course.queued(command, len(octets))
-                for start in range(0, len(octets), BLOCK):
-                    block = octets if len(octets) <= BLOCK else octets[start : start + BLOCK]
+                for block in (octets,) if len(octets) <= BLOCK else _blocks(octets):
                     self._stream.put(block)
                     waiting += len(block)
                     if waiting >= AT_ONCE:
@@ -264,10 +263,10 @@ class Connection:
             raise ConnectionLost("the host closed the connection")
         now = trio.current_time()
         for answer in self._protocol.receive(octets):
-            command = course.answered(answer.replies, now)
+            command = course.answered(answer, now)
             if command is not None and ends_message(command):
                 self.messages += 1
-            if closes(answer.command, answer.reply):
+            if not answer.smooth and closes(answer.command, answer.reply):
                 raise ConnectionLost(f"the host is closing: {answer.reply.text}")
         if self._protocol.failure is not None and course.unanswered:
             raise self._protocol.failure
@@ -282,3 +281,8 @@ class Connection:
             self._failure = failure
         self._busy = False
         self._transport.close()
+
+
+def _blocks(octets: bytes) -> Iterator[bytes]:
+    for start in range(0, len(octets), BLOCK):
+        yield octets[start : start + BLOCK]

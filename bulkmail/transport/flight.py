@@ -24,13 +24,15 @@ from dataclasses import dataclass
 
 from bulkmail.errors import ConversationEnded, RemoteProtocolError
 from bulkmail.smtp import command as smtp
-from bulkmail.smtp.client import Said, ends_group
+from bulkmail.smtp.client import IN_ONE_BREATH, Answer, Said, ends_group
 from bulkmail.smtp.reply import Reply
 from bulkmail.smtp.whole import Envelope, Whole
 from bulkmail.transport.approach import TimeLimits
 
 WINDOW = 16 * 1024
 OWED = 256
+_CONTENT = (smtp.EndOfData, smtp.Bdat, Whole)
+_OF_AN_ENVELOPE = (smtp.Mail, smtp.Rcpt, Envelope)
 
 # Which of TimeLimits is meant. What is not listed answers as fast as MAIL should.
 LIMIT: dict[type, str] = {
@@ -47,7 +49,7 @@ LIMIT: dict[type, str] = {
 
 def part_of(command: Said, answered: int) -> type:
     """What the next reply to `command` is about, once `answered` of them have come."""
-    if not isinstance(command, Whole | Envelope):
+    if not isinstance(command, IN_ONE_BREATH):
         return type(command)
     if answered == command.replies - 1:
         return smtp.Bdat if isinstance(command, Whole) else smtp.Data
@@ -57,7 +59,7 @@ def part_of(command: Said, answered: int) -> type:
 
 def name_of(command: Said, answered: int = 0) -> str:
     """What people call it; never its arguments, which may be secrets."""
-    if isinstance(command, Whole | Envelope):
+    if isinstance(command, IN_ONE_BREATH):
         part = part_of(command, answered)
         return "the end of data" if part is smtp.Bdat else part.__name__.upper()
     if isinstance(command, smtp.Greeting):
@@ -70,23 +72,23 @@ def name_of(command: Said, answered: int = 0) -> str:
 
 
 def is_content(command: Said) -> bool:
-    return isinstance(command, smtp.EndOfData | smtp.Bdat | Whole)
+    return isinstance(command, _CONTENT)
 
 
 def ends_message(command: Said) -> bool:
-    return isinstance(command, smtp.EndOfData | Whole) or (isinstance(command, smtp.Bdat) and command.last)
+    return isinstance(command, _CONTENT) and (type(command) is not smtp.Bdat or command.last)
 
 
 def closes(command: Said, reply: Reply) -> bool:
     """The conversation ends with this reply; what stands behind it was not processed (G2, X16)."""
-    return reply.code == 421 or (not reply.positive and isinstance(command, smtp.Greeting | smtp.Rset))
+    return reply.code == 421 or (not reply.positive and isinstance(command, (smtp.Greeting, smtp.Rset)))
 
 
 def patience(commands: Sequence[Said], limits: TimeLimits) -> float:
     """Seconds for all of an exchange: inf unless it has an envelope and no content."""
     if any(map(is_content, commands)):
         return math.inf
-    if not any(isinstance(c, smtp.Mail | smtp.Rcpt | Envelope) for c in commands):
+    if not any(isinstance(c, _OF_AN_ENVELOPE) for c in commands):
         return math.inf
     return max(limits.envelope, limits.mail, limits.rcpt, limits.data)
 
@@ -99,6 +101,7 @@ class Flight:
     handed_over: bool  # the last octet of the last content (without one: of the last command) left us
     failure: ConversationEnded | None  # why it ended early; the connection is then dead
     sent: int = 0  # how many of the commands left us whole
+    smooth: bool = False  # each of them has its replies, and all of these are 2yz
 
 
 @dataclass(slots=True)
@@ -118,6 +121,7 @@ class Course:
     ) -> None:
         """`owed`: commands sent before, whose replies this exchange awaits (the greeting)."""
         self.replies: list[Reply] = []
+        self._smooth = True
         self._commands = commands
         self._limits = limits
         self._next = 0  # the first command not yet asked for
@@ -153,8 +157,12 @@ class Course:
         self._next += 1
         self._queued += octets
         self._ends.append(self._queued)
+        if type(command) is Whole:
+            self._owed.append(_Owed(command, 0, self._queued, command.replies))
+            self._barrier = False
+            return
         counted = 0 if is_content(command) else octets
-        replies = command.replies if isinstance(command, Whole | Envelope) else 1
+        replies = command.replies if isinstance(command, IN_ONE_BREATH) else 1
         self._owed.append(_Owed(command, counted, self._queued, replies))
         self._window += counted
         self._barrier = ends_group(command)
@@ -179,12 +187,13 @@ class Course:
 
     # --- what is awaited ----------------------------------------------------------------------------------
 
-    def answered(self, replies: Sequence[Reply], now: float) -> Said | None:
-        """`replies` are for the oldest unanswered command, which is returned if it has all of them.
+    def answered(self, answer: Answer, now: float) -> Said | None:
+        """It is to the oldest unanswered command, which is returned if it has all of its replies.
 
         Raises RemoteProtocolError for a success that was reported before all of the command was there.
         """
-        owed = self._owed[0]
+        owed, replies = self._owed[0], answer.replies
+        self._smooth = self._smooth and answer.smooth
         owed.answered += len(replies)
         self._since = now
         if owed.answered < owed.due:
@@ -207,7 +216,7 @@ class Course:
     @property
     def brisk(self) -> bool:
         """It is one of many that follow each other closely: the answer comes soon, others have much to do."""
-        return isinstance(self._commands[-1], Whole | Envelope) if self._commands else False
+        return bool(self._commands) and isinstance(self._commands[-1], IN_ONE_BREATH)
 
     @property
     def complete(self) -> bool:
@@ -240,6 +249,8 @@ class Course:
 
     def flight(self, failure: ConversationEnded | None) -> Flight:
         """What came of it so far."""
+        if self._smooth and failure is None and self.complete:
+            return Flight(tuple(self.replies), True, None, len(self._ends), True)
         sent = sum(end <= self._handed for end in self._ends)
         last = max(
             (n for n, command in enumerate(self._commands) if is_content(command)),

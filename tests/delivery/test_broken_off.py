@@ -67,10 +67,14 @@ async def broken_off(
         for one, roll in ending:
             one.opened, one.ending = True, roll
 
-    def tell(one: Consignment, done: Transacted) -> bool:
-        told.update(
-            {address: fate.fate.value for address, fate in zip(one.roll.addresses, done.fates, strict=True)}
-        )
+    def tell(ended: Sequence[tuple[Consignment, Transacted]]) -> bool:
+        for one, done in ended:
+            told.update(
+                {
+                    address: fate.fate.value
+                    for address, fate in zip(one.roll.addresses, done.fates, strict=True)
+                }
+            )
         return True
 
     async with trio.open_nursery() as nursery:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +29,35 @@ def read(pieces: list[bytes]) -> tuple[list[Reply], str | None]:
 def test_replies_parse_alike_under_every_split(drawn: tuple[list[Reply], list[bytes]]) -> None:
     sent, pieces = drawn
     assert read(pieces) == (sent, None)
+
+
+_STRETCHES = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [
+                b"250 2.1.5 Ok\r\n",
+                b"250 2.1.5 Ok\n",
+                b"250 2.1.5 Okay\r\n",
+                b"250-2.1.5 Ok\r\n",
+                b"550 5.1.1 no\r\n",
+                b"421 bye\r\n",
+                b"oops\r\n",
+            ]
+        ),
+        st.integers(1, 90),
+    ),
+    max_size=6,
+).map(lambda stretches: b"".join(line * times for line, times in stretches))
+
+
+@given(_STRETCHES, st.integers(1, 200))
+def test_replies_that_come_again_and_again_are_each_counted(data: bytes, piece: int) -> None:
+    in_one, in_pieces = ReplyReader(), read([data[at : at + piece] for at in range(0, len(data), piece)])
+    replies, failure = read([data])
+    with suppress(RemoteProtocolError):
+        in_one.feed(data)
+    smooth = all(reply.positive for reply in replies)
+    assert (replies, failure, in_one.smooth) == (*in_pieces, smooth)
 
 
 def encode(sent: list[Reply]) -> bytes:
