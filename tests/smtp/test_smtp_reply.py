@@ -52,12 +52,12 @@ _STRETCHES = st.lists(
 
 @given(_STRETCHES, st.integers(1, 200))
 def test_replies_that_come_again_and_again_are_each_counted(data: bytes, piece: int) -> None:
-    in_one, in_pieces = ReplyReader(), read([data[at : at + piece] for at in range(0, len(data), piece)])
-    replies, failure = read([data])
+    pieces = [data[at : at + piece] for at in range(0, len(data), piece)]
+    reader, (replies, failure), (again, fault) = ReplyReader(), read([data]), read(pieces)
     with suppress(RemoteProtocolError):
-        in_one.feed(data)
+        reader.feed(data)
     smooth = all(reply.positive for reply in replies)
-    assert (replies, failure, in_one.smooth) == (*in_pieces, smooth)
+    assert (replies, failure is None, smooth) == (again, fault is None, reader.smooth)
 
 
 def encode(sent: list[Reply]) -> bytes:
