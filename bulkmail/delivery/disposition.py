@@ -8,7 +8,7 @@ The scopes are Postfix's (smtp_trouble.c): who else is concerned by what happene
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bulkmail.smtp import Reply
 from bulkmail.transport.stage import Stage
@@ -31,8 +31,7 @@ class Scope(enum.Enum):
     SITE = "site"
 
 
-@dataclass(frozen=True, slots=True)
-class Disposition:
+class Disposition(NamedTuple):
     """The fate of a recipient after one attempt.
 
     `wait_s` is the delay that the peer asked for, in seconds ("try again in 5 minutes"), if it did.

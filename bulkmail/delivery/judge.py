@@ -6,7 +6,6 @@ Pure, as `judge_envelope` and `judge_content` of `transaction` are, and by the s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from bulkmail.delivery.classify import classify
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
@@ -48,7 +47,7 @@ def judge_wholes(messages: Sequence[Whole], flight: Flight) -> list[Transacted]:
 
 def _disbelieved(fate: Disposition) -> Disposition:
     """A success behind a BDAT that was not understood may be the answer to something else (X12, G8)."""
-    return replace(fate, fate=Fate.IN_DOUBT) if fate.fate is Fate.DELIVERED else fate
+    return fate._replace(fate=Fate.IN_DOUBT) if fate.fate is Fate.DELIVERED else fate
 
 
 def judge_whole(message: Whole, replies: Sequence[Reply], flight: Flight, *, handed_over: bool) -> Transacted:

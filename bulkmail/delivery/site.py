@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.shaping import Bucket, Limits, least
@@ -156,10 +156,10 @@ class Site:
         """Leave it alone until then. Returns what that means for those who were not tried: a deferral."""
         if disposition.fate is not Fate.DEFERRED:
             note = f"{disposition.note}; " if disposition.note else ""
-            disposition = replace(
-                disposition, fate=Fate.DEFERRED, note=f"{note}so were others: the site is left alone for now"
+            disposition = disposition._replace(
+                fate=Fate.DEFERRED, note=f"{note}so were others: the site is left alone for now"
             )
-        self._held_by = replace(disposition, scope=Scope.SITE)
+        self._held_by = disposition._replace(scope=Scope.SITE)
         self._held_until = until
         self.strikes = 0
         return self._held_by

@@ -9,7 +9,6 @@ reply is in doubt; with fewer octets handed over he is simply not delivered yet.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from bulkmail.delivery.classify import classify
@@ -56,8 +55,7 @@ def ended_with(outcome: Disposition, fates: Sequence[Disposition | None]) -> Tra
     return Transacted(tuple([outcome if fate is None else fate for fate in fates]))
 
 
-@dataclass(frozen=True, slots=True)
-class EnvelopeVerdict:
+class EnvelopeVerdict(NamedTuple):
     """`fates[i]` is None for a recipient who waits for the end of data. `go`: content may follow.
 
     `lone_dot`: 354 was given though nobody is left to send to; only a lone dot may follow (RFC 2920
@@ -144,7 +142,7 @@ def judge_envelope(count: int, flight: Flight) -> EnvelopeVerdict:
         refused = classify(Stage.MAIL, replies[0])
         nobody = not any(reply.positive for reply in replies[1 : count + 1])
         return EnvelopeVerdict((refused,) * count, go=False, lone_dot=given and nobody)
-    fates = [None if reply.positive else classify(Stage.RCPT, reply) for reply in replies[1 : count + 1]]
+    fates = [None if reply.code < 300 else classify(Stage.RCPT, reply) for reply in replies[1 : count + 1]]
     accepted = fates.count(None)
     if not accepted:
         # "too many" cannot be meant of nobody: then it is a deferral like any other (X5)

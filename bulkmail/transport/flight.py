@@ -21,6 +21,7 @@ import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bulkmail.errors import ConversationEnded, RemoteProtocolError
 from bulkmail.smtp import command as smtp
@@ -93,8 +94,7 @@ def patience(commands: Sequence[Said], limits: TimeLimits) -> float:
     return max(limits.envelope, limits.mail, limits.rcpt, limits.data)
 
 
-@dataclass(frozen=True, slots=True)
-class Flight:
+class Flight(NamedTuple):
     """What one exchange brought."""
 
     replies: tuple[Reply, ...]  # in order, for the first commands; fewer where it ended early
@@ -249,8 +249,8 @@ class Course:
 
     def flight(self, failure: ConversationEnded | None) -> Flight:
         """What came of it so far."""
-        if self._smooth and failure is None and self.complete:
-            return Flight(tuple(self.replies), True, None, len(self._ends), True)
+        if failure is None and self.complete and self._handed == self._queued:
+            return Flight(tuple(self.replies), True, None, len(self._ends), self._smooth)
         sent = sum(end <= self._handed for end in self._ends)
         last = max(
             (n for n, command in enumerate(self._commands) if is_content(command)),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
@@ -47,13 +45,13 @@ def test_a_few_strikes_in_a_row_and_no_fewer_hold_a_site():
 
 
 def test_one_refusal_of_the_whole_site_holds_it():
-    assert Site("mx.a.test", Limits(), 0.0).met_trouble(replace(LOST, scope=Scope.SITE), 0.0)
+    assert Site("mx.a.test", Limits(), 0.0).met_trouble(LOST._replace(scope=Scope.SITE), 0.0)
 
 
 @pytest.mark.parametrize("fate", [Fate.BOUNCED, Fate.IN_DOUBT, Fate.DEFERRED])
 def test_those_who_were_not_tried_are_deferred_whatever_befell_the_others(fate):
     site = Site("mx.a.test", Limits(), 0.0)
-    held_by = site.hold(replace(LOST, fate=fate), 10.0)
+    held_by = site.hold(LOST._replace(fate=fate), 10.0)
     assert (held_by.fate, held_by.scope, site.held(9.0), site.held(10.0)) == (
         Fate.DEFERRED,
         Scope.SITE,
