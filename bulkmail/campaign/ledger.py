@@ -47,7 +47,11 @@ class Book(Protocol):
 
 
 class CampaignLedger:
-    """The `Work` of a campaign. `now` is UTC epoch seconds: by it a letter is dated."""
+    """The `Work` of a campaign.
+
+    `now` is UTC epoch seconds: by it a letter is dated. `suppressed_until`: Suppressions.newest before the
+    plan was made; None where nobody knows.
+    """
 
     def __init__(
         self,
@@ -57,12 +61,15 @@ class CampaignLedger:
         log: AccountingLog | None,
         *,
         now: Callable[[], float],
+        suppressed_until: str | None = None,
         writers: Writers | None = None,
     ) -> None:
         self._journal = journal
         self._composer = composer
         self._suppressions = suppressions
         self._suppressions.changed()  # what was added until now is found when recipients are loaded
+        # whom the plan did not know of yet is looked for then; mostly there is nobody
+        self._looking = suppressed_until is None or suppressions.newest() != suppressed_until
         self._asking = False  # somebody was suppressed since the plan: each batch is asked for
         self._log = log
         self._now = now
@@ -75,7 +82,7 @@ class CampaignLedger:
     def _load(self, store: Store, parts: Sequence[Sequence[Span]]) -> list[Roll]:
         """In a thread. Who was suppressed between the plan and now is noticed here, once per slice."""
         rolls: list[Roll] = [store.fetch(spans) for spans in parts]
-        if not self._asking:
+        if self._looking and not self._asking:
             addresses = chain.from_iterable(roll.addresses for roll in rolls)
             self._asking = bool(self._suppressions.contains_keys(map(str.lower, addresses)))
         return rolls

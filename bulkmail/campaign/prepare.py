@@ -32,6 +32,7 @@ PARTS = {"recipients": "the list", "content": "the content", "delivery": "the wa
 PROJECT_STORE = "project.db"
 MOST_PROBLEMS = 50  # that are told at once
 KEPT = ("*.journal", PROJECT_STORE)  # what shows that a state directory has been in use
+SUPPRESSED_UNTIL = "suppressed until"  # in the journal's meta
 REMOVABLE = ("", "-wal", "-shm")
 
 
@@ -44,6 +45,7 @@ class Prepared:
     composer: Composer
     suppressions: Suppressions
     resumed: bool  # something may have been sent before
+    suppressed_until: str | None = None  # Suppressions.newest when it was planned
 
     @property
     def shareable(self) -> bool:
@@ -128,7 +130,7 @@ def prepared(campaign: Campaign, *, accept: frozenset[str] = frozenset(), tell: 
         totals = store.totals()
         check_size(campaign, totals)
         tell(event("planned", campaign, totals=totals, resumed=resumed))
-        yield Prepared(campaign, store, composer, suppressions, resumed)
+        yield Prepared(campaign, store, composer, suppressions, resumed, store.meta(SUPPRESSED_UNTIL))
 
 
 def _open(path: Path) -> Store | None:
@@ -182,6 +184,7 @@ def _plan(
         "planned content": composer.digest,
         "date": date.isoformat(),
         "list": list_fingerprint(spec).to_text(),
+        SUPPRESSED_UNTIL: suppressions.newest(),
     }
     store = Store.create(path, identity)
     try:

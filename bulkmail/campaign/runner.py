@@ -174,6 +174,7 @@ class _Run:
             self.prepared.suppressions,
             log,
             now=time.time,
+            suppressed_until=self.prepared.suppressed_until,
             writers=self.writers,
         )
         return planted(

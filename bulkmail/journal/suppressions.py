@@ -219,6 +219,15 @@ class Suppressions:
             version, self._version = self._version, rows(db, "PRAGMA data_version")[0][0]
             return version != self._version
 
+    def newest(self) -> str:
+        """What names the last one that was added: while it stays the same, nobody was added.
+
+        Not its id alone: a store that was put back, or filled again, counts anew.
+        """
+        with self._using() as db:
+            found = rows(db, "SELECT id, added FROM suppression ORDER BY id DESC LIMIT 1")
+        return " ".join(map(repr, found[0])) if found else ""
+
     def __bool__(self) -> bool:
         """Whether anybody is suppressed; unlike their number, known at once."""
         with self._using() as db:

@@ -37,7 +37,8 @@ class Case:
 
 
 @contextmanager
-def made(folder: Path, *, before: tuple[str, ...] = ()) -> Iterator[Case]:
+def made(folder: Path, *, planned: tuple[str, ...] = (), before: tuple[str, ...] = ()) -> Iterator[Case]:
+    """`planned`: whom the plan knows to be suppressed; `before` the run, others are."""
     (folder / "people.csv").write_text("email\nann@a.test\n")
     (folder / "hello.md").write_text("Hello\n")
     place = folder / "project.db"
@@ -45,11 +46,13 @@ def made(folder: Path, *, before: tuple[str, ...] = ()) -> Iterator[Case]:
         with store.write_plan() as writer:
             people = [Planned(f"{name}@a.test", "{}") for name in ("Ann", "bob", "cy")]
             writer.interval("a.test", True, False, people)
+        others.add(planned, "asked to stop")
+        known = others.newest()
         others.add(before, "asked to stop")
         with Suppressions.open(place) as ours:
             journal = Journal(store)
             composer = compose(load(folder), date=datetime(2026, 11, 21, tzinfo=UTC))
-            ledger = CampaignLedger(journal, composer, ours, None, now=lambda: NOW)
+            ledger = CampaignLedger(journal, composer, ours, None, now=lambda: NOW, suppressed_until=known)
             yield Case(ledger, ours, others)
             journal.close()
 
@@ -69,6 +72,22 @@ async def test_who_was_suppressed_between_the_plan_and_the_run_is_withheld(tmp_p
     with made(tmp_path, before=("ann@a.test",)) as case:
         people = await case.slice()
         assert set(case.ledger.withheld([people])) == {1}
+
+
+async def test_whom_the_plan_knew_is_not_looked_for_again(tmp_path: Path) -> None:
+    with made(tmp_path, planned=("dan@a.test",)) as case:
+        seen: list[str] = []
+        case.ours._db.set_exec_trace(lambda _, statement, __: seen.append(statement) or True)
+        await case.slice()
+        assert seen == []
+
+
+async def test_who_took_the_place_of_the_newest_is_looked_for(tmp_path: Path) -> None:
+    with made(tmp_path, planned=("dan@a.test",)) as case:
+        before = case.others.newest()
+        case.others.remove(["dan@a.test"])
+        case.others.add(["ann@a.test"], "asked to stop")
+        assert case.others.newest() != before
 
 
 async def test_who_is_suppressed_after_being_loaded_is_withheld(case: Case) -> None:

@@ -112,6 +112,7 @@ class _Worker:
                 suppressions,
                 accounting,
                 now=time.time,
+                suppressed_until=self.prepared.suppressed_until,
                 writers=writers,
             )
             per_host = -(-self.whole.connections // width(self.whole, len(self.alive)))
