@@ -13,8 +13,10 @@ What would not survive that (a newline or a U+001F in a cell, a row of its own s
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import TypeVar, overload
 
 import apsw
@@ -115,7 +117,7 @@ class Blocks:
 class _People:
     """What one `fetch` found, under all of the rolls that are cut from it."""
 
-    __slots__ = ("_parts", "_rows", "addresses", "ids", "known", "shapes", "tried")
+    __slots__ = ("_begins", "_parts", "addresses", "ids", "known", "shapes", "tried")
 
     def __init__(
         self,
@@ -130,13 +132,14 @@ class _People:
         self.shapes = shapes
         self.known: dict[int, Recipient] = {}
         self._parts = parts
-        self._rows: list[str] | None = None
+        self._begins = [0, *accumulate(j - i for _, i, j in parts)]  # where each of them does, in the whole
 
     def one(self, at: int) -> Recipient:
-        if self._rows is None:
-            self._rows = _cut([(block.rows, i, j) for block, i, j in self._parts])
+        # of who shares a letter only one is looked at: the rows of the other blocks stay as they are
+        part = bisect_right(self._begins, at) - 1
+        block, begin, _ = self._parts[part]
         number = self.ids[at]
-        fields = parse_row(self._rows[at], self.shapes)
+        fields = parse_row(block.rows[begin + at - self._begins[part]], self.shapes)
         attempts, since = self.tried.get(number, (0, None))
         self.known[at] = made = Recipient(number, self.addresses[at], fields, attempts, since)
         return made
