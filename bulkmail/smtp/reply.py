@@ -71,6 +71,16 @@ class Reply:
             raise ValueError("a line end within a reply line")
         return cls(code, _enhanced(code, texts), texts)
 
+    @classmethod
+    def read(cls, code: int, enhanced: EnhancedStatus | None, lines: tuple[bytes, ...]) -> Reply:
+        """What a reader has read: nothing is left to be checked."""
+        made = object.__new__(cls)
+        assign = object.__setattr__
+        assign(made, "code", code)
+        assign(made, "enhanced", enhanced)
+        assign(made, "lines", lines)
+        return made
+
     def encode(self) -> bytes:
         code = b"%d" % self.code
         lines = self.lines or (b"",)
@@ -100,6 +110,10 @@ class Reply:
     @property
     def text(self) -> str:
         """One line for people, such as "550 5.1.1 unknown"; what is not printable ASCII is escaped (G6)."""
+        if len(self.lines) == 1 and (only := self.lines[0].strip()).isascii():
+            said = only.decode()
+            if said.isprintable():
+                return f"{self.code} {said}" if said else str(self.code)
         words = [str(self.code)]
         prefix = None if self.enhanced is None else f"{self.enhanced} ".encode()
         for number, line in enumerate(self.lines):
@@ -115,7 +129,7 @@ class ReplyReader:
     A line may end in CRLF or in a lone LF: some servers do that, and nothing hangs on the difference here.
     """
 
-    __slots__ = ("_code", "_good", "_held", "_known", "_lines", "_size", "failure", "smooth")
+    __slots__ = ("_code", "_enhanced", "_good", "_held", "_known", "_lines", "_size", "failure", "smooth")
 
     def __init__(self) -> None:
         self._held = b""  # of an unfinished line
@@ -124,6 +138,7 @@ class ReplyReader:
         self._size = 0
         self._known: dict[bytes, Reply] = {}  # whole replies of one line: hundreds of RCPTs get the same
         self._good: dict[bytes, Reply] = {}  # those of them that are 2yz
+        self._enhanced: dict[tuple[int, bytes], EnhancedStatus | None] = {}  # by the first word of a line
         self.smooth = True  # all that the last `feed` returned was 2yz
         self.failure: RemoteProtocolError | None = None
 
@@ -150,11 +165,13 @@ class ReplyReader:
 
     def _singles(self, text: bytes, replies: list[Reply]) -> None:
         *lines, self._held = text.split(b"\n")
-        if not self._lines and all(found := list(map(self._good.get, lines))):
+        found = list(map(self._good.get, lines))
+        if not self._lines and all(found):
             replies += cast("list[Reply]", found)  # nothing new, and all is well
             return
-        for line in lines:  # one by one, so that what stands before a violation is kept
-            if (reply := self._next(line)) is not None:
+        for line, good in zip(lines, found, strict=True):  # what stands before a violation is kept
+            reply = good if good is not None and not self._lines else self._next(line)
+            if reply is not None:
                 replies.append(reply)
 
     def _runs(self, text: bytes, replies: list[Reply]) -> None:
@@ -204,14 +221,20 @@ class ReplyReader:
             return None
         texts, self._lines = tuple(self._lines), []
         number = int(code)
-        reply = Reply(number, _enhanced(number, texts), texts)
-        if len(texts) == 1:
-            if len(self._known) >= KNOWN:
-                self._known.clear()
-                self._good.clear()
-            self._known[line] = reply
-            if number < 300:
-                self._good[line] = reply
+        if len(texts) > 1:
+            return Reply.read(number, _enhanced(number, texts), texts)
+        word = (number, text.partition(b" ")[0])
+        if word not in self._enhanced:
+            if len(self._enhanced) >= KNOWN:
+                self._enhanced.clear()
+            self._enhanced[word] = _enhanced(number, texts)
+        reply = Reply.read(number, self._enhanced[word], texts)
+        if len(self._known) >= KNOWN:
+            self._known.clear()
+            self._good.clear()
+        self._known[line] = reply
+        if number < 300:
+            self._good[line] = reply
         return reply
 
     def _check_held(self) -> None:
