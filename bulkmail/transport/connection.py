@@ -256,7 +256,7 @@ class Connection:
                 # what was read must not be lost because we are stopped here
                 await trio.lowlevel.cancel_shielded_checkpoint()
             if octets is None:
-                octets = await self._patiently(stream.receive)
+                octets = await self._patiently(stream.arrival)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as broken:
             raise lost(broken) from None
         if not octets:

@@ -84,6 +84,12 @@ class Transport(abc.ABC):
 
     async def receive(self) -> bytes:
         """The same, without a checkpoint where there is something."""
+        data = self.receive_nowait()
+        return await self.arrival() if data is None else data
+
+    async def arrival(self) -> bytes:
+        """The same, where nothing has come until now."""
+        await self.readable()
         while (data := self.receive_nowait()) is None:
             await self.readable()
         return data
