@@ -6,16 +6,19 @@ to all is done to columns, and a Candidate of its own is made only of what has t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
-from operator import itemgetter
+from itertools import compress, islice
+from operator import is_not, itemgetter
 from typing import NamedTuple, TypeVar
 
 EXCLUSION, SEED, ROW = range(3)  # what a candidate is; an exclusion has an address only
 OVERHEAD = 300  # octets that a candidate takes beside the characters of its row: three texts and their places
+_FEW = 4  # equal neighbours on average are worth looking for
 
 T = TypeVar("T")
+H = TypeVar("H", bound=Hashable)
 Trouble = tuple[str, str]  # (state, reason): why somebody's message cannot be rendered
 
 
@@ -129,3 +132,25 @@ def getter(places: Sequence[int]) -> Callable[[Sequence[T]], Sequence[T]]:
     if len(places) > 1:
         return itemgetter(*places)
     return lambda column: [column[place] for place in places]
+
+
+def by_runs(column: Sequence[str]) -> dict[str, list[int]]:
+    """`grouped`, for a column in which equal items stand together and are one object, as a rule."""
+    count = len(column)
+    ends = list(compress(range(1, count), map(is_not, column, islice(column, 1, None))))
+    if _FEW * len(ends) >= count:
+        return grouped(column)
+    groups: defaultdict[str, list[int]] = defaultdict(list)
+    begin = 0
+    for end in (*ends, count):
+        groups[column[begin]] += range(begin, end)
+        begin = end
+    return groups
+
+
+def grouped(column: Sequence[H]) -> dict[H, list[int]]:
+    """The places of equal items, each in the order of the column; the groups in that of their first."""
+    groups: defaultdict[H, list[int]] = defaultdict(list)
+    for place, item in enumerate(column):
+        groups[item].append(place)
+    return groups

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from bulkmail.campaign.listing import Batch, Plain, Shape
+from bulkmail.campaign.listing import EMAIL, Batch, Plain, Shape
 from bulkmail.journal.roll import SEPARATOR
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ class _Cutter:
         self._separator = separator
         self._fields = fields
         self._width = len(fields)
-        self._prefix = shape(fields) + SEPARATOR
+        self._shape = shape(fields)
+        self._prefix = self._shape + SEPARATOR
         self._break = "\n" + self._prefix
 
     def cut(self, body: str, line: int) -> Plain | None:
@@ -129,6 +130,11 @@ class _Cutter:
                 return None
         elif '"' in body or (self._width == 1 and "\n\n" in f"\n{body}\n"):
             return None  # the second: an empty line
+        most = csv.field_size_limit() - len(self._prefix)
+        if len(body) > most and max(map(len, body.split("\n"))) > most:
+            return None
+        if self._width == 1:
+            return None if separator in body else self._addresses(body.split("\n"), line)
         width, each = self._width, self._width + 1
         cells = body.replace("\n", f"{separator}\n{separator}").split(separator)
         count = (len(cells) + 1) // each
@@ -138,9 +144,12 @@ class _Cutter:
         columns = {name: cells[at::each] for at, name in enumerate(self._fields) if name}
         stored = body.replace(separator, SEPARATOR)
         texts = (self._prefix + stored.replace("\n", self._break)).split("\n")
-        if max(map(len, texts)) > csv.field_size_limit():
-            return None
         return Plain(list(range(line, line + count)), texts, columns, len(stored))
+
+    def _addresses(self, cells: list[str], line: int) -> Plain:
+        """Rows of nothing else: to store one, the number of the shape is enough."""
+        count = len(cells)
+        return Plain(list(range(line, line + count)), [self._shape] * count, {EMAIL: cells}, 0)
 
     def odd(self, lines: Sequence[str]) -> list[int]:
         """The places of the lines that are not plain as most of them seem to be: all the others are."""

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bulkmail.campaign.candidates import OVERHEAD
+
 _PLACES = 32
 _LOOKED_AT = 1 << 15  # octets at each of them
 _DOMAIN = re.compile(rb"@([A-Za-z0-9.-]+)")
@@ -24,6 +26,17 @@ class Forecast:
 
     octets: int | None
     domains: Counter[str]
+    sampled: int  # octets
+
+    @property
+    def rows(self) -> int:
+        """About so many, if the octets are known: an address each."""
+        return (self.octets or 0) * self.domains.total() // (self.sampled or 1)
+
+    @property
+    def memory(self) -> int:
+        """Octets that the candidates will take."""
+        return (self.octets or 0) + self.rows * OVERHEAD
 
 
 def forecast(sources: Iterable[object]) -> Forecast:
@@ -40,13 +53,15 @@ def forecast(sources: Iterable[object]) -> Forecast:
             known = False
     octets = sum(size for _, size in files)
     domains: Counter[str] = Counter()
+    sampled = 0
     for path, size in files:
         places = max(1, min(round(_PLACES * size / octets), size // _LOOKED_AT)) if size else 0
         try:
             domains.update(_sampled(path, size, places))
+            sampled += min(size, places * _LOOKED_AT)
         except OSError:
             known = False
-    return Forecast(octets if known else None, domains)
+    return Forecast(octets if known else None, domains, sampled)
 
 
 def _sampled(path: Path, size: int, places: int) -> Counter[str]:

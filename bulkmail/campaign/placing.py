@@ -9,15 +9,16 @@ it first.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
-from bulkmail.campaign.candidates import ROW, SEED, Candidates, getter, nobody
+from bulkmail.campaign.candidates import ROW, SEED, Candidates, by_runs, getter, nobody
+from bulkmail.campaign.partition import Hot, Split, by_domain, by_key
 from bulkmail.campaign.settling import Earlier, Settling
-from bulkmail.campaign.spill import LEVELS, Budget, Hot, Part, Spill, by_domain, by_key
+from bulkmail.campaign.spill import LEVELS, Budget, Part, Spill
 from bulkmail.journal.records import LeftOut, Run
 
 _PIECE = 8  # a piece of a hot domain is one part of so many of the budget of a partition
@@ -80,14 +81,17 @@ class Placing:
 
     def spill(
         self,
-        key: Callable[[Candidates, Hot], list[int]] = by_domain,
+        split: Split = by_domain,
         level: int = 0,
         hot: Hot | None = None,
-        octets: int | None = None,
+        size: float | None = None,
     ) -> Spill:
-        spill = Spill(self._folder, key, level=level, hot=hot, octets=octets, budget=self._budget)
+        spill = Spill(self._folder, split, level=level, hot=hot, size=size, budget=self._budget)
         self._spills.callback(spill.close)
         return spill
+
+    def _filled(self, part: Part) -> float:
+        return self._budget.filled(part.rows, part.octets)
 
     def close(self) -> None:
         self._spills.close()
@@ -101,8 +105,8 @@ class Placing:
             if self._budget.holds(part.rows, part.octets):
                 self._place(part.read(), waiting)
             elif level + 1 < LEVELS:
-                hot = part.hot() | waiting.keys()
-                smaller = self.spill(level=level + 1, hot=hot, octets=part.octets)
+                hot = part.hot(self._budget) | waiting.keys()
+                smaller = self.spill(level=level + 1, hot=hot, size=self._filled(part))
                 for block in part.blocks():
                     smaller.extend(block)
                 self.place(smaller, level + 1, waiting)
@@ -160,7 +164,7 @@ class Placing:
                 for piece in self._pieces(part):
                     self._write(piece, whole=False)
                 continue
-            smaller = self.spill(by_key, level + 1, octets=part.octets)
+            smaller = self.spill(by_key, level + 1, size=self._filled(part))
             for block in part.blocks():
                 smaller.extend(block)
             self._write_gathered(smaller, level + 1)
@@ -188,11 +192,9 @@ class Placing:
         seeds: bool = False,
         whole: bool = True,
     ) -> None:
-        """They are in source order, and everybody stays in it among equals."""
+        """Of each domain they are in source order, and everybody stays in it among equals."""
         together = _joined(people)
-        groups: defaultdict[str, list[int]] = defaultdict(list)
-        for place, domain in enumerate(together.domains):
-            groups[domain].append(place)
+        groups = by_runs(together.domains)
         for domain, where in (waiting or {}).items():
             if domain in groups:
                 self._wait(domain, groups.pop(domain), together, where)

@@ -13,25 +13,27 @@ from bulkmail.smtp.grammar import PLAIN_DOMAINS, PLAIN_MAILBOX
 
 _MOST = min(MAX_LOCAL, MAX_LABEL)  # no part of an address that is not longer can be too long
 _KNOWN = bytes(range(0x21, 0x7F)).translate(None, b'@"(),:;<>[\\]')  # what an atom may have, and dots
-_STRAY_DOT = ("..", "\n.", ".@", "\n@")
+_ENDS = bytes.maketrans(b"@\n", b"..")  # dots are ends of atoms, too: no two ends stand together
 
 
 def plain_domains(cells: Sequence[str]) -> tuple[list[str], list[int]]:
     """The domain of each address, and the places of those that are not plain, whose domain means nothing."""
     joined = "\n" + "\n".join(cells)
-    rest = joined.encode("ascii", "backslashreplace").translate(None, _KNOWN).split(b"\n")[1:]
+    octets = joined.encode("ascii", "backslashreplace")
+    rest = octets.translate(None, _KNOWN).split(b"\n")[1:]
     odd: set[int] = set()
     if rest.count(b"@") != len(rest):
         odd.update(place for place, left in enumerate(rest) if left != b"@")
-    if any(dots in joined for dots in _STRAY_DOT):
-        odd.update(place for place, cell in enumerate(cells) if not PLAIN_MAILBOX.fullmatch(cell))
     if max(map(len, cells)) > _MOST:
         odd.update(place for place, cell in enumerate(cells) if len(cell) > _MOST)
     if odd:
-        patched = list(cells)
+        cells = list(cells)
         for place in odd:
-            patched[place] = "@x"  # any will do
-        joined = "\n" + "\n".join(patched)
+            cells[place] = "x@x"  # any will do
+        joined = "\n" + "\n".join(cells)
+        octets = joined.encode("ascii")
+    if b".." in octets.translate(_ENDS):
+        odd.update(place for place, cell in enumerate(cells) if not PLAIN_MAILBOX.fullmatch(cell))
     domains = joined.replace("@", "\n").split("\n")[2::2]
     each = set(domains)
     together = "\n".join(each) + "\n"

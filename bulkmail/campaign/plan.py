@@ -20,10 +20,11 @@ from bulkmail.campaign.admission import Admission, Composer
 from bulkmail.campaign.candidates import SEED, Candidates
 from bulkmail.campaign.forecast import forecast
 from bulkmail.campaign.listing import EMAIL, ListSpec
+from bulkmail.campaign.partition import hot_among
 from bulkmail.campaign.placing import Placing, Sink
 from bulkmail.campaign.settling import Settling, Suppressed
 from bulkmail.campaign.sources import expand, read_list
-from bulkmail.campaign.spill import Budget, hot_among, spill_folder
+from bulkmail.campaign.spill import Budget, spill_folder
 
 Progress = Callable[[str, int], None]  # ("read" | "placed", how many so far); called about every thousand
 
@@ -87,6 +88,7 @@ def write_plan(
         return number
 
     tell = _Teller(progress)
+    room_for = budget or Budget()
     with spill_folder(folder), closing(Admission(spec, composer, files)) as admission:
         settling = Settling(
             sink,
@@ -102,14 +104,15 @@ def write_plan(
             personal=composer.personal,
             keyed=admission.keyed,
             folder=folder,
-            budget=budget or Budget(),
+            budget=room_for,
             moved=tell.placed,
         )
         with closing(placing):
             sources, excluded = expand(spec, spec.source), expand(spec, spec.exclude, "exclude")
             expected = forecast([*sources, *excluded])
-            hot = hot_among(expected.domains) if expected.domains else None
-            candidates = placing.spill(hot=hot, octets=expected.octets)
+            size = None if expected.octets is None else room_for.filled(expected.rows, expected.memory)
+            hot = hot_among(expected.domains, size) if expected.domains else None
+            candidates = placing.spill(hot=hot, size=size)
             # first: of a seed who is in the list, the seed is kept
             candidates.extend(Candidates.of(SEED, 0, admission.seeds(), keyed=admission.keyed))
             for batch in read_list(_exclusion_spec(spec), excluded, folder, stdin, shape):

@@ -133,7 +133,9 @@ class _Tally:
         self._counts["pending"] += len(addresses)
         if not seeds and len(self._samples) < _SAMPLES:
             chosen = list(zip(addresses, rows, strict=True))[: _SAMPLES - len(self._samples)]
-            self._samples += [Sampled(address, parse_row(row, self._shapes)) for address, row in chosen]
+            self._samples += [
+                Sampled(address, parse_row(row, address, self._shapes)) for address, row in chosen
+            ]
         for domain, size, shared in runs:
             self._sums["sharing"] += size if shared and size > 1 else 0
             transactions = -(-size // self._shared_size) if shared else size

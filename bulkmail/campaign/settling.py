@@ -81,6 +81,8 @@ class Settling:
     ) -> set[int]:
         """The places of those who are there already. The first in source order stays."""
         count = len(addresses)
+        if not earlier.kept and len(set(addresses)) == count:
+            return set()
         first = dict(zip(reversed(addresses), range(count - 1, -1, -1), strict=True))
         gone: set[int] = set()
         if len(first) < count or not earlier.winners.keys().isdisjoint(first):
@@ -149,7 +151,7 @@ class Settling:
             if state == "invalid" or self._skip:
                 self._sink.left_out(LeftOut(state, file, line, block.addresses[at], reason))
             else:
-                columns = [*parse_row(block.texts[at], self._shapes)]
+                columns = [*parse_row(block.texts[at], block.addresses[at], self._shapes)]
                 self.refusals.add((block.file, line), file, line, reason, columns)
 
 

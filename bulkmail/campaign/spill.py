@@ -1,10 +1,10 @@
 """A list that does not fit into memory, in pieces that do: partitions on disk, by a hash.
 
-Candidates go to one of up to 1,024 parts by a hash of their domain, in big blocks, so that afterwards a part
-holds all of its domains, in source order, and can be handled alone. A few domains are *hot*: too large for
-any part, as the caller knows or is seen when the first block is written. Their people are spread over all
-parts by a hash of their address, so that they need not be written twice, and are brought together again by
-whoever places them. Whoever gets a part that is still too large spills it again by further bits of the hash.
+Candidates go to one of up to 1,024 parts by a hash (`partition`), in big blocks, so that afterwards a part
+holds all of its domains, each in source order, and can be handled alone. The people of hot domains, which
+are known to the caller or seen when the first block is written, are in all parts, so that they need not be
+written twice, and are brought together again by whoever places them. Whoever gets a part that is still too
+large spills it again by further bits of the hash.
 A list that fits is never written at all. Blocks are `marshal`: by far the fastest, and safe here because only
 the process that wrote a block can read it.
 """
@@ -15,26 +15,23 @@ import marshal
 import os
 import shutil
 import tempfile
-import zlib
 from array import array
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import BinaryIO
 
 from bulkmail.campaign.candidates import OVERHEAD, Candidates, getter
+from bulkmail.campaign.partition import Hot, Share, Split, by_domain, hot_of
 from bulkmail.errors import StoreError
 
 _BITS = 10
 LEVELS = 32 // _BITS  # how often a 32-bit hash can be split by further bits
 _LEAST_BITS, _USUAL_BITS = 4, 8
-_HOT = 8  # domains at most: each of them waits in memory for the rest of it
-_HOT_SHARE = 64  # a domain is hot that has more than one of so many candidates
+_ROOM = 2  # at least so many parts as the list would fill are made for it: they are not all alike
 _SAMPLED = 16  # blocks of a part that are looked at for hot domains
-
-Hot = frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +39,23 @@ class Budget:
     """What may be in memory at once, by estimate. The defaults keep ten million rows below 150 MB."""
 
     buffered: int = 12 << 20  # octets waiting to be written, in all partitions together
-    rows: int = 40_000  # in one partition
-    octets: int = 16 << 20  # in one partition
+    rows: int = 250_000  # in one partition
+    octets: int = 32 << 20  # in one partition
+
+    def filled(self, rows: int, octets: int) -> float:
+        """How many parts these would fill."""
+        return max(rows / self.rows, octets / self.octets)
 
     def holds(self, rows: int, octets: int) -> bool:
-        return rows <= self.rows and octets <= self.octets
+        return self.filled(rows, octets) <= 1
 
 
 @dataclass(slots=True)
 class Part:
-    """Candidates that belong together, in the order in which they came. `block(n)`: of bounded size."""
+    """Candidates that belong together; of each domain in the order in which they came.
+
+    `block(n)`: of bounded size.
+    """
 
     rows: int
     octets: int  # estimated, in memory
@@ -71,76 +75,42 @@ class Part:
                 found.append(block)
         return found
 
-    def hot(self) -> Hot:
+    def hot(self, budget: Budget) -> Hot:
         """The domains that would be too large for a part of this part."""
         step = -(-self.count // _SAMPLED)
-        return hot_of(self.block(number) for number in range(0, self.count, step))
+        size = budget.filled(self.rows, self.octets)
+        return hot_of(map(self.block, range(0, self.count, step)), size)
 
 
-def hot_of(blocks: Iterable[Candidates]) -> Hot:
-    """The domains that are too large for any part, as far as these blocks show."""
-    counts: Counter[str] = Counter()
-    for block in blocks:
-        counts.update(block.domains)
-    return hot_among(counts)
-
-
-def hot_among(counts: Counter[str]) -> Hot:
-    enough = counts.total() / _HOT_SHARE
-    return frozenset(domain for domain, rows in counts.most_common(_HOT) if rows > enough)
-
-
-def by_domain(candidates: Candidates, hot: Hot) -> list[int]:
-    """Hashes: all of a domain have the same, but for hot ones, where all of an address have."""
-    hashed = candidates.domains
-    if hot:
-        both = zip(hashed, candidates.addresses, strict=True)
-        hashed = [address if domain in hot else domain for domain, address in both]
-    return list(map(zlib.crc32, _octets(hashed)))
-
-
-def by_key(candidates: Candidates, _: Hot) -> list[int]:
-    """Hashes: all of a domain with the same message have the same."""
-    pairs = zip(_octets(candidates.domains), _octets(candidates.keys), strict=True)
-    return [zlib.crc32(key, zlib.crc32(domain)) for domain, key in pairs]
-
-
-def _octets(texts: Sequence[str]) -> list[bytes]:
-    """Without their case, which exclusions do not know. None of ours has a line break."""
-    return "\n".join(texts).lower().encode().split(b"\n")
-
-
-def _bits(octets: int | None, budget: Budget) -> int:
+def _fan_out(size: float | None) -> int:
     """As many parts as it needs for each to fit well; more of them would only make smaller blocks."""
-    if octets is None:
-        return _USUAL_BITS
-    parts = 8 * octets // budget.octets  # in memory they are larger than they are as text, and not all alike
-    return min(max(parts.bit_length(), _LEAST_BITS), _BITS)
+    if size is None:
+        return 1 << _USUAL_BITS
+    return 1 << min(max(int(_ROOM * size).bit_length(), _LEAST_BITS), _BITS)
 
 
 class Spill:
     """Takes candidates, gives them back in parts. To be closed. Raises StoreError when the disk refuses.
 
     All parts are in one file without a name, which is gone with the process; of a part, only the places of
-    its blocks are in memory. `hot` are the hot domains as the caller knows them; None: to be found. `octets`:
-    how much text is expected.
+    its blocks are in memory. `hot` are the hot domains as the caller knows them; None: to be found. `size`:
+    how many parts they would fill (`Budget.filled`), as far as that is known.
     """
 
     def __init__(
         self,
         folder: Path,
-        key: Callable[[Candidates, Hot], list[int]] = by_domain,
+        split: Split = by_domain,
         *,
         level: int = 0,
         hot: Hot | None = None,
-        octets: int | None = None,
+        size: float | None = None,
         budget: Budget,
     ) -> None:
         self._folder = folder
-        self._key = key
+        self._split = split
         self._shift = level % LEVELS * _BITS
-        fan_out = 1 << _bits(octets, budget)
-        self._mask = fan_out - 1
+        fan_out = _fan_out(size)
         self._found = hot
         self._budget = budget
         self._held: list[Candidates] = []
@@ -200,17 +170,14 @@ class Spill:
         self._buffered = 0
 
     def _write_block(self, file: BinaryIO, held: Candidates) -> None:
-        shift, mask = self._shift, self._mask
-        parts: list[list[int]] = [[] for _ in self._rows]
-        add = [part.append for part in parts]
-        for place, value in enumerate(self._key(held, self.hot)):
-            add[value >> shift & mask](place)
-        for number, places in enumerate(parts):
-            if places:
-                block = _packed(held, places)
+        shares = [Share() for _ in self._rows]
+        self._split(held, self.hot, self._shift, shares)
+        for number, share in enumerate(shares):
+            if rows := len(share):
+                block = _packed(held, share)
                 self._places[number].extend((self._end, len(block)))
                 self._end += file.write(block)
-                self._rows[number] += len(places)
+                self._rows[number] += rows
 
 
 def _reader(file: BinaryIO, places: array[int]) -> Callable[[int], Candidates]:
@@ -222,31 +189,36 @@ def _reader(file: BinaryIO, places: array[int]) -> Callable[[int], Candidates]:
     return block
 
 
-def _packed(held: Candidates, places: Sequence[int]) -> bytes:
-    """Those at `places`.
+def _packed(held: Candidates, share: Share) -> bytes:
+    """Those of `share`.
 
     Texts joined, for marshal is slow with many small objects. None of ours has a line break: no address may,
     and in a stored row it is escaped. Version 2 of marshal does not look for equal objects.
     """
+    places = share.places()
     get: Callable[[Sequence[str]], Sequence[str]] = getter(places)
-    columns = (held.addresses, held.domains, held.texts)
-    texts = ["\n".join(get(column)) for column in columns]
+    addresses, texts = "\n".join(get(held.addresses)), "\n".join(get(held.texts))
     keys = "\n".join(get(held.keys)) if held.keys else None
     lines = list(getter(places)(held.lines))
     problems = (
         {line: held.problems[line] for line in held.problems.keys() & set(lines)} if held.problems else {}
     )
-    return marshal.dumps((held.kind, held.file, lines, problems, keys, *texts), 2)
+    domains = "\n".join(getter(share.rest)(held.domains))
+    groups = [(domain, len(some)) for domain, some in share.groups]
+    return marshal.dumps((held.kind, held.file, lines, problems, keys, addresses, texts, groups, domains), 2)
 
 
 def _unpacked(block: bytes) -> Candidates:
-    kind, file, lines, problems, keys, addresses, domains, texts = marshal.loads(block)
+    kind, file, lines, problems, keys, addresses, texts, groups, rest = marshal.loads(block)
+    domains = list(chain.from_iterable(repeat(domain, size) for domain, size in groups))
+    if rest:
+        domains += rest.split("\n")
     return Candidates(
         kind,
         file,
-        list(lines),
+        lines,
         addresses.split("\n"),
-        domains.split("\n"),
+        domains,
         texts.split("\n"),
         len(texts),
         keys.split("\n") if keys is not None else [],

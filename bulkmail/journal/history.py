@@ -149,7 +149,7 @@ def export(db: apsw.Connection, state: str) -> Iterator[Exported | LeftOut]:
         reply = shown(code, enhanced, text)
         for block, begin, end in blocks.within(db, first, last):
             for address, row in zip(block.addresses[begin:end], block.rows[begin:end], strict=True):
-                yield Exported(address, parse_row(row, shapes), reply)
+                yield Exported(address, parse_row(row, address, shapes), reply)
     if state in LEFT_OUT:
         query = "SELECT state, file, line, address, reason FROM left_out WHERE state = ? ORDER BY id"
         for row in db.execute(query, (state,)):

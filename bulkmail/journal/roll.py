@@ -7,7 +7,8 @@ by the id, so there is nothing to search.
 
 The row of a list is kept in one of two ways, told apart by how it begins. Most are the cells of the file as
 they were, behind the number of their *shape*, which is the names of their columns, with U+001F in between.
-What would not survive that (a newline or a U+001F in a cell, a row of its own shape) is a JSON object.
+The number of a shape alone is a row that has but the address, which stands beside it. What would not survive
+that (a newline or a U+001F in a cell, a row of its own shape) is a JSON object.
 """
 
 from __future__ import annotations
@@ -35,15 +36,15 @@ T = TypeVar("T")
 Shapes = Mapping[str, tuple[str, ...]]  # number -> names; "" for a cell that is not kept
 
 
-def parse_row(row: str, shapes: Shapes) -> dict[str, str]:
-    """The fields of a stored row. Raises StoreError for what no plan wrote."""
+def parse_row(row: str, address: str, shapes: Shapes) -> dict[str, str]:
+    """The fields of a stored row, which is that of `address`. Raises StoreError for what no plan wrote."""
     try:
         if row.startswith("{"):
             found: dict[str, str] = json.loads(row)
             return found
         shape, *cells = row.split(SEPARATOR)
         names = shapes[shape]
-        fields = dict(zip(names, cells, strict=True))
+        fields = dict(zip(names, cells or (address,), strict=True))
     except (ValueError, KeyError) as error:
         raise StoreError(f"a row of the plan cannot be read: {error!r}") from error
     if len(fields) < len(names) or "" in fields:
@@ -139,9 +140,10 @@ class _People:
         part = bisect_right(self._begins, at) - 1
         block, begin, _ = self._parts[part]
         number = self.ids[at]
-        fields = parse_row(block.rows[begin + at - self._begins[part]], self.shapes)
+        address = self.addresses[at]
+        fields = parse_row(block.rows[begin + at - self._begins[part]], address, self.shapes)
         attempts, since = self.tried.get(number, (0, None))
-        self.known[at] = made = Recipient(number, self.addresses[at], fields, attempts, since)
+        self.known[at] = made = Recipient(number, address, fields, attempts, since)
         return made
 
 

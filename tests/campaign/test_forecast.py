@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bulkmail.campaign.forecast import forecast
 from bulkmail.campaign.listing import SqlSource
-from bulkmail.campaign.spill import hot_among
+from bulkmail.campaign.partition import hot_among
 
 
 def test_the_large_domains_of_a_sorted_list_are_seen_wherever_they_stand(tmp_path: Path) -> None:

@@ -19,9 +19,11 @@ from bulkmail.campaign.plain_address import plain_domains
 from bulkmail.campaign.share_key import key_of, keys_of
 from bulkmail.campaign.spill import Budget
 from bulkmail.errors import ConfigError
+from bulkmail.journal.roll import parse_row
 from bulkmail.message.composer import Composer
 from bulkmail.smtp.address import Mailbox
 
+COLUMNS = ("email", "name", "x")
 CELLS = st.one_of(
     st.sampled_from(
         ["", " ", "Ann", "é", "山", 'a"b', '"', "a\x1fb", "\x1e", "a\x00b", "\x85", "\u2028", "x" * 80]
@@ -74,11 +76,14 @@ def file_of(lines: Sequence[tuple[str, list[tuple[str, bool]], bool, str]]) -> s
         ",".join([written(address, quoted), *(written(*cell) for cell in cells)]) + newline
         for address, cells, quoted, newline in lines
     )
-    return "email,name,x\n" + "".join(rows)
+    return ",".join(COLUMNS) + "\n" + "".join(rows)
+
+
+SHAPES = {",".join(names): names for names in (COLUMNS[:1], COLUMNS[:2], COLUMNS)}
 
 
 def batches(text: str, *, plain: bool) -> list[Batch]:
-    shape = (lambda columns: "1") if plain else None
+    shape = (lambda columns: ",".join(columns)) if plain else None
     return list(read_csv(StringIO(text, newline=""), ListSpec(["x.csv"]), "x.csv", shape))
 
 
@@ -91,7 +96,10 @@ def told(text: str, *, plain: bool) -> object:
     rows = [row for batch in found for row in batch.rows]
     for batch in found:
         if batch.plain is not None:
-            rows += [(line, batch.plain.row(place)) for place, line in enumerate(batch.plain.lines)]
+            people = zip(batch.plain.lines, batch.plain.texts, batch.plain.columns["email"], strict=True)
+            for place, (line, stored, address) in enumerate(people):
+                rows.append((line, batch.plain.row(place)))
+                assert parse_row(stored, address, SHAPES) == rows[-1][1]
     return sorted(rows, key=lambda row: row[0]), [bad for batch in found for bad in batch.bad]
 
 
@@ -158,7 +166,7 @@ def test_a_line_that_is_not_like_the_others_leaves_them_plain() -> None:
 @example(['"'], 1)
 @example(['","', '""'], 2)
 def test_rows_of_nearly_nothing_but_quotes_are_the_same(parts: list[str], width: int) -> None:
-    text = ",".join(["email", "x", "y"][:width]) + "\n" + "".join(parts)
+    text = ",".join(COLUMNS[:width]) + "\n" + "".join(parts)
     assert told(text, plain=True) == told(text, plain=False)
 
 

@@ -41,7 +41,10 @@ class Kept:
     def intervals(
         self, runs: Sequence[Run], addresses: Sequence[str], rows: Sequence[str], *, seeds: bool, whole: bool
     ) -> None:
-        fields = [tuple(sorted(parse_row(row, self._shapes).items())) for row in rows]
+        fields = [
+            tuple(sorted(parse_row(row, address, self._shapes).items()))
+            for address, row in zip(addresses, rows, strict=True)
+        ]
         people = iter(list(zip(addresses, fields, strict=True)))
         for domain, size, shared in runs:
             self.kept.append((domain, shared, seeds, list(islice(people, size))))
@@ -100,14 +103,20 @@ BUDGETS = st.builds(Budget, buffered=st.integers(1, 5000), rows=st.integers(1, 2
     text=st.sampled_from(["Hello.\n", "Hello {{ name }}.\n", "{{ email }}\n"]),
     dedupe=st.sampled_from(["address", "none"]),
     seeds=st.lists(ADDRESSES, max_size=2, unique=True),
+    alone=st.booleans(),
 )
 def test_a_plan_is_the_same_however_little_memory_there_is(
-    rows: list[tuple[str, str]], budget: Budget, text: str, dedupe: str, seeds: list[str]
+    rows: list[tuple[str, str]], budget: Budget, text: str, dedupe: str, seeds: list[str], alone: bool
 ) -> None:
     """I10."""
     with TemporaryDirectory() as folder:
         base = Path(folder)
-        (base / "people.csv").write_text("email,name\n" + "".join(f"{a},{n}\n" for a, n in rows))
+        if alone:  # a list of addresses and nothing else
+            text = text.replace("{{ name }}", "")
+            lines = "email\n" + "".join(f"{a}\n" for a, _ in rows)
+        else:
+            lines = "email,name\n" + "".join(f"{a},{n}\n" for a, n in rows)
+        (base / "people.csv").write_text(lines)
         (base / "out.csv").write_text("email\na@x.test\nB@big.test\n")
         spec = ListSpec(["people.csv"], base, dedupe=dedupe, seeds=seeds, exclude=["out.csv"])
         plans = []

@@ -103,14 +103,16 @@ def test_cells_come_back_by_the_names_of_their_shape(store: Store) -> None:
             Planned("ann@a.test", SEPARATOR.join((one, "ann@a.test", "dropped", 'Ann, \u2028 "é" {'))),
             Planned("bob@a.test", SEPARATOR.join((other, "", "bob@a.test"))),
             Planned("cy@a.test", '{"name": "a\\nb\\u001fc"}'),
+            Planned("dan@a.test", writer.shape(["mail"])),  # who has but the address
         ]
         writer.interval("a.test", False, False, rows)
     fields = [
         {"email": "ann@a.test", "name": 'Ann, \u2028 "é" {'},
         {"{": "", "email": "bob@a.test"},
         {"name": "a\nb\x1fc"},
+        {"mail": "dan@a.test"},
     ]
-    assert [one.fields for one in store.fetch([(1, 3)])] == fields
+    assert [one.fields for one in store.fetch([(1, 4)])] == fields
     assert [one.fields for one in store.export("pending") if isinstance(one, Exported)] == fields
 
 
