@@ -1,13 +1,15 @@
-"""A thread that writes to the disk while tasks go on.
+"""Who writes to the disk: whoever asks, while that is over in no time, else a thread.
 
-What is handed to it takes two hops between threads, and no thread is started for it: a third of what
-`trio.to_thread` costs, which matters where hundreds of writes a second are waited for. A test with a clock
-of its own gives the log a disk of its own.
+A sync of a good disk takes 0.15 ms. Two hops between threads, and the struggle for the interpreter, cost as
+much, all of it processor time; so it is done on the spot. A disk that once was slow gets a thread, for tasks
+go on meanwhile, and is tried again later, each time later than the last. A thread of our own takes a third of
+what `trio.to_thread` costs. A test with a clock of its own gives the log a disk of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -20,18 +22,52 @@ Work = Callable[[], None]
 Done = Callable[[BaseException | None], None]
 
 
+SLOW_S = 0.0005  # with more, the loop stands still for longer than the hops take
+LEAST, MOST = 16, 4_096  # works that the thread does after one that was slow
+
+
 class Disk(Protocol):
     """Where a log has its writing done."""
 
     def submit(self, work: Work, done: Done) -> None:
-        """Do `work`, at some time; then call `done` in the submitter's thread, with what `work` raised."""
+        """Do `work`, now or later; then call `done` in the submitter's thread, with what `work` raised.
+
+        One at a time: the next is submitted when `done` was called, or by it.
+        """
 
     def close(self) -> None:
         """End. All that was submitted is done, and `done` was called, when it returns. Idempotent."""
 
 
+class QuickDisk:
+    """The disk of a run: on the spot, or in `thread` after that took longer than SLOW_S."""
+
+    def __init__(self, thread: Disk | None = None, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._thread = DiskThread() if thread is None else thread
+        self._clock = clock
+        self._away = 0  # works that the thread is still to do before it is tried again here
+        self._penalty = LEAST
+
+    def submit(self, work: Work, done: Done) -> None:
+        if self._away:
+            self._away -= 1
+            self._thread.submit(work, done)
+            return
+        began = self._clock()
+        failure = attempt(work)
+        if self._clock() - began > SLOW_S:
+            self._away = self._penalty
+            self._penalty = min(2 * self._penalty, MOST)
+        else:
+            self._penalty = max(LEAST, self._penalty - 1)  # slow now and then is no reason to stay away long
+        done(failure)
+
+    def close(self) -> None:
+        self._thread.close()
+
+
 class DiskThread:
-    """The disk of a run. The thread begins with the first work."""
+    """Every work in a thread, which begins with the first."""
 
     def __init__(self) -> None:
         self._work: SimpleQueue[tuple[Work, Done, trio.lowlevel.TrioToken] | None] = SimpleQueue()
@@ -55,12 +91,7 @@ class DiskThread:
     def _loop(self) -> None:
         while (job := self._work.get()) is not None:
             work, done, token = job
-            failure: BaseException | None = None
-            try:
-                work()
-            except BaseException as error:
-                failure = error
-            self._finished.append((done, failure))
+            self._finished.append((done, attempt(work)))
             with contextlib.suppress(trio.RunFinishedError):  # then `close` delivers
                 token.run_sync_soon(self._deliver)
 
@@ -68,3 +99,12 @@ class DiskThread:
         while self._finished:
             done, failure = self._finished.popleft()
             done(failure)
+
+
+def attempt(work: Work) -> BaseException | None:
+    """What it raised."""
+    try:
+        work()
+    except BaseException as error:
+        return error
+    return None

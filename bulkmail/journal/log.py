@@ -20,7 +20,7 @@ from functools import partial
 import trio
 
 from bulkmail.errors import StoreError
-from bulkmail.journal.disk import Disk, DiskThread
+from bulkmail.journal.disk import Disk, QuickDisk
 from bulkmail.journal.log_file import LogName, encode_all, sync_directory, told
 from bulkmail.journal.records import Entry, Intent, Mark, Record
 
@@ -59,7 +59,7 @@ class Log:
         self.mark = Mark(name.log, name.segment, 0)  # all before it is on disk
         self.writes = 0
         self.failure: StoreError | None = None
-        self._disk = DiskThread() if disk is None else disk
+        self._disk = QuickDisk() if disk is None else disk
         self._on_written = written
         self._next = _Group()
         self._writing: _Group | None = None

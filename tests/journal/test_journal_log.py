@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -12,6 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from bulkmail.errors import StoreError
 from bulkmail.journal import Intent, Log, LogName, Mark, log
+from bulkmail.journal.disk import Disk, DiskThread, QuickDisk
 from bulkmail.journal.log_file import segments
 from bulkmail.journal.tail import Tail
 
@@ -35,8 +37,9 @@ async def test_callers_share_the_sync_that_is_next(name: LogName, autojump_clock
     assert (one.writes, len(read(name))) == (2, 20)
 
 
-async def test_callers_of_one_moment_share_one_sync(name: LogName) -> None:
-    one = Log(name)
+@pytest.mark.parametrize("disk", [QuickDisk, DiskThread])
+async def test_callers_of_one_moment_share_one_sync(name: LogName, disk: Callable[[], Disk]) -> None:
+    one = Log(name, disk=disk())
 
     async def caller(number: int) -> None:
         one.append([delivered(number)])
@@ -84,12 +87,13 @@ async def test_a_cancelled_caller_takes_nothing_back_and_holds_nobody_up(
     one.close()
 
 
+@pytest.mark.parametrize("disk", [QuickDisk, DiskThread])
 @pytest.mark.parametrize("seed", range(20))
 async def test_whenever_callers_are_cancelled_nothing_is_lost_and_nobody_hangs(
-    name: LogName, seed: int
+    name: LogName, seed: int, disk: Callable[[], Disk]
 ) -> None:
     """Real threads; each caller is cancelled at some point of the way, or not."""
-    one = Log(name)
+    one = Log(name, disk=disk())
 
     async def caller(number: int) -> None:
         with trio.CancelScope() as scope:
@@ -142,11 +146,12 @@ async def test_nobody_can_write_where_somebody_writes(name: LogName) -> None:
 @pytest.mark.parametrize(
     ("instead", "told"), [("/dev/full", "the disk is full. Make room"), ("pipe", "cannot be written")]
 )
+@pytest.mark.parametrize("disk", [QuickDisk, DiskThread])
 async def test_a_disk_that_refuses_is_told_and_stops_everything(
-    name: LogName, instead: str, told: str
+    name: LogName, instead: str, told: str, disk: Callable[[], Disk]
 ) -> None:
     """J3: one that is full, and one that takes what is written and cannot sync it."""
-    one = Log(name)
+    one = Log(name, disk=disk())
     one.append([delivered(1)])
     await one.sync()
     assert one._file is not None
