@@ -20,8 +20,9 @@ import apsw
 from bulkmail.errors import StoreError
 
 BUSY_MS = 10_000  # another process of ours commits within milliseconds; ten seconds means it is stuck
+PAGE_OCTETS = 16_384  # of new files: each page is written twice and read once, with two calls a write
 CACHE_KIB = 8_192
-CHECKPOINT_PAGES = 4_000  # 16 MB of WAL: a checkpoint syncs twice, so not after every few commits
+CHECKPOINT_PAGES = 1_000  # 16 MB of WAL: a checkpoint syncs twice, so not after every few commits
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ def _make(path: Path, kind: Kind, fill: Callable[[apsw.Connection], object]) -> 
 def _fill(path: Path, kind: Kind, fill: Callable[[apsw.Connection], object]) -> None:
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
+        db.pragma("page_size", PAGE_OCTETS)
         db.pragma("journal_mode", "WAL")
         with transaction(db):
             db.execute(kind.schema)
