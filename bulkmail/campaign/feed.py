@@ -16,7 +16,7 @@ import trio
 
 from bulkmail.delivery.dispatch import Dispatcher
 from bulkmail.delivery.work import Parcel, Span
-from bulkmail.journal import Due, Journal, Store
+from bulkmail.journal import Journal, Store
 
 PAGE = 200  # intervals, or deferred ranges, read at a time
 LOOK_AGAIN_S = 60.0  # the longest sleep: a stepped clock is noticed by then (FAULTS.md J5)
@@ -88,7 +88,7 @@ class Feed:
         """Whether there was a page."""
         if self._first_pass:
             return False
-        due: list[Due] = await self._journal.call(Store.due, self._now(), PAGE)
+        due = await self._journal.due(self._now(), PAGE)
         for one in due:
             shared = one.shared and self._shareable
             self._ready.append(Parcel(one.domain, one.ids, shared=shared, attempts=one.attempts))
@@ -100,7 +100,7 @@ class Feed:
         # Looked at before the journal: a parcel that is finished meanwhile may have left deferrals behind.
         idle = not self._dispatcher.open_parcels
         now = self._now()
-        due = None if self._first_pass else await self._journal.call(Store.next_due, now)
+        due = None if self._first_pass else await self._journal.next_due(now, surely=idle)
         if due is None and idle:
             return False
         wait_s = LOOK_AGAIN_S if due is None else min(LOOK_AGAIN_S, max(0.0, due - now))

@@ -7,6 +7,7 @@ Worker processes have logs of their own; the journal follows those, and takes th
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
@@ -17,13 +18,13 @@ from bulkmail.journal.disk import Disk
 from bulkmail.journal.intake import Intake
 from bulkmail.journal.log import Log
 from bulkmail.journal.log_file import LogName
-from bulkmail.journal.records import Entry, Intent, Mark, Record, size
+from bulkmail.journal.records import Due, Entry, Intent, Mark, Record, size
 from bulkmail.journal.store import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LAG_S = 0.25  # how long what is synced may wait to be taken in
+LAG_S = 0.5  # how long what is synced may wait to be taken in
 MANY = 10_000  # records and intents that are taken in at once, without waiting
 MOST = 50_000  # not taken in; whoever syncs waits until they are
 
@@ -47,6 +48,7 @@ class Journal:
         self._turn = trio.Lock()  # whose turn it is to take in
         self._some, self._many = trio.Event(), trio.Event()
         self._reader: Store | None = None
+        self._no_sooner = -math.inf  # than this is anybody due
 
     # --- writing --------------------------------------------------------------------------------------
 
@@ -58,6 +60,9 @@ class Journal:
         Durable after the next `sync`. Raises StoreError if anything failed before (FAULTS.md J3).
         """
         self._log.append(records, intents, closed)
+        for record in records:
+            if record.due is not None or record.state == "pending":
+                self._no_sooner = min(self._no_sooner, record.at if record.due is None else record.due)
         self._some.set()
 
     async def sync(self) -> None:
@@ -92,9 +97,33 @@ class Journal:
     # --- reading, and writing without the log ---------------------------------------------------------
 
     async def call(self, fn: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a method of the store in a thread, all that was appended being taken in: `Store.due`."""
-        await self._log.sync()
-        return await self._visit(lambda: fn(self.store, *args, **kwargs))
+        """Run a method of the store in a thread, all that was appended being taken in: `Store.totals`."""
+        try:
+            return await self._ask(lambda: fn(self.store, *args, **kwargs))
+        finally:
+            self._no_sooner = -math.inf  # who knows what it did
+
+    async def due(self, now: float, limit: int) -> list[Due]:
+        """`Store.due`; not asked where nobody can be due, as far as the store and we ourselves have said."""
+        if now < self._no_sooner:
+            await trio.lowlevel.checkpoint()
+            return []
+        self._no_sooner = math.inf  # but for what is said from now on
+        soonest = -math.inf
+        try:
+            found, then = await self._ask(lambda: (self.store.due(now, limit), self.store.next_due(now)))
+            if not self._intake.following:  # what others say we do not hear
+                soonest = math.inf if then is None else then
+        finally:
+            self._no_sooner = min(self._no_sooner, soonest)
+        return found
+
+    async def next_due(self, now: float, *, surely: bool) -> float | None:
+        """`Store.next_due`; unless `surely`, it may be that nobody is due at that time after all."""
+        if self._no_sooner > now and not surely:
+            await trio.lowlevel.checkpoint()
+            return self._no_sooner if self._no_sooner < math.inf else None
+        return await self._ask(lambda: self.store.next_due(now))
 
     async def read(self, fn: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn` in a thread with a second, read-only store, which waits for nothing: `Store.totals`.
@@ -126,8 +155,10 @@ class Journal:
 
         Returns how many recipients that were; for `on_doubt` see Store.recover.
         """
-        await self._log.sync()
-        return await self._visit(lambda: self._intake.unfollow(log, on_doubt, now))
+        try:
+            return await self._ask(lambda: self._intake.unfollow(log, on_doubt, now))
+        finally:
+            self._no_sooner = -math.inf
 
     # --- the end --------------------------------------------------------------------------------------
 
@@ -156,6 +187,11 @@ class Journal:
         self._behind += size(entries)
         if self._behind >= MANY:
             self._many.set()
+
+    async def _ask(self, work: Callable[[], T]) -> T:
+        """`work`, all that was appended being taken in."""
+        await self._log.sync()
+        return await self._visit(work)
 
     async def _visit(self, work: Callable[[], T]) -> T:
         """Take in what is synced, then `work`, in one visit to the store."""
