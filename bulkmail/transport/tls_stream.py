@@ -3,17 +3,44 @@
 trio.SSLStream would do but for two things: a connection must know whether anything came that it did not ask
 for (G8), and what sits undecrypted in an SSLStream cannot be seen; and it costs three times as much, for it
 waits, locks and asks the kernel for each record.
+
+OpenSSL's buffers keep the size of the most that was ever in them, which for a thousand connections is more
+than all else that they take. So there is one pair of buffers for all streams of an event loop, lent to one
+of them for a single step of its session (`_step`), and empty before and after it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ssl
-from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import trio
 
 from bulkmail.transport.stream import RECEIVE, Transport
+
+T = TypeVar("T")
+
+
+class Buffers:
+    """What sessions read records from, and write them to. Nothing stays in them between two steps."""
+
+    def __init__(self) -> None:
+        self.incoming = ssl.MemoryBIO()
+        self.outgoing = ssl.MemoryBIO()
+
+
+_lent: trio.lowlevel.RunVar[Buffers] = trio.lowlevel.RunVar("buffers of TLS streams")
+
+
+def buffers() -> Buffers:
+    """Those of this event loop: while one task makes a step, no other does."""
+    try:
+        return _lent.get()
+    except LookupError:
+        _lent.set(made := Buffers())
+        return made
 
 
 class TlsStream(Transport):
@@ -21,23 +48,25 @@ class TlsStream(Transport):
 
     def __init__(self, below: Transport, context: ssl.SSLContext, host: str) -> None:
         self._below = below
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self.session = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
-        self._pushing = trio.Lock()  # one task at a time waits for the kernel's room
+        self._buffers = lent = buffers()
+        self.session = context.wrap_bio(lent.incoming, lent.outgoing, server_hostname=host)
+        self._unread = b""  # records that came, and were not looked at
+        self._ended = False  # close_notify was read, or something that is wrong
         self._handed = 0  # octets of text whose records have left
         self._text = 0  # octets of text ever put,
         self._records = below.handed  # and what has to have left for all of them
-        self._ends: deque[tuple[int, int]] = deque()  # both, after each put that has not left yet
+        self._ends: list[tuple[int, int]] = []  # both, after each put that has not left yet
         self.local_address = below.local_address
 
     async def handshake(self) -> None:
         while True:
             try:
-                self.session.do_handshake()
+                self._step(self.session.do_handshake)
             except ssl.SSLWantReadError:
                 await self._flush()
-                await self._fill()
+                self._unread = await self._below.receive_some()
+                if not self._unread:
+                    raise trio.BrokenResourceError("closed within the handshake") from None
             except (ssl.SSLError, ssl.CertificateError) as error:
                 with trio.move_on_after(1):  # tell them why, if they listen
                     await self._flush()
@@ -47,20 +76,23 @@ class TlsStream(Transport):
 
     @property
     def handed(self) -> int:
-        left = self._below.handed
-        while self._ends and self._ends[0][0] <= left:
-            self._handed = self._ends.popleft()[1]
+        left, ends = self._below.handed, self._ends
+        if ends and ends[0][0] <= left:
+            whole = 1
+            while whole < len(ends) and ends[whole][0] <= left:
+                whole += 1
+            self._handed = ends[whole - 1][1]
+            del ends[:whole]
         return self._handed
 
     def put(self, data: bytes) -> None:
         """Encrypted at once."""
         try:
             if data:
-                self.session.write(data)
+                self._step(self.session.write, data)
         except ssl.SSLError as error:
             raise trio.BrokenResourceError("write") from error
         self._text += len(data)
-        self._put_records()
         self._ends.append((self._records, self._text))
 
     def push(self) -> bool:
@@ -69,39 +101,22 @@ class TlsStream(Transport):
     def push_last(self) -> bool:
         """With close_notify, and without waiting for theirs."""
         with contextlib.suppress(ssl.SSLError):  # it wants to read theirs, or is broken: no reason to stay
-            self.session.unwrap()
-        self._put_records()
+            self._step(self.session.unwrap)
         return self.push()
 
     async def push_on(self) -> None:
-        async with self._pushing:
-            if not self._below.push():
-                await self._below.push_on()
+        await self._below.push_on()
 
     def receive_nowait(self) -> bytes | None:
         parts: list[bytes] = []
-        while not parts or self._incoming.pending:
-            try:
-                parts.append(self.session.read(RECEIVE))
-            except ssl.SSLWantReadError:
-                if parts:
-                    break
-                self._put_records()  # the answer to a KeyUpdate
-                self._below.push()  # what it does not take now goes with the next push
-                data = self._below.receive_nowait()
-                if data is None:
-                    return None
-                if not data:
-                    # SMTP says itself where it ends (QUIT and 221), so an end without close_notify cuts
-                    # nothing off that would not be missed.
-                    return b""
-                self._incoming.write(data)
-            except ssl.SSLZeroReturnError:
-                break
-            except ssl.SSLError as error:
-                if parts:
-                    break  # it will say so again
-                raise trio.BrokenResourceError("read") from error
+        while not ((self._unread or self._ended) and self._step(self._read, parts)):
+            self._below.push()  # the answer to a KeyUpdate; what it does not take now goes with the next push
+            data = self._below.receive_nowait()
+            if not data:
+                # SMTP says itself where it ends (QUIT and 221), so an end without close_notify cuts nothing
+                # off that would not be missed.
+                return data
+            self._unread += data
         return b"".join(parts)
 
     async def readable(self) -> None:
@@ -121,23 +136,44 @@ class TlsStream(Transport):
         self._below.close()
 
     def quiet(self) -> bool:
-        return not self.session.pending() and not self._incoming.pending and self._below.quiet()
+        return not self.session.pending() and not self._unread and self._below.quiet()
 
-    def _put_records(self) -> None:
-        if self._outgoing.pending:
-            records = self._outgoing.read()
-            self._records += len(records)
-            self._below.put(records)
+    def _read(self, parts: list[bytes]) -> bool:
+        """Every whole record that is here; b"" for close_notify. False if there is none."""
+        incoming, read = self._buffers.incoming, self.session.read
+        try:
+            while not parts or incoming.pending:
+                parts.append(read(RECEIVE))
+                if not parts[-1]:
+                    self._ended = True
+                    break
+        except ssl.SSLWantReadError:
+            return bool(parts)
+        except ssl.SSLZeroReturnError:
+            self._ended = True
+        except ssl.SSLError as error:
+            self._ended = True  # it will say so again
+            if not parts:
+                raise trio.BrokenResourceError("read") from error
+        return True
+
+    def _step(self, step: Callable[..., T], *arguments: Any) -> T:
+        """Lend the session the buffers for one step, and take out again what is left in them."""
+        incoming, outgoing = self._buffers.incoming, self._buffers.outgoing
+        if self._unread:
+            incoming.write(self._unread)
+            self._unread = b""
+        try:
+            return step(*arguments)
+        finally:
+            if incoming.pending:
+                self._unread = incoming.read()
+            if outgoing.pending:
+                records = outgoing.read()
+                self._records += len(records)
+                self._below.put(records)
 
     async def _flush(self) -> None:
-        self._put_records()
         await trio.lowlevel.checkpoint_if_cancelled()
         while not self.push():
             await self.push_on()
-
-    async def _fill(self) -> None:
-        data = await self._below.receive_some()
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
