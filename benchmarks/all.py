@@ -41,6 +41,7 @@ SCENARIOS = (
     "list",
     "resume",
     "foreign",
+    "foreign_sink",
     "shared",
 )
 STOP_S = 30.0  # for one that was told to end

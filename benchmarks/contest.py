@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,27 +89,42 @@ class Contest:
         self.missing: dict[str, str] = {}
         self.results: dict[str, list[Any]] = {}
         self._turns: dict[str, Callable[[], Any]] = {}
+        self._warm_ups: dict[str, Callable[[], Any]] = {}
+        self._rounds: dict[str, int] = {}
 
-    def add(self, name: str, turn: Callable[[], Any]) -> None:
+    def add(
+        self,
+        name: str,
+        turn: Callable[[], Any],
+        *,
+        warm_up: Callable[[], Any] | None = None,
+        rounds: int | None = None,
+    ) -> None:
+        """`warm_up`: a small turn before the first; `rounds`: so many are enough, nothing is promised."""
         if self.given.only is None or any(part in name for part in self.given.only):
             self._turns[name] = turn
+            if warm_up is not None and not self.given.quick:
+                self._warm_ups[name] = warm_up
+            if rounds is not None:
+                self._rounds[name] = rounds
 
     def hold(self) -> None:
         if not self._turns:
             raise SystemExit(f"{self.name}: nobody takes part")
         found = rig.rounds(
-            {name: lambda name=name: self._turn(name) for name in self._turns},  # type: ignore[misc]
+            {name: partial(self._turn, name, turn) for name, turn in self._turns.items()},
             repeats=1 if self.given.quick else self.given.rounds,
-            warm_up=not self.given.quick,
+            warm_ups={name: partial(self._turn, name, turn) for name, turn in self._warm_ups.items()},
+            fewer=self._rounds,
             within_s=self.given.minutes * 60,
         )
         self.results = {name: each for name, each in found.items() if name not in self.missing}
 
-    def _turn(self, name: str) -> Any:
+    def _turn(self, name: str, turn: Callable[[], Any]) -> Any:
         if name in self.missing:
             return None
         try:
-            return self._turns[name]()
+            return turn()
         except Missing as reason:
             self.missing[name] = str(reason)
         except Exception as error:  # the others are worth measuring all the same

@@ -1,8 +1,8 @@
 """What all benchmarks share: cores, processes that are measured, rounds, the machine, and tables.
 
 Who sends runs on one core and the sink on another; what is compared runs in turn, round after round, so that
-a slow minute of the machine hits all alike; the first round warms up and is not counted. Of each figure the
-median is told, with the lowest and the highest. See senders.py for what is sent.
+a slow minute of the machine hits all alike; a small run of each before that warms up and is not counted. Of
+each figure the median is told, with the lowest and the highest. See senders.py for what is sent.
 """
 
 from __future__ import annotations
@@ -179,29 +179,32 @@ def rounds(
     contenders: Mapping[str, Callable[[], Result]],
     *,
     repeats: int = 5,
-    warm_up: bool = True,
+    warm_ups: Mapping[str, Callable[[], object]] | None = None,
+    fewer: Mapping[str, int] | None = None,
     within_s: float = float("inf"),
 ) -> dict[str, list[Result]]:
     """Everybody in turn, so many times; who begins changes with each round.
 
-    A round that would end later than `within_s`, if it takes as long as the longest, does not begin; but one
-    is always counted.
+    Before that, everybody's `warm_ups`, small ones, which do not count. `fewer`: who stays away from later
+    rounds. A round that would end later than `within_s`, if it takes as long as the longest, does not begin;
+    but one is always counted.
     """
     results: dict[str, list[Result]] = {name: [] for name in contenders}
-    names = list(contenders)
-    began, longest, last = time.monotonic(), 0.0, time.monotonic()
-    for number in range(-warm_up, repeats):
-        now = time.monotonic()
-        longest, last = max(longest, now - last), now
-        if number > 0 and now - began + longest > within_s:
+    began, longest = time.monotonic(), 0.0
+    for name, warm_up in (warm_ups or {}).items():
+        print(f"{name}: warm-up", file=sys.stderr)
+        warm_up()
+    for number in range(repeats):
+        last = time.monotonic()
+        if number and last - began + longest > within_s:
             print(f"{number} of {repeats} rounds: there is no time for more", file=sys.stderr)
             break
-        first = number % len(names)
+        names = [name for name in contenders if number < (fewer or {}).get(name, repeats)]
+        first = number % max(1, len(names))
         for name in (*names[first:], *names[:first]):
-            print(f"{name}: {f'{number + 1} of {repeats}' if number >= 0 else 'warm-up'}", file=sys.stderr)
-            result = contenders[name]()
-            if number >= 0:
-                results[name].append(result)
+            print(f"{name}: {number + 1} of {repeats}", file=sys.stderr)
+            results[name].append(contenders[name]())
+        longest = max(longest, time.monotonic() - last)
     return results
 
 

@@ -58,12 +58,13 @@ def test_children_and_theirs_are_seen() -> None:
     assert rig.octets(process.pid, "status", "VmHWM:") == 0
 
 
-def test_everybody_has_a_turn_in_each_round_and_the_first_warms_up() -> None:
+def test_everybody_has_a_turn_in_each_round_after_small_ones_that_do_not_count() -> None:
     turns: list[str] = []
     contenders = {name: lambda name=name: turns.append(name) or len(turns) for name in "abc"}
-    results = rig.rounds(contenders, repeats=3)
-    assert "".join(turns) == "cab" + "abc" + "bca" + "cab"
-    assert results == {"a": [4, 9, 11], "b": [5, 7, 12], "c": [6, 8, 10]}
+    warm_ups = {name: lambda name=name: turns.append(name.upper()) for name in "ac"}
+    results = rig.rounds(contenders, repeats=3, warm_ups=warm_ups, fewer={"b": 2})
+    assert "".join(turns) == "AC" + "abc" + "bca" + "ac"
+    assert results == {"a": [3, 8, 9], "b": [4, 6], "c": [5, 7, 10]}
 
 
 def test_a_table_is_markdown_with_medians_between_their_ends() -> None:

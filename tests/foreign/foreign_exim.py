@@ -1,4 +1,7 @@
-"""Exim from Debian: one daemon that delivers into a maildir as soon as it has accepted."""
+"""Exim from Debian: one daemon that delivers into a maildir as soon as it has accepted.
+
+Held, it puts everything into its queue (`queue_only`), and nobody runs that.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +43,7 @@ deliver_drop_privilege = true
 never_users =
 message_logs = false
 split_spool_directory = true
+queue_only = {hold}
 timezone = UTC
 host_lookup =
 rfc1413_query_timeout = 0s
@@ -111,14 +115,19 @@ async def exim(
     tls: bool = False,
     ca: trustme.CA | None = None,
     refuse: Collection[str] = (),
+    hold: bool = False,
+    under: Path | None = None,
 ) -> AsyncIterator[ForeignServer]:
-    """Exim on `address`:`port`, taking mail for `domains`; 550 5.1.1 for the addresses in `refuse`."""
+    """Exim on `address`:`port`, taking mail for `domains`; 550 5.1.1 for the addresses in `refuse`.
+
+    With `hold` it only queues. Everything that it writes is below a new folder, in `under` if that is given.
+    """
     binary = unpacked("exim4-daemon-light", "usr", "sbin", "exim4")
     try:
         owner = pwd.getpwnam("Debian-exim")
     except KeyError as error:
         raise NotInstalled(f"{error}: run tests/foreign/install.sh") from None
-    async with workplace("exim", tmp_path) as folder:
+    async with workplace("exim", tmp_path, under) as folder:
         (folder / "spool").mkdir(mode=0o750)
         for place in ("spool", "log"):
             os.chown(folder / place, owner.pw_uid, owner.pw_gid)
@@ -141,6 +150,7 @@ async def exim(
                 domains=" : ".join(domains),
                 refuse="\n".join(REFUSE.format(refused) for refused in refuse),
                 tls=tls_lines,
+                hold="true" if hold else "false",
             )
         )
         server = ForeignServer(
@@ -154,8 +164,10 @@ async def exim(
             maildir=maildir,
             read_message=_read_message,
             read_log=_read_log,
+            show_queue=(binary, "-C", configuration, "-bpr"),
+            read_queue=_read_queue,
         )
-        command = [binary, "-C", configuration, "-bdf", "-q30s"]
+        command = [binary, "-C", configuration, "-bdf", *([] if hold else ["-q30s"])]
         async with running(command, server, environment={"LD_LIBRARY_PATH": library_path()}):
             yield server
 
@@ -172,3 +184,9 @@ def _read_log(text: str) -> list[LogEntry]:
     ]
     entries += [LogEntry(address, "", "refused") for address in REFUSAL.findall(text)]
     return entries
+
+
+def _read_queue(shown: str) -> list[tuple[str, ...]]:
+    """A line for the message, then a line for each recipient ("D" before those who have it); blank lines."""
+    messages = shown.strip().split("\n\n") if shown.strip() else []
+    return [tuple(line.split()[-1] for line in message.splitlines()[1:]) for message in messages]

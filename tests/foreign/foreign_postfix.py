@@ -1,8 +1,12 @@
-"""Postfix from Debian: master with smtpd, cleanup, qmgr and virtual, in a tree of its own."""
+"""Postfix from Debian: master with smtpd, cleanup, qmgr and virtual, in a tree of its own.
+
+Held, it has no queue manager, so that everything stays in the queue in which it was put.
+"""
 
 from __future__ import annotations
 
 import grp
+import json
 import os
 import pwd
 import re
@@ -81,7 +85,6 @@ MASTER = """\
 {address}:{port} inet n - n - - smtpd
 postlog unix-dgram n - n - 1 postlogd
 cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
 tlsmgr unix - - n 1000? 1 tlsmgr
 rewrite unix - - n - - trivial-rewrite
 bounce unix - - n - 0 bounce
@@ -97,6 +100,7 @@ discard unix - - n - - discard
 virtual unix - n n - - virtual
 anvil unix - - n - 1 anvil
 """
+QUEUE_MANAGER = "qmgr unix n - n 300 1 qmgr\n"
 
 QUEUES = "active bounce corrupt defer deferred flush hold incoming private saved trace"
 STATUS = {"sent": "delivered", "deferred": "deferred", "bounced": "bounced", "expired": "bounced"}
@@ -115,15 +119,20 @@ async def postfix(
     tls: bool = False,
     ca: trustme.CA | None = None,
     refuse: Collection[str] = (),
+    hold: bool = False,
+    under: Path | None = None,
 ) -> AsyncIterator[ForeignServer]:
-    """Postfix on `address`:`port`, taking mail for `domains`; 550 5.1.1 for the addresses in `refuse`."""
+    """Postfix on `address`:`port`, taking mail for `domains`; 550 5.1.1 for the addresses in `refuse`.
+
+    With `hold` it only queues. Everything that it writes is below a new folder, in `under` if that is given.
+    """
     tree = unpacked("postfix")
     try:
         owner, drop = pwd.getpwnam("postfix"), grp.getgrnam("postdrop")
     except KeyError as error:
         raise NotInstalled(f"{error}: run tests/foreign/install.sh") from None
     nobody = pwd.getpwnam("nobody")
-    async with workplace("postfix", tmp_path) as folder:
+    async with workplace("postfix", tmp_path, under) as folder:
         _make_queue(folder, owner.pw_uid, drop.gr_gid)
         maildir = make_maildir(folder / "mail" / "all", nobody.pw_uid, nobody.pw_gid)
         certificate = certify(folder, hostname, ca) if tls else None
@@ -141,7 +150,8 @@ async def postfix(
             tls=TLS.format(chain=certificate.chain, key=certificate.key) if certificate else "",
         )
         (etc / "main.cf").write_text(main)
-        (etc / "master.cf").write_text(MASTER.format(address=address, port=port))
+        services = MASTER.format(address=address, port=port) + ("" if hold else QUEUE_MANAGER)
+        (etc / "master.cf").write_text(services)
         server = ForeignServer(
             name="postfix",
             hostname=hostname,
@@ -153,6 +163,8 @@ async def postfix(
             maildir=maildir,
             read_message=_read_message,
             read_log=_read_log,
+            show_queue=(tree / "usr/sbin/postqueue", "-c", etc, "-j"),
+            read_queue=_read_queue,
         )
         command = [tree / "usr/lib/postfix/sbin/master", "-c", etc]
         environment = {"LD_LIBRARY_PATH": library_path(tree / "usr/lib/postfix")}
@@ -186,3 +198,8 @@ def _read_log(text: str) -> list[LogEntry]:
     ]
     entries += [LogEntry(address, "", "refused") for _, address in REFUSAL.findall(text)]
     return entries
+
+
+def _read_queue(shown: str) -> list[tuple[str, ...]]:
+    messages = map(json.loads, shown.splitlines())
+    return [tuple(to["address"] for to in message["recipients"]) for message in messages]

@@ -60,6 +60,11 @@ class ForeignServer:
     # Reads one file of the maildir, and the log: each server has its own way to write them.
     read_message: Callable[[bytes], Delivered]
     read_log: Callable[[str], list[LogEntry]]
+    # Where it can show its queue: how, and the recipients of each message in what is shown then.
+    show_queue: Sequence[str | Path] = ()
+    read_queue: Callable[[str], list[tuple[str, ...]]] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    pid: int = 0  # everything of it descends from this process
     _read: dict[str, Delivered] = field(default_factory=dict)
 
     def messages(self) -> list[Delivered]:
@@ -68,6 +73,13 @@ class ForeignServer:
             if path.name not in self._read:
                 self._read[path.name] = self.read_message(path.read_bytes())
         return list(self._read.values())
+
+    def queued(self) -> list[tuple[str, ...]]:
+        """The recipients of each message that it has accepted and not delivered yet, by its own tool."""
+        assert self.read_queue is not None
+        command = [*map(str, self.show_queue)]
+        shown = subprocess.run(command, check=True, capture_output=True, text=True, env=self.environment)
+        return self.read_queue(shown.stdout)
 
     def log_entries(self) -> list[LogEntry]:
         return self.read_log(self.log.read_text(errors="replace")) if self.log.exists() else []
@@ -119,9 +131,9 @@ def certify(folder: Path, hostname: str, ca: trustme.CA | None) -> Certificate:
 
 
 @asynccontextmanager
-async def workplace(name: str, keep: Path) -> AsyncIterator[Path]:
+async def workplace(name: str, keep: Path, under: Path | None = None) -> AsyncIterator[Path]:
     """A temporary folder that everybody may enter; what is in its `log` ends up in `keep`."""
-    folder = Path(tempfile.mkdtemp(prefix=f"bulkmail-{name}-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"bulkmail-{name}-", dir=under))
     try:
         os.chmod(folder, 0o755)
         os.mkdir(folder / "log")
@@ -143,6 +155,7 @@ async def running(
     command: Sequence[str | Path], server: ForeignServer, *, environment: dict[str, str] | None = None
 ) -> AsyncIterator[ForeignServer]:
     """Run `command` until the block ends; the block begins when the server greets."""
+    server.environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **(environment or {})}
     console = server.folder / "log" / "console"
     with console.open("wb") as output:
         # setpriv ends the server with us, whatever ends us. From this thread, because that is whose death
@@ -153,8 +166,9 @@ async def running(
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=server.folder,
-            env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **(environment or {})},
+            env=server.environment,
         )
+    server.pid = process.pid
     try:
         with trio.fail_after(GREETS_WITHIN_S):
             while not await _greets(server.address, server.port):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import smtplib
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -75,3 +76,19 @@ async def test_servers_share_one_port_on_different_addresses(start_foreign: Call
     servers = [await start_foreign(name, ["a.test"]) for name in SERVERS]
     assert len({server.port for server in servers}) == 1
     assert len({server.address for server in servers}) == len(SERVERS)
+
+
+@pytest.mark.parametrize("name", ["postfix", "exim"])
+async def test_a_server_that_holds_shows_in_its_queue_what_it_was_given(
+    name: str, start_foreign: Callable[..., Any]
+) -> None:
+    server = await start_foreign(name, ["a.test"], hold=True)
+    assert server.queued() == []
+    await trio.to_thread.run_sync(partial(send, server, ["ann@a.test", "bob@a.test"], times=2))
+    await trio.to_thread.run_sync(send, server, ["cid@a.test"])
+    assert sorted(map(sorted, server.queued())) == [
+        ["ann@a.test", "bob@a.test"],
+        ["ann@a.test", "bob@a.test"],
+        ["cid@a.test"],
+    ]
+    assert server.messages() == []
