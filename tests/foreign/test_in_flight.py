@@ -102,8 +102,8 @@ async def test_a_message_refused_in_the_middle_moves_nobody_under_another_revers
     async def intend(ending: Sequence[tuple[Consignment, Roll]]) -> None:
         await trio.lowlevel.checkpoint()
 
-    def tell(one: Consignment, done: Transacted) -> bool:
-        told[one.key] = [fate.fate for fate in done.fates]
+    def tell(ended: Sequence[tuple[Consignment, Transacted]]) -> bool:
+        told.update({one.key: [fate.fate for fate in done.fates] for one, done in ended})
         return True
 
     with patch.object(wire, "mail_line", larger_than_they_take), trio.fail_after(120):
