@@ -16,6 +16,7 @@ the journal. 80 bits are far beyond guessing where each guess is a request to ou
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from hmac import compare_digest
 
 INERT = 0  # nobody's id: the token of previews and tests, which verifies and does nothing
@@ -25,10 +26,16 @@ IDS = 1 << 40
 
 _VERSION = b"bulkmail token 1\0"
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
-_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)  # of ten bits each
+_LETTERS = _ALPHABET.encode().ljust(256, b"?")
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
-_TAG = 8
+_TAG, _REST = 8, 24  # characters of the tag, and of what stands behind it
 _ID = slice(_TAG, _TAG + 8)
+# What of 40 bits moves up, and by how many: halves of 20 bits, of 10 and of 5 get 32, 16 and 8 bits of room
+_HALVES = (
+    ((0xFFFFF << 20).to_bytes(8), 12),
+    ((0x3FF << 10 | 0x3FF << 42).to_bytes(8), 6),
+    ((0x1F << 5 | 0x1F << 21 | 0x1F << 37 | 0x1F << 53).to_bytes(8), 3),
+)
 _BLOCK = 64  # octets of SHA-256
 _IPAD = bytes(octet ^ 0x36 for octet in range(256))
 _OPAD = bytes(octet ^ 0x5C for octet in range(256))
@@ -59,14 +66,22 @@ class Tokens:
 
     def token(self, recipient: int) -> str:
         """32 characters of [a-z2-7]. Raises ValueError where `recipient` is not in 0 … 2**40 - 1."""
-        if not 0 <= recipient < IDS:
-            raise ValueError(f"no token for the id {recipient}")
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(recipient.to_bytes(5))
-        outer.update(inner.digest())
-        mac = outer.digest()
-        first, second = int.from_bytes(mac[:5]), int.from_bytes(mac[5:10])
-        return f"{self._tag}{_group(recipient)}{_group(first)}{_group(second)}"
+        (token,) = self.tokens([recipient])
+        return token
+
+    def tokens(self, recipients: Sequence[int]) -> list[str]:
+        """`token` of each."""
+        if recipients and not 0 <= min(recipients) <= max(recipients) < IDS:
+            raise ValueError(f"no token for an id of {min(recipients)} to {max(recipients)}")
+        bound: list[bytes] = []
+        for recipient in recipients:
+            number = recipient.to_bytes(5)
+            inner, outer = self._inner.copy(), self._outer.copy()
+            inner.update(number)
+            outer.update(inner.digest())
+            bound += number, outer.digest()[:10]
+        text = _spelled(b"".join(bound))
+        return [f"{self._tag}{text[start : start + _REST]}" for start in range(0, len(text), _REST)]
 
     def verify(self, token: str) -> int | None:
         """The id of the recipient, or None: forged, damaged, of another campaign or another secret.
@@ -91,12 +106,17 @@ class Tokens:
 
 def base32(data: bytes) -> str:
     """RFC 4648 section 6 in lower case and without padding."""
-    groups = [
-        _group(int.from_bytes(data[start : start + 5].ljust(5, b"\0"))) for start in range(0, len(data), 5)
-    ]
-    return "".join(groups)[: (len(data) * 8 + 4) // 5]
+    return _spelled(data + b"\0" * (-len(data) % 5))[: (len(data) * 8 + 4) // 5]
 
 
-def _group(bits: int) -> str:
-    """40 bits as eight characters."""
-    return f"{_PAIRS[bits >> 30]}{_PAIRS[bits >> 20 & 1023]}{_PAIRS[bits >> 10 & 1023]}{_PAIRS[bits & 1023]}"
+def _spelled(data: bytes) -> str:
+    """Whole groups of 40 bits, eight characters each. All of them are taken apart at once, as one number."""
+    count = len(data) // 5
+    room = bytearray(8 * count)  # for each group the 64 bits that it will take, five in an octet
+    for octet in range(5):
+        room[octet + 3 :: 8] = data[octet::5]
+    bits = int.from_bytes(room)
+    for mask, by in _HALVES:
+        upper = bits & int.from_bytes(mask * count)
+        bits += (upper << by) - upper
+    return bits.to_bytes(8 * count).translate(_LETTERS).decode("ascii")
