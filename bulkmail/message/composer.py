@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from bulkmail.errors import Problem
 from bulkmail.message import header
+from bulkmail.message.batch import Batch
 from bulkmail.message.draft import Draft
 from bulkmail.message.edition import Edition, digest_of
 from bulkmail.message.fields import HeaderFields
@@ -84,7 +86,8 @@ class Composer:
         required = frozenset[str]().union(self._parts.required, *(one.required for one in in_header))
         self._required = required & set(self._values.columns)
         self.digest = digest_of(draft, draft.sources(), self._parts.images)
-        self._key = hashlib.blake2b(f"{self.digest}{salt}".encode(), digest_size=32).digest()
+        key = hashlib.blake2b(f"{self.digest}{salt}".encode(), digest_size=32).digest()
+        self._id = hashlib.blake2b(key=key, digest_size=15)  # of nothing yet, for Message-IDs
         self._reverse_path = _reverse_path(draft)
         self._edition: tuple[int, Edition | None, Letter | None] = (-1, None, None)
         if not self.personal:
@@ -140,10 +143,11 @@ class Composer:
         sure = self._parts.total and not self._slow_header
         if sure and (self._lenient or self._required <= fields.keys()):
             return None
-        values = self._values.of_row(fields, fields.get(EMAIL) or ANYBODY, self._values.token(INERT))
+        values = self._values.of_row(fields, fields.get(EMAIL) or ANYBODY, self._values.inert)
         try:
-            self._header.varying([values], [Mailbox.parse(ANYBODY)])
-            self._parts.render([values])
+            batch = Batch.of_one(values, ANYBODY.encode("ascii"))
+            self._header.varying(batch)
+            self._parts.render(batch)
         except Unrenderable as error:
             return error.reason
         return None
@@ -181,6 +185,8 @@ class Composer:
         hour. Unrenderable where `check` gives a reason, AddressError for an address that is none.
         """
         hour = 0 if now is None else max(0, int((now - self._epoch) // HOUR_S))
+        if not people:
+            return []
         known, edition, shared = self._edition
         if known != hour or edition is None:
             edition, shared = self._new_edition(hour), None
@@ -224,43 +230,35 @@ class Composer:
         return Edition(constant, names, self.keys, timestamp=int(date.timestamp()))
 
     def _written(self, edition: Edition, people: Sequence[Addressed]) -> list[Letter]:
-        """Step by step for all of them: code and data of one step stay in the processor's caches.
+        """Step by step for all of them, by columns.
 
-        That is a third of the price of a message, and a good part of it where signing would evict them.
+        Code and data of one step stay in the processor's caches, and signing evicts them only once.
         """
-        recipients = [Mailbox.parse(one.address) for one in people]
-        tokens = [self._values.token(one.id) for one in people]
-        values = [
-            self._values.of_row(one.fields, str(recipient), token)
-            for one, recipient, token in zip(people, recipients, tokens, strict=True)
-        ]
-        columns = self._header.varying(values, recipients)
+        batch = self._values.batch(people)
+        columns = self._header.varying(batch)
+        needs: Iterable[bool] = repeat(self._header.smtputf8)
+        if not all(b"".join(column).isascii() for column in columns[: self._header.addresses]):
+            fields = zip(*columns[: self._header.addresses], strict=True)
+            needs = [self._header.smtputf8 or not b"".join(each).isascii() for each in fields]
         unsubscription = self._values.unsubscription
         if unsubscription is not None and unsubscription.personal:
-            columns.append([unsubscription.field(token) for token in tokens])
-        columns.append(
-            [self._message_id(*one) for one in zip(people, recipients, tokens, values, strict=True)]
-        )
-        bodies = self._parts.render(values)
-        contents = edition.messages(list(zip(zip(*columns, strict=True), bodies, strict=True)))
-        addresses = zip(*columns[: self._header.addresses], strict=True)
-        needs = [not all(map(bytes.isascii, fields)) for fields in addresses] or [False] * len(people)
-        paths = [self._path(token) for token in tokens]
-        return [
-            Letter(path, content, self._header.smtputf8 or need)
-            for path, content, need in zip(paths, contents, needs, strict=True)
-        ]
+            columns.append(unsubscription.fields(batch.tokens))
+        columns.append(self._header.message_ids(self._message_ids(batch, people)))
+        contents = edition.messages(columns, self._parts.render(batch))
+        paths = map(self._path, batch.tokens)
+        return [*map(Letter, paths, contents, needs)]
 
-    def _message_id(
-        self, person: Addressed, recipient: Mailbox, token: str, values: Mapping[str, object]
-    ) -> bytes:
+    def _message_ids(self, batch: Batch, people: Sequence[Addressed]) -> list[str]:
         """The same across retries and resumes, and another for each message, as a token is."""
-        said = token
-        if not token:
-            who = (person.id, recipient.wire) if self.unique else ()
-            said = repr((who, [values.get(name) for name in self._values.columns]))
-        digest = hashlib.blake2b(said.encode("utf-8"), key=self._key, digest_size=15)
-        return self._header.message_id(digest.hexdigest())
+        said = [token.encode("ascii") for token in batch.tokens]
+        if not all(said):
+            whose = zip((one.id for one in people), batch.wires, strict=True) if self.unique else repeat(())
+            cells = batch.cells(self._values.columns)
+            said = [repr(one).encode("utf-8") for one in zip(whose, cells, strict=False)]
+        digests = [self._id.copy() for _ in said]
+        for digest, octets in zip(digests, said, strict=True):
+            digest.update(octets)
+        return [digest.hexdigest() for digest in digests]
 
     def _path(self, token: str) -> Mailbox | None:
         path = self._reverse_path

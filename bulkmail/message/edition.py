@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from bulkmail.message.content import Content
 from bulkmail.message.dkim import Signature, relaxed_field
 from bulkmail.message.draft import Draft
-from bulkmail.message.shape import Body
+from bulkmail.message.shape import CRLF, Bodies
 
 if TYPE_CHECKING:
     from bulkmail.message.signing_key import SigningKey
 
+BETWEEN = b"\0"  # messages: nothing in a header can hold it
 FORMAT = "2"  # part of the digest: raise it when the same draft begins to give other octets
 
 # Fields that would change what a reader sees or does if somebody added a second one (RFC 6376 section 8.15)
@@ -57,28 +59,27 @@ class Edition:
             for key in keys
         ]
 
-    def messages(self, parts: Sequence[tuple[Sequence[bytes], Body]]) -> list[bytes]:
-        """Whole messages, of their varying fields and bodies: signatures, fields, an empty line, the body."""
-        signed: list[list[bytes]] = [[] for _ in parts]
+    def messages(self, varying: Sequence[Sequence[bytes]], bodies: Bodies) -> list[bytes]:
+        """Whole messages: signatures, constant fields, columns of those that vary, an empty line, bodies."""
+        signed: list[Sequence[bytes]] = []
         if self._signatures:
-            canonical = [self._canonical(varying) + body.canonical_fields for varying, body in parts]
-            digests = [body.digest for _, body in parts]
-            for signature in self._signatures:
-                fields = signature.fields(canonical, digests)
-                for signatures, field in zip(signed, fields, strict=True):
-                    signatures.append(field)
-        return [
-            b"".join([*signatures, self.head, *varying, body.fields, b"\r\n", body.octets])
-            for signatures, (varying, body) in zip(signed, parts, strict=True)
-        ]
+            canonical = self._canonical(varying, bodies.canonical_fields)
+            signed = [signature.fields(canonical, bodies.digests) for signature in self._signatures]
+        columns = [*signed, repeat(self.head), *varying, bodies.fields, repeat(CRLF), *bodies.octets]
+        return list(map(b"".join, zip(*columns, strict=False)))
 
-    def _canonical(self, varying: Sequence[bytes]) -> bytes:
-        """`relaxed_field` of each, which for fields as we write them is done to all at once."""
-        named = [lower + field[skip:] for (skip, lower), field in zip(self._varying, varying, strict=False)]
-        canonical = b"".join(named).replace(b"\r\n ", b" ")
-        if b"  " in canonical or b" \r\n" in canonical or b"\t" in canonical:
-            return b"".join([relaxed_field(field) for field in varying])
-        return canonical
+    def _canonical(self, varying: Sequence[Sequence[bytes]], own: Iterable[bytes]) -> list[bytes]:
+        """`relaxed_field` of each, joined with the bodies' own: for fields as we write them, all at once."""
+        columns = [
+            [lower + field[skip:] for field in column]
+            for (skip, lower), column in zip(self._varying, varying, strict=False)
+        ]
+        joined = BETWEEN.join(map(b"".join, zip(*columns, strict=True))).replace(b"\r\n ", b" ")
+        if b"  " in joined or b" \r\n" in joined or b"\t" in joined:
+            canonical = [b"".join(map(relaxed_field, fields)) for fields in zip(*varying, strict=True)]
+        else:
+            canonical = joined.split(BETWEEN)
+        return list(map(bytes.__add__, canonical, own))
 
 
 def digest_of(draft: Draft, content: Content, images: Sequence[str] = ()) -> str:

@@ -17,13 +17,14 @@ from hashlib import blake2b
 from bulkmail.errors import Problem
 from bulkmail.message import header
 from bulkmail.message.author import NAME_ADDR, Author, unquote
+from bulkmail.message.batch import Batch
 from bulkmail.message.draft import Draft
 from bulkmail.message.template import Environments, Reason, Template, TemplateProblem, Unrenderable
 from bulkmail.smtp.address import AddressError, Mailbox
 
-Render = Callable[[Mapping[str, object], Mailbox], bytes]
+Render = Callable[[Batch], list[bytes]]
 
-_NOBODY = Mailbox.parse("nobody@example.invalid")
+_NOBODY = b"nobody@example.invalid"
 _EMAIL = re.compile(r"\{\{-?\s*email\s*-?\}\}")
 
 
@@ -42,24 +43,33 @@ class AddressLine:
         else:
             self.constant = Mailbox.parse(source)
 
-    def mailbox(self, values: Mapping[str, object], recipient: Mailbox) -> Mailbox:
-        """Raise Unrenderable where a rendered address is none."""
-        if self._template is None:
-            return self.constant or recipient
+    def render(self, batch: Batch) -> list[bytes]:
+        """The whole field, of each. Raise Unrenderable where a rendered address is none."""
+        displays = [""] * len(batch) if self._display is None else lines(self._display, batch)
+        return header.addresses(self.name, displays, self._wires(batch))
+
+    def _wires(self, batch: Batch) -> Sequence[bytes]:
+        if self._template is not None:
+            return [self._parsed(self._template, text) for text in self._template.column(batch)]
+        return [self.constant.wire] * len(batch) if self.constant else batch.wires
+
+    @staticmethod
+    def _parsed(template: Template, text: str) -> bytes:
         try:
-            return Mailbox.parse(self._template.render(values))
+            return Mailbox.parse(text).wire
         except AddressError as error:
-            raise Unrenderable(Reason(f"{self._template.where}: {error}", missing=False)) from error
-
-    def render(self, values: Mapping[str, object], recipient: Mailbox) -> bytes:
-        display = "" if self._display is None else render_line(self._display, values)
-        mailbox = recipient if self.recipient else self.mailbox(values, recipient)
-        return header.address(self.name, display, mailbox.wire)
+            raise Unrenderable(Reason(f"{template.where}: {error}", missing=False)) from error
 
 
-def render_line(template: Template, values: Mapping[str, object]) -> str:
-    """A header's text, on one line. Raise Unrenderable for a line break or NUL (I1)."""
-    text = template.render(values).strip()
+def lines(template: Template, batch: Batch) -> list[str]:
+    """A header's text, on one line, of each. Raise Unrenderable for a line break or NUL (I1)."""
+    texts = template.column(batch)
+    if "".join(texts).isprintable():
+        return [*map(str.strip, texts)]
+    return [_line(template, text.strip()) for text in texts]
+
+
+def _line(template: Template, text: str) -> str:
     if text.isprintable():
         return text
     if header.FORBIDDEN.search(text):
@@ -113,22 +123,22 @@ class HeaderFields:
         """The fields of `constant_names`."""
         return [*(field for _, field in self._constant), f"Date: {format_datetime(date)}\r\n".encode("ascii")]
 
-    def varying(
-        self, values: Sequence[Mapping[str, object]], recipients: Sequence[Mailbox]
-    ) -> list[list[bytes]]:
+    def varying(self, batch: Batch) -> list[list[bytes]]:
         """For each of `varying_names` the fields of all. Raise Unrenderable, also for a line break (I1)."""
-        return [list(map(render, values, recipients)) for _, render in self._varying]
+        return [render(batch) for _, render in self._varying]
 
-    def message_id(self, local: str) -> bytes:
-        """The Message-ID field (RFC 5322 section 3.6.4)."""
-        return f"Message-ID: <{local}@{self.domain}>\r\n".encode("ascii")
+    def message_ids(self, locals_: Sequence[str]) -> list[bytes]:
+        """The Message-ID fields (RFC 5322 section 3.6.4)."""
+        end = f"@{self.domain}>\r\n"
+        return [f"Message-ID: <{local}{end}".encode("ascii") for local in locals_]
 
     def _add(self, name: str, names: frozenset[str], render: Render) -> None:
         if not names <= self._static.keys():
             self._varying.append((name, render))
             return
         try:
-            self._constant.append((name, render(self._static, _NOBODY)))
+            (field,) = render(Batch.of_one(self._static, _NOBODY))
+            self._constant.append((name, field))
         except Unrenderable as error:
             self._problem("", error.reason)
 
@@ -223,5 +233,5 @@ def _sender_id(domain: str) -> str:
     return blake2b(domain.encode("ascii"), digest_size=5).hexdigest()
 
 
-def _unstructured(name: str, template: Template, values: Mapping[str, object], _: Mailbox) -> bytes:
-    return header.unstructured(name, render_line(template, values))
+def _unstructured(name: str, template: Template, batch: Batch) -> list[bytes]:
+    return header.unstructured_all(name, lines(template, batch))

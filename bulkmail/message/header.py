@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 FORBIDDEN = re.compile(r"[\r\n\0]")  # FAULTS.md I1
 # What no terminal or mail reader should be told to do; a blank stands in for it
 CONTROLS = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
+_NEXT = "\r\n\0"
 LINE = 78  # RFC 5322 section 2.1.1: SHOULD
 LONGEST = 998  # and MUST
 WORD = 75  # an encoded word, delimiters included (RFC 2047 section 2)
@@ -24,6 +25,9 @@ _NAME = re.compile(r"[!-9;-~]+")
 _SPACES = re.compile(r"[ \t]+")
 # RFC 5322 section 3.2.3: atoms with single spaces between them; a dot would need quotes
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_ATOM_OCTETS = b" \0" + bytes(octet for octet in range(128) if _ATOMS.fullmatch(chr(octet)))
+_NOT_ATOMS = (b"  ", b"\0 ", b" \0", b"\0\0", b"=?")  # in several of them between NULs
+_SHORT_DISPLAY = 60  # longer names are folded, as encoded words
 # RFC 2047 section 5 (3): what stands for itself in a Q word within a phrase, the strictest place
 _Q_SAFE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/"
 _Q = [chr(octet) if octet in _Q_SAFE else "_" if octet == 0x20 else f"={octet:02X}" for octet in range(256)]
@@ -65,13 +69,54 @@ def address(name: str, display: str, wire: bytes) -> bytes:
     display = display.strip(" ")
     if not display:
         return b"%s: %s\r\n" % (name.encode("ascii"), wire)
-    if len(display) > 60 or not display.isascii() or not display.isprintable() or "=?" in display:
+    if len(display) > _SHORT_DISPLAY or not display.isascii() or not display.isprintable() or "=?" in display:
         return _words_field(name, display, b" <%s>" % wire)
     if not _ATOMS.fullmatch(display):
         display = '"' + display.replace("\\", "\\\\").replace('"', '\\"') + '"'
     head = f"{name}: {display}".encode("ascii")
     gap = b" <" if len(head) + len(wire) + 3 <= LINE else b"\r\n <"
     return head + gap + wire + b">\r\n"
+
+
+def unstructured_all(name: str, values: Sequence[str]) -> list[bytes]:
+    """`unstructured` of each."""
+    texts, odd = _ascii_apart(values)
+    if not "".join(texts).isprintable() or "=?" in "\0".join(texts):
+        return [unstructured(name, value) for value in values]
+    lines = f"{name}: {f'{_NEXT}{name}: '.join(texts)}\r\n".encode("ascii").split(b"\0")
+    if max(map(len, lines)) > LINE + 2:
+        odd += [place for place, line in enumerate(lines) if len(line) > LINE + 2]
+    for place in odd:
+        lines[place] = unstructured(name, values[place])
+    return lines
+
+
+def addresses(name: str, displays: Sequence[str], wires: Sequence[bytes]) -> list[bytes]:
+    """`address` of each."""
+    texts, odd = _ascii_apart(displays)
+    joined = "\0".join(["", *texts, ""]).encode("ascii")
+    other = joined.count(b"\0") > len(texts) + 1 or joined.translate(None, _ATOM_OCTETS)
+    if other or any(each in joined for each in _NOT_ATOMS):
+        return [address(name, *one) for one in zip(displays, wires, strict=True)]
+    heads = joined.replace(b"\0", b"\0%b: " % name.encode("ascii")).split(b"\0")[1:-1]
+    lines = [*map(b"%b <%b>\r\n".__mod__, zip(heads, wires, strict=True))]
+    if max(map(len, lines)) > _SHORT_DISPLAY:
+        sizes = zip(map(len, texts), map(len, lines), strict=True)
+        odd += [n for n, (text, line) in enumerate(sizes) if text > _SHORT_DISPLAY or line > LINE + 2]
+    for place in odd:
+        lines[place] = address(name, displays[place], wires[place])
+    return lines
+
+
+def _ascii_apart(texts: Sequence[str]) -> tuple[Sequence[str], list[int]]:
+    """The texts, with something plain instead of those that are not ASCII; and the places of these."""
+    if "".join(texts).isascii():
+        return texts, []
+    odd = [place for place, text in enumerate(texts) if not text.isascii()]
+    patched = list(texts)
+    for place in odd:
+        patched[place] = "x"
+    return patched, odd
 
 
 def encoded_words(text: str, first: int = WORD) -> list[str]:

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from itertools import islice, repeat
 from threading import Lock
-from typing import cast
 
 from bulkmail.errors import Problem
 from bulkmail.message.attachments import Attachments
+from bulkmail.message.batch import Batch, Row
 from bulkmail.message.content import Content, Source
 from bulkmail.message.conversion import Conversion
 from bulkmail.message.document import MarkupProblem
 from bulkmail.message.draft import Draft
 from bulkmail.message.marks import MarkedTemplate, Words
-from bulkmail.message.shape import Body, Shape
+from bulkmail.message.shape import Bodies, Shape
 from bulkmail.message.symbol import Slot
 from bulkmail.message.template import Environments, Reason, Template, TemplateProblem, Unrenderable
 
@@ -69,10 +70,8 @@ class Parts:
         self._conversion = Conversion(
             draft, content, self._words, files, seed=seed, domain=domain, signed=signed
         )
-        self._shape, slots = self._settle(static)
+        self._shape, self._slots = self._settle(static)
         self.one_shape = self._shape is not None
-        always = {"email"} if environments.lenient else {"email", *self.required}
-        self._readings = [(slot.name, not slot.calls and slot.name in always, slot) for slot in slots]
 
     def _compile(self, kind: str, source: Source, *, html: bool, where: str = "") -> None:
         try:
@@ -133,27 +132,33 @@ class Parts:
 
     # --- one row -----------------------------------------------------------------------------------
 
-    def render(self, values: Sequence[Mapping[str, object]]) -> list[Body]:
-        """The bodies for some rows. Raise Unrenderable for the first that has none."""
-        names: Sequence[Sequence[str]] = [()] * len(values)
+    def render(self, batch: Batch) -> Bodies:
+        """Raise Unrenderable for the first who has none."""
+        names: Sequence[Sequence[str]] = ()
         if self.attachments.templates:
-            names = [self.attachments.render(row) for row in values]
-        if self._shape is None:
-            return [self._render_alone(row, files) for row, files in zip(values, names, strict=True)]
-        return self._shape.bodies([self._read(row) for row in values], names)
+            names = [self.attachments.render(row) for row in batch.rows]
+        if self._shape is not None:
+            return self._shape.bodies(len(batch), [self._column(slot, batch) for slot in self._slots], names)
+        alone = [self._render_alone(*one) for one in zip(batch.rows, names or repeat(()), strict=False)]
+        return Bodies(
+            [field for one in alone for field in islice(one.fields, 1)],
+            [field for one in alone for field in islice(one.canonical_fields, 1)],
+            [[b"".join(pieces) for one in alone for pieces in islice(zip(*one.octets, strict=False), 1)]],
+            [digest for one in alone for digest in one.digests],
+        )
 
-    def _read(self, row: Mapping[str, object]) -> list[str]:
-        """What stands in the slots of the only shape."""
-        lenient = self._environments.lenient
+    def _column(self, slot: Slot, batch: Batch) -> Sequence[str]:
+        """What stands in this slot of the only shape."""
+        column = None if slot.calls else batch.column(slot.name)
+        return [self._text(slot, row) for row in batch.rows] if column is None else column
+
+    def _text(self, slot: Slot, row: Row) -> str:
         try:
-            return [
-                cast("str", row[name]) if is_text else slot.text(row, lenient=lenient)
-                for name, is_text, slot in self._readings
-            ]
+            return slot.text(row, lenient=self._environments.lenient)
         except Exception as error:
             raise self._unrenderable(row, error) from error
 
-    def _render_alone(self, row: Mapping[str, object], names: Sequence[str]) -> Body:
+    def _render_alone(self, row: Row, names: Sequence[str]) -> Bodies:
         values: list[str | Slot] = []
         texts: dict[str, str] = {}
         literal = False
@@ -166,8 +171,7 @@ class Parts:
         shape = self._found(tuple(texts.values()))
         if shape is None:
             shape = self._made(texts, len(values), literal=literal)
-        (body,) = shape.bodies([[str(value) for value in values]], [names])
-        return body
+        return shape.bodies(1, [[str(value)] for value in values], [names])
 
     def _unrenderable(self, values: Mapping[str, object], error: Exception) -> Unrenderable:
         """What jinja says of it, with the line."""

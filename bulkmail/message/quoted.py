@@ -12,6 +12,7 @@ mailboxes have their own ideas about.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 LINE = 76  # RFC 2045 section 6.7 (5), the soft break's "=" included
 SOFT = b"=\r\n"
@@ -24,6 +25,9 @@ _RUNS = re.compile(rb"  +| \Z")
 _HEX = [b"=%02X" % octet for octet in range(256)]
 _TABLE = [bytes([octet]) if _UNSAFE.match(bytes([octet])) is None else _HEX[octet] for octet in range(256)]
 SHORT = 60  # octets: where a table is faster than a search
+BETWEEN = b"\0"  # texts of a column, none of which can hold it
+_SIMPLE_OCTETS = bytes(octet for octet in range(32, 127) if octet not in b"\"&'<=>") + BETWEEN
+_NOT_SIMPLE = (b"  ", b"\0 ", b" \0", b"\0\0", b"\0.", b"\0From ")  # in a column between two of BETWEEN
 
 
 def piece(text: str, end: bytes = SOFT) -> bytes:
@@ -43,6 +47,24 @@ def piece(text: str, end: bytes = SOFT) -> bytes:
     if last or end != SOFT:
         encoded.append(_line(last, end))
     return b"".join(encoded)
+
+
+def column(texts: Sequence[str]) -> bytes | None:
+    """The texts with BETWEEN before, between and behind them; None unless each is SIMPLE and fits a line."""
+    try:
+        joined = "\0".join(["", *texts, ""]).encode("ascii")
+    except UnicodeEncodeError:
+        return None
+    if joined.count(BETWEEN) != len(texts) + 1 or joined.translate(None, _SIMPLE_OCTETS):
+        return None
+    if max(map(len, texts), default=0) >= LINE or any(odd in joined for odd in _NOT_SIMPLE):
+        return None
+    return joined
+
+
+def pieces(column: bytes, end: bytes = SOFT) -> list[bytes]:
+    """`piece` of each text of a `column`."""
+    return column[1:].replace(BETWEEN, end + BETWEEN).split(BETWEEN)[:-1]
 
 
 def ended(text: str, soft: bytes) -> bytes:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
-from itertools import count
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import count, repeat
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -38,18 +38,75 @@ class Quoted(NamedTuple):
 
 
 Piece = bytes | Quoted | TextPart | FilePart  # a text in base64 and a file's name vary as a whole
+Columns = list[Iterable[bytes]]
 
 
-class Body(NamedTuple):
-    """The octets of a body, canonical under DKIM's relaxed form, with their SHA-256 where they are signed.
+class Bodies(NamedTuple):
+    """The octets of some bodies, canonical under DKIM's relaxed form, by column.
 
-    `fields`: the body's own header fields, which stand in the header of the message.
+    What one of them consists of stands side by side in `octets`. What is the same for all is a `repeat`,
+    which has no end. `fields`: the body's own header fields, which stand in the header of the message.
+    `digests`: the SHA-256 of each where they are signed.
     """
 
-    fields: bytes
-    canonical_fields: bytes
-    octets: bytes
-    digest: bytes
+    fields: Iterable[bytes]
+    canonical_fields: Iterable[bytes]
+    octets: Sequence[Iterable[bytes]]
+    digests: Sequence[bytes]
+
+
+class Uses:
+    """A value and the slots in which it stands, which may want it escaped or ended in different ways."""
+
+    def __init__(self, slots: Sequence[Quoted], *, unique: bool) -> None:
+        """`unique`: it never comes again."""
+        self.value = slots[0].value
+        self._slots = slots
+        self._ends = [slot.end for slot in slots]
+        self._known: dict[str, Sequence[bytes]] | None = None if unique else {}
+
+    def columns(self, texts: Sequence[str]) -> Iterable[Sequence[bytes]]:
+        """For each slot what stands in it, for each of the texts: encoded once where it is the same."""
+        known = self._known
+        if known is None:
+            return self._encoded(texts)
+        try:
+            return zip(*[known[text] for text in texts], strict=True)
+        except KeyError:
+            return zip(*self._learned(texts, known), strict=True)
+
+    def _learned(self, texts: Sequence[str], known: dict[str, Sequence[bytes]]) -> Iterator[Sequence[bytes]]:
+        """Other threads learn meanwhile, so nothing is ever taken out of what is known: it is replaced."""
+        new = [text for text in {*texts} if text not in known]
+        made: dict[str, Sequence[bytes]] = dict(zip(new, zip(*self._encoded(new), strict=True), strict=True))
+        found = {text: known.get(text) or made[text] for text in texts}
+        kept = {text: octets for text, octets in made.items() if len(text) <= quoted.LINE}
+        if len(known) + len(kept) > REMEMBERED:
+            self._known = kept
+        else:
+            known |= kept
+        return map(found.__getitem__, texts)
+
+    def _encoded(self, texts: Sequence[str]) -> Iterable[Sequence[bytes]]:
+        simple = quoted.column(texts)
+        if simple is not None:
+            return [quoted.pieces(simple, end) for end in self._ends]
+        return zip(*[self._octets(text) for text in texts], strict=True)
+
+    def _octets(self, value: str) -> list[bytes]:
+        if len(value) < quoted.LINE and _simple(value):  # in text and in HTML
+            plain = value.encode("ascii")
+            return [plain + end for end in self._ends]
+        octets: list[bytes] = []
+        done: dict[str, bytes] = {}
+        marked = _MARKUP.search(value) is not None
+        for _, html, end in self._slots:
+            text = str(escape(value)) if html and marked else value
+            soft = done.get(text)
+            if soft is None:
+                soft = done[text] = quoted.piece(text)
+            octets.append(soft if end == quoted.SOFT else quoted.ended(text, soft))
+        return octets
 
 
 class Shape:
@@ -62,19 +119,25 @@ class Shape:
         self._hashed = hashed
         laid_out = _Pieces(boundary)
         fields = laid_out.add(root, outermost=True)
-        self._fields = b"".join(fields), b"".join([relaxed_field(field) for field in fields])
+        own = b"".join(fields), b"".join([relaxed_field(field) for field in fields])
+        self._fields = repeat(own[0]), repeat(own[1])
         pieces = _merged(laid_out.pieces)
         single = isinstance(root, TextPart)
         self._closes = single and laid_out.quoted  # the last line of a single part may be a value's
         first = pieces[0] if isinstance(pieces[0], bytes) and not single else b""
         self._prefix = len(first) if len(first) >= LONG_PREFIX else 0
         self._state = hashlib.sha256(first[: self._prefix])
-        # The table of a message has what is constant first, and then each slot once: `order` says what of it
-        # follows what, so that putting a message together needs no loop here.
-        self._constants = [b"", *(piece for piece in pieces if isinstance(piece, bytes))]
-        self.size = sum(map(len, self._constants))  # octets
+        constants = [piece for piece in pieces if isinstance(piece, bytes)]
+        self.size = sum(map(len, constants))  # octets
         slots = sorted({piece for piece in pieces if isinstance(piece, Quoted)})
         self._others = [piece for piece in pieces if isinstance(piece, (TextPart, FilePart))]
+        values = dict.fromkeys(slot.value for slot in slots)
+        self._uses = [
+            Uses([slot for slot in slots if slot.value == value], unique=value in unique) for value in values
+        ]
+        # The columns of some bodies are what is constant, and then each slot once, by value: `order` says
+        # what follows what, so that putting them together needs no loop here.
+        self._constants = [repeat(b""), *map(repeat, constants)]
         number = {slot: len(self._constants) + n for n, slot in enumerate(slots)}
         constant, other = count(1), count(len(self._constants) + len(slots))
         order = [0]  # nothing; itemgetter gives a tuple only for two and more
@@ -83,36 +146,29 @@ class Shape:
                 order.append(number[piece])
             else:
                 order.append(next(constant if isinstance(piece, bytes) else other))
-        self._uses: list[tuple[int, list[bytes], list[Quoted], dict[str, list[bytes]] | None]] = []
-        for value in dict.fromkeys(slot.value for slot in slots):
-            uses = [slot for slot in slots if slot.value == value]
-            known: dict[str, list[bytes]] | None = None if value in unique else {}
-            self._uses.append((value, [use.end for use in uses], uses, known))
-        self._in_order: Callable[[list[bytes]], tuple[bytes, ...]] = itemgetter(*order)
-        varies = slots or self._others
-        self._constant = None if varies else self._body(self._constants)
+        self._in_order: Callable[[Columns], tuple[Iterable[bytes], ...]] = itemgetter(*order)
+        self._constant = None if slots or self._others else self._closed(b"".join(constants))
 
-    def bodies(self, values: Sequence[Sequence[str]], names: Sequence[Sequence[str]]) -> list[Body]:
-        """Bodies with `values` in their slots, and `names` for the attachments whose names vary."""
+    def bodies(
+        self, number: int, values: Sequence[Sequence[str]], names: Sequence[Sequence[str]] = ()
+    ) -> Bodies:
+        """So many bodies, with columns of `values` for their slots; `names`: of each body's attachments that
+        have none yet."""
         if self._constant is not None:
-            return [self._constant] * len(values)
-        tables = [self._constants.copy() for _ in values]
-        for index, ends, uses, known in self._uses:
-            for table, texts in zip(tables, values, strict=True):
-                value = texts[index]
-                if known is None or len(value) > quoted.LINE:
-                    table += _octets(value, ends, uses)
-                    continue
-                octets = known.get(value)
-                if octets is None:
-                    if len(known) >= REMEMBERED:
-                        known.clear()
-                    octets = known[value] = _octets(value, ends, uses)
-                table += octets
+            octets, digest = self._constant
+            return Bodies(*self._fields, [repeat(octets)], [digest] * number)
+        table: Columns = [*self._constants]
+        for uses in self._uses:
+            table += uses.columns(values[uses.value])
         if self._others:
-            for table, texts, files in zip(tables, values, names, strict=True):
-                table += self._whole(texts, files)
-        return [self._body(self._in_order(table)) for table in tables]
+            rows = zip(*values, strict=True) if values else repeat((), number)
+            whole = [[*self._whole(*one)] for one in zip(rows, names or repeat(()), strict=False)]
+            table += zip(*whole, strict=True)
+        columns = self._in_order(table)
+        if not (self._hashed or self._closes):
+            return Bodies(*self._fields, columns, ())
+        done = [self._closed(b"".join(pieces)) for pieces in zip(*columns, strict=False)]
+        return Bodies(*self._fields, [[octets for octets, _ in done]], [digest for _, digest in done])
 
     def _whole(self, values: Sequence[str], names: Sequence[str]) -> Iterator[bytes]:
         """What varies as a whole."""
@@ -123,11 +179,10 @@ class Shape:
             else:
                 yield b"".join(mime.file_fields(part, next(name)))
 
-    def _body(self, pieces: Sequence[bytes]) -> Body:
-        octets = b"".join(pieces)
+    def _closed(self, octets: bytes) -> tuple[bytes, bytes]:
         if self._closes:
             octets = quoted.closed(octets)
-        return Body(*self._fields, octets, self._digest(octets) if self._hashed else b"")
+        return octets, self._digest(octets) if self._hashed else b""
 
     def _digest(self, octets: bytes) -> bytes:
         """Taken while the octets are still in the processor's cache."""
@@ -200,23 +255,6 @@ class _Pieces:
             if ends:
                 segments[position + 1] = following[1:]
             self.pieces.append(Quoted(segment, part.html, CRLF if ends else quoted.SOFT))
-
-
-def _octets(value: str, ends: Sequence[bytes], uses: Sequence[Quoted]) -> list[bytes]:
-    """What stands in the slots of one value: encoded once where it is the same."""
-    if len(value) < quoted.LINE and _simple(value):  # in text and in HTML
-        plain = value.encode("ascii")
-        return [plain + end for end in ends]
-    octets: list[bytes] = []
-    done: dict[str, bytes] = {}
-    marked = _MARKUP.search(value) is not None
-    for _, html, end in uses:
-        text = str(escape(value)) if html and marked else value
-        soft = done.get(text)
-        if soft is None:
-            soft = done[text] = quoted.piece(text)
-        octets.append(soft if end == quoted.SOFT else quoted.ended(text, soft))
-    return octets
 
 
 def _merged(pieces: Sequence[Piece]) -> list[Piece]:

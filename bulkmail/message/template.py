@@ -9,7 +9,7 @@ without rendering it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from types import TracebackType
 from typing import NoReturn
@@ -18,6 +18,7 @@ import jinja2
 from jinja2 import meta, nodes, sandbox
 
 from bulkmail.errors import BulkmailError, ConfigError, Problem
+from bulkmail.message.batch import Batch
 
 # Filters that give text for every text: a template of these alone cannot fail for a row that has its fields.
 DEFAULTING = frozenset({"default", "d"})
@@ -140,6 +141,20 @@ class Template:
             return self._compiled.render(values)
         except Exception as error:
             raise Unrenderable(self.explain(error)) from error
+
+    def column(self, batch: Batch) -> Sequence[str]:
+        """`render` for each. Raise Unrenderable for the first for whom it fails."""
+        if self._segments is not None:
+            pattern, fields = self._segments
+            columns = [batch.column(name) for name, _ in fields]
+            found = [column for column in columns if column is not None]
+            if found and len(found) == len(columns):
+                cells = [
+                    [text or default for text in column] if default else column
+                    for column, (_, default) in zip(found, fields, strict=True)
+                ]
+                return list(map(pattern.__mod__, zip(*cells, strict=True)))
+        return [self.render(row) for row in batch.rows]
 
     def _join(self, values: Mapping[str, object]) -> str | None:
         """What jinja would give, for a tenth of the time; None where a value is not there or is no text."""

@@ -8,6 +8,7 @@ encoded words: URIs are ASCII, and a line is broken only between two of them.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from bulkmail.errors import Problem
@@ -38,12 +39,22 @@ class Unsubscription:
             return f"{self._before}{token}{self._after}"
         return f"mailto:{self._mailto}?subject={self._subject}"
 
+    def urls(self, tokens: Sequence[str]) -> list[str]:
+        """`url` of each."""
+        around = self.url("\0").split("\0")
+        return [token.join(around) for token in tokens]
+
     def field(self, token: str) -> bytes:
         """List-Unsubscribe."""
         uris = [f"<{self.url(token)}>"]
         if self.personal and self._mailto:
             uris.append(f"<mailto:{self._mailto}?subject={token}>")
         return ("List-Unsubscribe: " + ",\r\n ".join(uris) + "\r\n").encode("ascii")
+
+    def fields(self, tokens: Sequence[str]) -> list[bytes]:
+        """`field` of each."""
+        around = self.field("\0").split(b"\0")
+        return [token.encode("ascii").join(around) for token in tokens]
 
 
 def with_foot(content: Content, draft: Draft, environments: Environments) -> Content:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from bulkmail.errors import Problem
+from bulkmail.message.batch import Batch
 from bulkmail.message.draft import Draft
+from bulkmail.message.letter import Addressed
 from bulkmail.message.template import Template, TemplateProblem
-from bulkmail.message.token import Tokens
+from bulkmail.message.token import INERT, Tokens
 from bulkmail.message.unsubscribe import TOKEN, Unsubscription
+from bulkmail.smtp.address import MAX_LABEL, MAX_LOCAL, Mailbox
+from bulkmail.smtp.grammar import PLAIN_MAILBOXES
 
 EMAIL = "email"
 # What each name needs before it means anything.
@@ -30,6 +34,20 @@ def _is_unicode(value: object) -> bool:
     if isinstance(value, dict):
         return all(_is_unicode(each) for pair in value.items() for each in pair)
     return not isinstance(value, list) or all(map(_is_unicode, value))
+
+
+def _lines(text: str) -> str:
+    """Line ends as plain line feeds."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def canonical(addresses: Sequence[str]) -> Sequence[str]:
+    """`str(Mailbox.parse(…))` of each. Those of a plan are canonical, and most of them plain."""
+    if max(map(len, addresses), default=0) <= min(MAX_LOCAL, MAX_LABEL):  # so no part is too long
+        joined = "\n".join([*addresses, ""])
+        if joined.count("\n") == len(addresses) and PLAIN_MAILBOXES.fullmatch(joined):
+            return addresses
+    return [str(Mailbox.parse(address)) for address in addresses]
 
 
 class Values:
@@ -79,8 +97,34 @@ class Values:
         self.columns = tuple(sorted(names - self.static.keys() - self.tokened - {EMAIL}))
         self.hidden = names & (OURS | draft.data.keys())  # columns of these names would not be seen
 
-    def token(self, recipient: int) -> str:
-        return self._tokens.token(recipient) if self._needs_token and self._tokens is not None else ""
+    @property
+    def inert(self) -> str:
+        """The token of nobody, where there are tokens."""
+        return self._tokens.token(INERT) if self._needs_token and self._tokens is not None else ""
+
+    def batch(self, people: Sequence[Addressed]) -> Batch:
+        """Raise AddressError for an address that is none."""
+        addresses = canonical([one.address for one in people])
+        tokens = [""] * len(people)
+        columns: dict[str, Sequence[str]] = {EMAIL: addresses}
+        if self._needs_token and self._tokens is not None:
+            columns["token"] = tokens = self._tokens.tokens([one.id for one in people])
+            if self.unsubscription is not None and self.unsubscription.personal:
+                columns["unsubscribe_url"] = self.unsubscription.urls(tokens)
+        fields = [one.fields for one in people]
+        for name in self.columns:
+            try:
+                column = [row[name] for row in fields]
+                together = "".join(column)
+            except (KeyError, TypeError):
+                continue  # somebody has none
+            columns[name] = [_lines(text) for text in column] if "\r" in together else column
+
+        def rows() -> list[dict[str, object]]:
+            return [self.of_row(*one) for one in zip(fields, addresses, tokens, strict=True)]
+
+        wires = [address.encode("utf-8") for address in addresses]
+        return Batch(wires, tokens, columns, self.static, rows)
 
     def of_row(self, fields: Mapping[str, str], address: str, token: str) -> dict[str, object]:
         """All that templates may read, for one recipient. Line ends in values are plain line feeds."""
@@ -88,7 +132,7 @@ class Values:
         for name in self.columns:
             value = fields.get(name)
             if value is not None:
-                values[name] = value.replace("\r\n", "\n").replace("\r", "\n") if "\r" in value else value
+                values[name] = _lines(value) if "\r" in value else value
         values.update(self.static)
         values[EMAIL] = address
         if token:

@@ -48,6 +48,8 @@ A_LABELS = re.compile(_DOMAIN.replace("A-Za-z", "a-z").encode())
 # The last label does not begin with a digit: that would be a bare IPv4 address, or nearly.
 _PLAIN_DOMAIN = rf"(?:{_LABEL}\.)*+(?![0-9]){_LABEL}"
 PLAIN_MAILBOX = re.compile(rf"({_DOT_STRING})@({_PLAIN_DOMAIN})")
+# likewise, and in canonical form: the domain is in lower case
+PLAIN_MAILBOXES = re.compile(rf"(?:(?:{_DOT_STRING})@{_PLAIN_DOMAIN.replace('A-Za-z', 'a-z')}\n)*+")
 PLAIN_DOMAINS = re.compile(rf"(?:{_PLAIN_DOMAIN}\n)*+")  # any number of them, a line each
 
 # RFC 5321 section 4.1.3
