@@ -2,7 +2,8 @@
 
 They take turns, a page of the one and a page of the other: neither do the retries of many dead domains hold
 up those who were never tried, nor does a long plan hold up the retries.
-Nothing is held in memory but one page. No task sleeps for a recipient: this one feed sleeps until the
+Nothing is held in memory but one page, and of small domains who is in them: to read those of a whole page
+costs no more than to read those of one. No task sleeps for a recipient: this one feed sleeps until the
 earliest deferral of the campaign is due.
 """
 
@@ -10,23 +11,29 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
 from bulkmail.delivery.dispatch import Dispatcher
-from bulkmail.delivery.work import Parcel, Span
+from bulkmail.delivery.work import Parcel, Roll, Span
 from bulkmail.journal import Journal, Store
 
 PAGE = 200  # intervals, or deferred ranges, read at a time
+FEW = 4  # recipients of a domain that are read with the page
+CHARACTERS = 1_000  # of their rows; thousands of parcels are open at once
 LOOK_AGAIN_S = 60.0  # the longest sleep: a stepped clock is noticed by then (FAULTS.md J5)
+
+
+FetchFew = Callable[[Sequence[Sequence[Span]], int], Awaitable[Sequence[Roll | None]]]
 
 
 class Feed:
     """An iterator of parcels for `dispatcher`, which must be running. `now` is UTC epoch seconds.
 
     `first_pass`: end when everybody has been tried once. `limit`: end after so many recipients were handed
-    out, those who are tried again not counted.
+    out, those who are tried again not counted. `fetch_few` reads those who are handed out with their parcel;
+    None: nobody is.
     """
 
     def __init__(
@@ -38,6 +45,7 @@ class Feed:
         first_pass: bool,
         limit: int | None,
         now: Callable[[], float],
+        fetch_few: FetchFew | None = None,
     ) -> None:
         self._journal = journal
         self._dispatcher = dispatcher
@@ -45,6 +53,7 @@ class Feed:
         self._first_pass = first_pass
         self._left = math.inf if limit is None else limit
         self._now = now
+        self._fetch_few = fetch_few
         self._ready: deque[Parcel] = deque()
         self._after: tuple[int, int] | None = None
         self._planned = True  # some of the plan may not have been read yet
@@ -66,12 +75,14 @@ class Feed:
             return False
         page = await self._journal.read(Store.open_intervals, self._after, PAGE)
         self._planned = bool(page)
+        parcels = []
         for interval, spans in page:
             self._after = (interval.size, interval.id)
             wanted = self._within_limit(spans)
             if wanted:
                 shared = interval.shared and self._shareable
-                self._ready.append(Parcel(interval.domain, wanted, shared=shared))
+                parcels.append(Parcel(interval.domain, wanted, shared=shared))
+        await self._hand_out(parcels)
         return self._planned
 
     def _within_limit(self, spans: list[Span]) -> list[Span]:
@@ -89,10 +100,21 @@ class Feed:
         if self._first_pass:
             return False
         due = await self._journal.due(self._now(), PAGE)
-        for one in due:
-            shared = one.shared and self._shareable
-            self._ready.append(Parcel(one.domain, one.ids, shared=shared, attempts=one.attempts))
+        await self._hand_out(
+            [
+                Parcel(one.domain, one.ids, shared=one.shared and self._shareable, attempts=one.attempts)
+                for one in due
+            ]
+        )
         return bool(due)
+
+    async def _hand_out(self, parcels: Sequence[Parcel]) -> None:
+        small = [parcel for parcel in parcels if parcel.waiting <= FEW]
+        if small and self._fetch_few is not None:
+            rolls = await self._fetch_few([parcel.spans for parcel in small], CHARACTERS)
+            for parcel, roll in zip(small, rolls, strict=True):
+                parcel.known = roll
+        self._ready.extend(parcels)
 
     async def _wait_due(self) -> bool:
         """Sleep until a deferral may be due; False when none is left and none can come any more."""

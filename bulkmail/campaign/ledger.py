@@ -19,6 +19,7 @@ from bulkmail.campaign.writers import Writers
 from bulkmail.delivery.disposition import Fate
 from bulkmail.delivery.work import Letter, Opened, Recipient, Roll, Span, Verdict
 from bulkmail.journal import Intent, Record, Store, Suppressions
+from bulkmail.journal import Roll as StoredRoll
 from bulkmail.message import Composer
 from bulkmail.message import Letter as ComposedLetter
 
@@ -77,11 +78,18 @@ class CampaignLedger:
         self._last: tuple[object, Letter] | None = None
 
     async def fetch(self, parts: Sequence[Sequence[Span]]) -> list[Roll]:
-        return await self._journal.read(self._load, parts)
+        return list(await self._journal.read(self._load, parts))
 
-    def _load(self, store: Store, parts: Sequence[Sequence[Span]]) -> list[Roll]:
+    async def fetch_few(self, parts: Sequence[Sequence[Span]], most: int) -> list[Roll | None]:
+        """`fetch`, for those who are kept until their turn; None for more than `most` characters."""
+        return await self._journal.read(self._load_few, parts, most)
+
+    def _load_few(self, store: Store, parts: Sequence[Sequence[Span]], most: int) -> list[Roll | None]:
+        return [roll.alone(most) for roll in self._load(store, parts)]
+
+    def _load(self, store: Store, parts: Sequence[Sequence[Span]]) -> list[StoredRoll]:
         """In a thread. Who was suppressed between the plan and now is noticed here, once per slice."""
-        rolls: list[Roll] = [store.fetch(spans) for spans in parts]
+        rolls = [store.fetch(spans) for spans in parts]
         if self._looking and not self._asking:
             addresses = chain.from_iterable(roll.addresses for roll in rolls)
             self._asking = bool(self._suppressions.contains_keys(map(str.lower, addresses)))

@@ -163,20 +163,11 @@ class _Run:
         )
         return outcome
 
-    def _plant(self, made: Road, journal: Journal, log: AccountingLog | None, ending: Ending) -> Plant:
+    def _plant(self, made: Road, ledger: CampaignLedger, ending: Ending) -> Plant:
         def unwritable(error: ConfigError) -> None:
             self.broken = self.broken or error
             ending.now()
 
-        ledger = CampaignLedger(
-            journal,
-            self.prepared.composer,
-            self.prepared.suppressions,
-            log,
-            now=time.time,
-            suppressed_until=self.prepared.suppressed_until,
-            writers=self.writers,
-        )
         return planted(
             self.campaign,
             work=ledger,
@@ -209,7 +200,17 @@ class _Run:
         self, made: Road, journal: Journal, log: AccountingLog | None, ending: Ending, watchers: trio.Nursery
     ) -> None:
         """Everybody, and then the report about them."""
-        plant = self._plant(made, journal, log, ending)
+        prepared = self.prepared
+        ledger = CampaignLedger(
+            journal,
+            prepared.composer,
+            prepared.suppressions,
+            log,
+            now=time.time,
+            suppressed_until=prepared.suppressed_until,
+            writers=self.writers,
+        )
+        plant = self._plant(made, ledger, ending)
         dispatcher = self.dispatcher = self._dispatcher(plant, made, journal)
         reporter = self.reporter = Reporter(self.prepared, journal, self.tell)
         if self.stopping:  # before there was anything to stop
@@ -221,6 +222,7 @@ class _Run:
             first_pass=self.until.first_pass,
             limit=self.limit,
             now=time.time,
+            fetch_few=ledger.fetch_few if self.crew is None else None,  # workers read for themselves
         )
         watchers.start_soon(self._report_progress, journal, dispatcher)
         if self.until.seconds is not None:

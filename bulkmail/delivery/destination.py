@@ -1,10 +1,11 @@
 """One site: its queue of parcels and the sessions that empty it.
 
 A destination holds spans of ids, never recipients, so a provider with five million of them weighs as much
-as a domain with one. Its sessions live in its own nursery. It begins with one: until an envelope was
-accepted, more would only hammer a site that is down or throttles us; then it opens as many as the backlog
-wants and the limits allow. When the site as a whole refuses us, everything the destination holds is deferred
-at once: the store brings the recipients back when they are due, to wherever their domain then routes to.
+as a domain with one. Its sessions are tasks of the dispatcher's nursery: most sites need a single one, and no
+nursery for it. It begins with one: until an envelope was accepted, more would only hammer a site that is down
+or throttles us; then it opens as many as the backlog wants and the limits allow. When the site as a whole
+refuses us, everything the destination holds is deferred at once: the store brings the recipients back when
+they are due, to wherever their domain then routes to.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from bulkmail.delivery.disposition import Disposition
 from bulkmail.delivery.plant import Plant
 from bulkmail.delivery.site import Site
 from bulkmail.delivery.unreached import settle_untried
-from bulkmail.delivery.work import Parcel, Span, Where
+from bulkmail.delivery.work import Parcel, Taken, Where
+from bulkmail.dns.routes import NoRoute, Route
 
 REST = 0.9  # of the first retry's wait: those deferred with the site find it probed when they are due
+ROUTED_S = 30.0  # for which the way that a parcel was routed serves its first session
 AHEAD_S = 1.0  # by which the message rate is booked ahead when more sessions would only wait for it
 SLICE = 256  # personal recipients a session takes at a time: few enough to share, many enough for one fetch
 SHARED_SLICE = 32  # whole transactions of those who share them
@@ -31,7 +34,8 @@ TRANSACTIONS_PER_SESSION = 4  # how much backlog is worth another connection
 class Destination:
     """The queue and the sessions of one site.
 
-    `session` is what works here, one task each; `on_empty` is called, synchronously, when it has ended.
+    `session` is what works here, one task of `sessions` each; `on_empty` is called, synchronously, when the
+    last one has ended with nothing left to do.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Destination:
         site: Site,
         plant: Plant,
         *,
+        sessions: trio.Nursery,
         session: Callable[[Destination], Awaitable[None]],
         on_empty: Callable[[Destination], None],
     ) -> None:
@@ -52,16 +57,10 @@ class Destination:
         self._on_empty = on_empty
         self._sessions = 0
         self._proven = False
-        self._nursery: trio.Nursery | None = None
-        self._over = trio.Event()
+        self._nursery = sessions
+        self._over = False
+        self._last: tuple[Route, float] | None = None  # the latest route, and until when it holds
         self._waits: set[trio.CancelScope] = set()
-
-    async def run(self) -> None:
-        """Own the sessions until the last one has ended with nothing left to do."""
-        async with trio.open_nursery() as sessions:
-            self._nursery = sessions
-            self._staff()
-            await self._over.wait()
 
     def stop(self) -> None:
         """No new MAIL: what converses goes on to its verdict, what waits stops waiting (P1)."""
@@ -84,16 +83,17 @@ class Destination:
 
     # --- the queue ---------------------------------------------------------------------------------
 
-    def add(self, parcel: Parcel, finished: Callable[[], None]) -> None:
-        """Queue a parcel. `finished` is called once everybody in it has a fate."""
+    def add(self, parcel: Parcel, route: Route, finished: Callable[[], None]) -> None:
+        """Queue a parcel, which was just routed so. `finished` is called once everybody in it has a fate."""
+        self._last = route, trio.current_time() + ROUTED_S
         self._parcels.append(parcel)
         self._waiting += parcel.waiting
         self._finished[id(parcel)] = finished
         self._staff()
 
-    def take(self) -> list[tuple[Parcel, tuple[Span, ...]]]:
+    def take(self) -> list[Taken]:
         """The next recipients for a session, of as many parcels as it takes; nobody if there are none."""
-        taken: list[tuple[Parcel, tuple[Span, ...]]] = []
+        taken: list[Taken] = []
         if self.stopping or self.held_by is not None:
             return taken
         now = trio.current_time()
@@ -105,7 +105,7 @@ class Destination:
                 most, size = (SHARED_SLICE, each) if parcel.shared else (SLICE, 1)
                 share = max(1, min(most, self._waiting // (size * sharers)))
                 count = min(parcel.waiting, size * max(1, int(room * share)))
-                taken.append((parcel, parcel.take(count)))
+                taken.append(parcel.take_known(count))
                 self._waiting -= count
                 room -= -(-count // size) / share
             if not parcel.waiting:
@@ -144,7 +144,7 @@ class Destination:
 
     def _staff(self) -> None:
         """Open the sessions that the backlog is worth."""
-        if self._nursery is None or self.stopping or self.held_by is not None:
+        if self.stopping or self.held_by is not None:
             return
         now = trio.current_time()
         wanted = -(-self._backlog() // TRANSACTIONS_PER_SESSION)
@@ -160,9 +160,9 @@ class Destination:
         self._close_if_empty()
 
     def _close_if_empty(self) -> None:
-        if not self._sessions and not self._over.is_set():
+        if not self._sessions and not self._over:
+            self._over = True
             self._on_empty(self)
-            self._over.set()
 
     @property
     def is_proven(self) -> bool:
@@ -181,6 +181,13 @@ class Destination:
         if not self._proven:
             self._proven = True
             self._staff()
+
+    async def route(self, domain: str) -> Route | NoRoute:
+        """The way to `domain`, which is one of ours. Raises LocalResourceError."""
+        last = self._last
+        if last is not None and last[0].domain == domain and trio.current_time() < last[1]:
+            return last[0]
+        return await self.plant.routes.route(domain)
 
     async def met_trouble(self, disposition: Disposition, where: Where) -> None:
         """A conversation brought nothing: after a few of them, defer all that is queued here, untried."""

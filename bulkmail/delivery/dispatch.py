@@ -1,8 +1,8 @@
 """From parcels to destinations: each domain is routed, and what routes to the same hosts shares a site.
 
 A bounded number of router tasks look domains up side by side; a bounded number of parcels is open at once,
-so neither the number of people nor of domains shows in memory. The dispatcher owns the destinations'
-nursery: a run is over when its source is and every destination has ended.
+so neither the number of people nor of domains shows in memory. The dispatcher owns the nursery of all
+sessions: a run is over when its source is and every session has ended.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from bulkmail.errors import LocalResourceError
 
 ROUTERS = 128  # DNS look-ups side by side; a silent name server holds one for as long as it is asked
 OPEN_PARCELS = 4_000  # domains whose recipients may be out at once
+REOPEN = 9 * OPEN_PARCELS // 10  # so many are left before more are opened: to wake for each would cost more
+STREAK = 16  # parcels that are opened without a turn for the others
 
 Source = Callable[[], Awaitable[Parcel | None]]
 
@@ -39,22 +41,20 @@ class Dispatcher:
         self.destinations: dict[str, Destination] = {}
         self.stopping = False
         self.open_parcels = 0
-        self._room = trio.Semaphore(OPEN_PARCELS)
+        self._asking = trio.Lock()  # whose turn it is to ask the source
+        self._exhausted = False
+        self._room = trio.Event()
+        self._opened = 0
         self._before_mail = trio.CancelScope()  # feeding and routing: what `stop` may simply break off
         self._finished_one = trio.Event()
 
     async def run(self, source: Source) -> None:
         """Deliver everything that `source` yields, until it yields None. Raises StoreError."""
-        async with trio.open_nursery() as destinations:
+        async with trio.open_nursery() as sessions:
             with self._before_mail:
-                send, receive = trio.open_memory_channel[Parcel](0)
-                async with trio.open_nursery() as routers, send:
+                async with trio.open_nursery() as routers:
                     for _ in range(ROUTERS):
-                        routers.start_soon(self._router, receive, destinations)
-                    while (parcel := await source()) is not None:
-                        await self._room.acquire()
-                        self.open_parcels += 1
-                        await send.send(parcel)
+                        routers.start_soon(self._router, source, sessions)
 
     def stop(self) -> None:
         """No new MAIL; open transactions go on to their verdict (P1)."""
@@ -72,8 +72,8 @@ class Dispatcher:
         """Set when the next parcel has been finished."""
         return self._finished_one
 
-    async def _router(self, parcels: trio.MemoryReceiveChannel[Parcel], destinations: trio.Nursery) -> None:
-        async for parcel in parcels:
+    async def _router(self, source: Source, sessions: trio.Nursery) -> None:
+        while (parcel := await self._next(source)) is not None:
             route = await self._routed(parcel.domain)
             if isinstance(route, NoRoute):
                 await settle_untried(parcel, no_route(route), NOWHERE, self.plant)
@@ -81,24 +81,48 @@ class Dispatcher:
             elif self.stopping:  # and nobody would stop what is begun now
                 return
             else:
-                await self._place(parcel, route, destinations)
+                await self._place(parcel, route, sessions)
 
-    async def _place(self, parcel: Parcel, route: Route, destinations: trio.Nursery) -> None:
+    async def _next(self, source: Source) -> Parcel | None:
+        """The next parcel, once there is room for it; None when there are no more."""
+        if self._asking.locked():
+            await self._asking.acquire()
+        else:
+            self._asking.acquire_nowait()
+        try:
+            parcel = None if self._exhausted else await source()
+            if parcel is None:
+                self._exhausted = True
+                return None
+            if self.open_parcels >= OPEN_PARCELS:
+                self._room = trio.Event()
+                await self._room.wait()
+            self.open_parcels += 1
+            self._opened += 1
+            if not self._opened % STREAK:
+                await trio.lowlevel.checkpoint()
+            return parcel
+        finally:
+            self._asking.release()
+
+    async def _place(self, parcel: Parcel, route: Route, sessions: trio.Nursery) -> None:
         """Queue it at its site, unless that is left alone now."""
+        now = trio.current_time()
         destination = self.destinations.get(route.site)
-        site = self.plant.sites.of(route.site, trio.current_time())
+        site = self.plant.sites.of(route.site, now)
         if destination is not None:
             site = destination.site
             self.plant.sites.keep(site)
-        if (held_by := site.held(trio.current_time())) is not None:
+        if (held_by := site.held(now)) is not None:
             await settle_untried(parcel, held_by, NOWHERE, self.plant)
             self._finished(parcel)
             return
         if destination is None:
-            destination = Destination(site, self.plant, session=session, on_empty=self._forget)
+            destination = Destination(
+                site, self.plant, sessions=sessions, session=session, on_empty=self._forget
+            )
             self.destinations[route.site] = destination
-            destinations.start_soon(destination.run)
-        destination.add(parcel, partial(self._finished, parcel))
+        destination.add(parcel, route, partial(self._finished, parcel))
 
     async def _routed(self, domain: str) -> Route | NoRoute:
         while True:
@@ -110,7 +134,8 @@ class Dispatcher:
     def _finished(self, parcel: Parcel) -> None:
         self._on_finished(parcel)
         self.open_parcels -= 1
-        self._room.release()
+        if self.open_parcels <= REOPEN:
+            self._room.set()
         self._finished_one.set()
         self._finished_one = trio.Event()
 

@@ -37,7 +37,7 @@ class Line:
         if ours is not None and ours.usable and ours.quiet and not self._worn(ours):
             return ours
         await self.leave()
-        route = await self._plant.routes.route(domain)
+        route = await self._destination.route(domain)
         if isinstance(route, NoRoute):
             return no_route(route)
         self._route = route

@@ -25,7 +25,7 @@ from bulkmail.delivery.shaping import least
 from bulkmail.delivery.slots import SHORTAGE_PAUSE_S
 from bulkmail.delivery.transaction import addressed
 from bulkmail.delivery.unreached import NOWHERE, where_of
-from bulkmail.delivery.work import Fated, Letter, Parcel
+from bulkmail.delivery.work import Fated, Letter, Parcel, Taken, Work
 from bulkmail.errors import ConfigError, LocalResourceError
 from bulkmail.smtp import Extensions, Paths, paths_of
 from bulkmail.transport.connection import Connection
@@ -44,13 +44,14 @@ async def session(destination: Destination) -> None:
     guest = _Session(destination)
     slots = destination.plant.slots
     try:
-        with destination.waiting() as wait:
-            await slots.enter(guest, probing=not destination.is_proven)
-        if not wait.cancelled_caught:
+        entered = slots.enter_now(guest, probing=not destination.is_proven)
+        if not entered:
+            with destination.waiting() as wait:
+                await slots.enter(guest, probing=not destination.is_proven)
+            entered = not wait.cancelled_caught
+        if entered:
             while not guest.surplus and (taken := destination.take()):
-                rolls = await destination.plant.work.fetch([spans for _, spans in taken])
-                parcels = [parcel for parcel, _ in taken]
-                await guest.work_off(Errands(map(Errand, parcels, rolls)))
+                await guest.work_off(Errands(await _errands(destination.plant.work, taken)))
             await destination.plant.work.synced()  # nobody may wait longer for the last verdicts
     except BaseException:
         destination.stopping = True  # the run is over: another session would only end in the same way
@@ -61,6 +62,14 @@ async def session(destination: Destination) -> None:
             await guest.line.leave()
         finally:
             destination.session_ended()
+
+
+async def _errands(work: Work, taken: Sequence[Taken]) -> list[Errand]:
+    """With everybody in them, as far as they were not read before."""
+    if len(taken) == 1 and (known := taken[0].roll) is not None:
+        return [Errand(taken[0].parcel, known)]
+    rolls = iter(await work.fetch([one.spans for one in taken if one.roll is None]))
+    return [Errand(one.parcel, one.roll if one.roll is not None else next(rolls)) for one in taken]
 
 
 class _Session:

@@ -34,6 +34,19 @@ class Slots:
         """How many are open."""
         return len(self._inside)
 
+    def enter_now(self, guest: object, *, probing: bool) -> bool:
+        """Take a slot if one is free, and nobody waits for it; else nothing is taken."""
+        try:
+            if probing:
+                self._probes.acquire_on_behalf_of_nowait(guest)
+                self._probing.add(guest)
+            self._sessions.acquire_on_behalf_of_nowait(guest)
+        except trio.WouldBlock:
+            self.proven(guest)
+            return False
+        self._inside.add(guest)
+        return True
+
     async def enter(self, guest: object, *, probing: bool) -> None:
         """Wait for a slot. Raises nothing; cancelled, the guest has none."""
         if probing:

@@ -185,7 +185,8 @@ class Parcel:
 
     Sessions take slices off its front and put back what they could not try. A parcel is finished when it
     is empty and nothing of it is out: `out` counts recipients taken and not yet settled one way or another.
-    `attempts`: how often its recipients were tried before, where they come back from a deferral.
+    `attempts`: how often its recipients were tried before, where they come back from a deferral. `known`: all
+    of them, where they are few and were read with many others; for whoever takes them all at once.
     """
 
     def __init__(
@@ -202,10 +203,23 @@ class Parcel:
         self._spans: deque[Span] = deque(spans)
         self.waiting = sum(last - first + 1 for first, last in self._spans)
         self.out = 0
+        self.known: Roll | None = None
 
     @property
     def finished(self) -> bool:
         return not self.waiting and not self.out
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """Of those who wait."""
+        return tuple(self._spans)
+
+    def take_known(self, most: int) -> Taken:
+        """`take`, with the recipients where they are known."""
+        known, self.known = self.known, None
+        if known is None or most < self.waiting:
+            return Taken(self, self.take(most))
+        return Taken(self, self.take(most), known)
 
     def take(self, most: int) -> tuple[Span, ...]:
         """At most `most` recipients off the front, as spans in id order."""
@@ -227,6 +241,14 @@ class Parcel:
         self._spans.extendleft(reversed(spans_of(ids)))
         self.waiting += len(ids)
         self.out -= len(ids)
+
+
+class Taken(NamedTuple):
+    """What a session has taken of a parcel."""
+
+    parcel: Parcel
+    spans: tuple[Span, ...]
+    roll: Roll | None = None  # those in the spans, where they were read before
 
 
 def spans_of(ids: Iterable[int]) -> tuple[Span, ...]:

@@ -118,7 +118,7 @@ class Blocks:
 class _People:
     """What one `fetch` found, under all of the rolls that are cut from it."""
 
-    __slots__ = ("_begins", "_parts", "addresses", "ids", "known", "shapes", "tried")
+    __slots__ = ("_begins", "_parts", "_rows", "addresses", "ids", "known", "shapes", "tried")
 
     def __init__(
         self,
@@ -133,15 +133,27 @@ class _People:
         self.shapes = shapes
         self.known: dict[int, Recipient] = {}
         self._parts = parts
+        self._rows: list[str] | None = None
         self._begins = [0, *accumulate(j - i for _, i, j in parts)]  # where each of them does, in the whole
 
+    def cut_out(self) -> list[str]:
+        """The rows, from now on without the blocks that hold them."""
+        if self._rows is None:
+            self._rows = _cut([(block.rows, i, j) for block, i, j in self._parts])
+            self._parts = ()
+        return self._rows
+
     def one(self, at: int) -> Recipient:
-        # of who shares a letter only one is looked at: the rows of the other blocks stay as they are
-        part = bisect_right(self._begins, at) - 1
-        block, begin, _ = self._parts[part]
+        if self._rows is not None:
+            row = self._rows[at]
+        else:
+            # of who shares a letter only one is looked at: the rows of the other blocks stay as they are
+            part = bisect_right(self._begins, at) - 1
+            block, begin, _ = self._parts[part]
+            row = block.rows[begin + at - self._begins[part]]
         number = self.ids[at]
         address = self.addresses[at]
-        fields = parse_row(block.rows[begin + at - self._begins[part]], address, self.shapes)
+        fields = parse_row(row, address, self.shapes)
         attempts, since = self.tried.get(number, (0, None))
         self.known[at] = made = Recipient(number, address, fields, attempts, since)
         return made
@@ -192,6 +204,13 @@ class Roll(Sequence[Recipient]):
         """Whether some of them were tried before: then Recipient.attempts and .since speak of it."""
         tried = self._people.tried
         return bool(tried) and not tried.keys().isdisjoint(self.ids)
+
+    def alone(self, most: int) -> Roll | None:
+        """The same without the blocks it was cut from, so that it can be kept; None for more than `most`
+        characters of rows. For what `fetch` has just returned.
+        """
+        people = self._people
+        return self if sum(map(len, people.cut_out())) <= most else None
 
     def pick(self, positions: Sequence[int]) -> Roll:
         """Those at `positions`, which ascend."""

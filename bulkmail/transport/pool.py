@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 import trio
 
@@ -189,7 +190,7 @@ class Pool:
         self._idle[connection] = trio.current_time()
         self._idle_at.setdefault(connection.host, []).append(connection)
         self._kept.set()
-        surplus = list(self._idle)[: max(0, len(self._idle) - self._max_idle)]
+        surplus = list(islice(self._idle, max(0, len(self._idle) - self._max_idle)))
         self._take_out(surplus)
         return surplus
 
