@@ -7,6 +7,7 @@ sessions: a run is over when its source is and every session has ended.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -23,8 +24,7 @@ from bulkmail.errors import LocalResourceError
 
 ROUTERS = 128  # DNS look-ups side by side; a silent name server holds one for as long as it is asked
 OPEN_PARCELS = 4_000  # domains whose recipients may be out at once
-REOPEN = 9 * OPEN_PARCELS // 10  # so many are left before more are opened: to wake for each would cost more
-STREAK = 16  # parcels that are opened without a turn for the others
+REOPEN = 9 * OPEN_PARCELS // 10  # so few of them are left before more are opened
 
 Source = Callable[[], Awaitable[Parcel | None]]
 
@@ -41,10 +41,11 @@ class Dispatcher:
         self.destinations: dict[str, Destination] = {}
         self.stopping = False
         self.open_parcels = 0
-        self._asking = trio.Lock()  # whose turn it is to ask the source
-        self._exhausted = False
         self._room = trio.Event()
-        self._opened = 0
+        self._unrouted: deque[Parcel] = deque()  # what the routers are to take next
+        self._exhausted = False  # and nothing more will come
+        self._idle = trio.lowlevel.ParkingLot()  # routers with nothing to do
+        self._taken = trio.Event()  # of what was unrouted enough for more
         self._before_mail = trio.CancelScope()  # feeding and routing: what `stop` may simply break off
         self._finished_one = trio.Event()
 
@@ -54,7 +55,8 @@ class Dispatcher:
             with self._before_mail:
                 async with trio.open_nursery() as routers:
                     for _ in range(ROUTERS):
-                        routers.start_soon(self._router, source, sessions)
+                        routers.start_soon(self._router, sessions)
+                    await self._feed(source)
 
     def stop(self) -> None:
         """No new MAIL; open transactions go on to their verdict (P1)."""
@@ -72,8 +74,34 @@ class Dispatcher:
         """Set when the next parcel has been finished."""
         return self._finished_one
 
-    async def _router(self, source: Source, sessions: trio.Nursery) -> None:
-        while (parcel := await self._next(source)) is not None:
+    async def _feed(self, source: Source) -> None:
+        """Hand out what it yields, many at a time: to wake for each place that falls free would cost more."""
+        while (parcel := await source()) is not None:
+            if self.open_parcels >= OPEN_PARCELS:
+                self._room = trio.Event()
+                await self._room.wait()
+            if len(self._unrouted) >= ROUTERS:
+                self._taken = trio.Event()
+                await self._taken.wait()
+            self.open_parcels += 1
+            self._unrouted.append(parcel)
+            self._idle.unpark()
+        self._exhausted = True
+        self._idle.unpark_all()
+
+    async def _next(self) -> Parcel | None:
+        """The next parcel, for a router; None when there are no more."""
+        while not self._unrouted:
+            if self._exhausted:
+                return None
+            await self._idle.park()
+        parcel = self._unrouted.popleft()
+        if len(self._unrouted) <= ROUTERS // 2:
+            self._taken.set()
+        return parcel
+
+    async def _router(self, sessions: trio.Nursery) -> None:
+        while (parcel := await self._next()) is not None:
             route = await self._routed(parcel.domain)
             if isinstance(route, NoRoute):
                 await settle_untried(parcel, no_route(route), NOWHERE, self.plant)
@@ -82,28 +110,6 @@ class Dispatcher:
                 return
             else:
                 await self._place(parcel, route, sessions)
-
-    async def _next(self, source: Source) -> Parcel | None:
-        """The next parcel, once there is room for it; None when there are no more."""
-        if self._asking.locked():
-            await self._asking.acquire()
-        else:
-            self._asking.acquire_nowait()
-        try:
-            parcel = None if self._exhausted else await source()
-            if parcel is None:
-                self._exhausted = True
-                return None
-            if self.open_parcels >= OPEN_PARCELS:
-                self._room = trio.Event()
-                await self._room.wait()
-            self.open_parcels += 1
-            self._opened += 1
-            if not self._opened % STREAK:
-                await trio.lowlevel.checkpoint()
-            return parcel
-        finally:
-            self._asking.release()
 
     async def _place(self, parcel: Parcel, route: Route, sessions: trio.Nursery) -> None:
         """Queue it at its site, unless that is left alone now."""

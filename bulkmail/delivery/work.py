@@ -6,7 +6,6 @@ Recipients are dense ids; a range of ids is a span, inclusive at both ends.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -200,7 +199,7 @@ class Parcel:
         self.domain = domain
         self.shared = shared
         self.attempts = attempts
-        self._spans: deque[Span] = deque(spans)
+        self._spans = list(spans)[::-1]  # the next ones last
         self.waiting = sum(last - first + 1 for first, last in self._spans)
         self.out = 0
         self.known: Roll | None = None
@@ -212,7 +211,7 @@ class Parcel:
     @property
     def spans(self) -> tuple[Span, ...]:
         """Of those who wait."""
-        return tuple(self._spans)
+        return tuple(self._spans[::-1])
 
     def take_known(self, most: int) -> Taken:
         """`take`, with the recipients where they are known."""
@@ -226,11 +225,11 @@ class Parcel:
         taken: list[Span] = []
         room = most
         while room and self._spans:
-            first, last = self._spans.popleft()
+            first, last = self._spans.pop()
             count = min(room, last - first + 1)
             taken.append((first, first + count - 1))
             if first + count <= last:
-                self._spans.appendleft((first + count, last))
+                self._spans.append((first + count, last))
             room -= count
         self.waiting -= most - room
         self.out += most - room
@@ -238,7 +237,7 @@ class Parcel:
 
     def put_back(self, ids: Sequence[int]) -> None:
         """Return recipients who were taken and are to be tried by somebody else, or later in this run."""
-        self._spans.extendleft(reversed(spans_of(ids)))
+        self._spans += reversed(spans_of(ids))
         self.waiting += len(ids)
         self.out -= len(ids)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 import trio
 
-from bulkmail.campaign.feed import PAGE, Feed
+from bulkmail.campaign.feed import CHARACTERS, FEW, PAGE, Feed
+from bulkmail.delivery.work import Roll, Span
 from bulkmail.journal import Journal, Planned, Record, Store
 
 NOW = 1_000.0
@@ -65,3 +67,41 @@ async def test_a_first_pass_takes_no_retries(store: Store) -> None:
 
 async def test_a_limit_is_for_those_who_were_never_tried(store: Store) -> None:
     assert await handed_out(store, limit=10) == [("new", 10), ("dea", DEAD)]
+
+
+async def test_who_is_in_small_domains_is_read_by_the_page(tmp_path: Path) -> None:
+    sizes = {"large.test": FEW + 1, "long.test": 1, **{f"d{n}.test": 1 + n % FEW for n in range(50)}}
+    with Store.create(tmp_path / "c.journal", {}) as store:
+        with store.write_plan() as writer:
+            for domain, size in sizes.items():
+                row = json.dumps({"note": "x" * (CHARACTERS if domain == "long.test" else 1)})
+                writer.interval(domain, True, False, [Planned(f"p{n}@{domain}", row) for n in range(size)])
+        journal = Journal(store)
+        asked: list[int] = []
+
+        async def fetch_few(parts: Sequence[Sequence[Span]], most: int) -> list[Roll | None]:
+            asked.append(len(parts))
+            return await journal.read(lambda reader: [reader.fetch(spans).alone(most) for spans in parts])
+
+        idle = SimpleNamespace(open_parcels=0, next_finished=trio.Event)
+        feed = Feed(
+            journal,
+            idle,  # type: ignore[arg-type]
+            shareable=True,
+            first_pass=True,
+            limit=None,
+            now=lambda: NOW,
+            fetch_few=fetch_few,
+        )
+        found = {}
+        while (parcel := await feed.next()) is not None:
+            known = parcel.known
+            found[parcel.domain] = None if known is None else [(one.address, one.fields) for one in known]
+        journal.close()
+    unknown = {"large.test": None, "long.test": None}
+    assert found == unknown | {
+        domain: [(f"p{n}@{domain}", {"note": "x"}) for n in range(size)]
+        for domain, size in sizes.items()
+        if domain not in unknown
+    }
+    assert asked == [len(sizes) - 1]

@@ -1,0 +1,36 @@
+"""Slots: taken at once where one is free, waited for where none is, never more of them than there are."""
+
+from __future__ import annotations
+
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from bulkmail.delivery.slots import Slots
+
+
+async def test_a_free_slot_is_had_at_once_and_the_probes_leave_room_for_others() -> None:
+    slots = Slots(4)
+    took = [slots.enter_now(guest, probing=guest < 3) for guest in range(5)]
+    assert (took, slots.taken) == ([True, True, False, True, True], 4)
+    slots.proven(0)
+    assert not slots.enter_now(5, probing=True)
+    slots.leave(1)
+    assert slots.enter_now(5, probing=True)
+
+
+async def test_nobody_who_comes_later_overtakes_who_waits(autojump_clock: trio.testing.MockClock) -> None:
+    slots = Slots(2)
+    entered: list[int] = []
+
+    async def enter(guest: int) -> None:
+        await slots.enter(guest, probing=True)
+        entered.append(guest)
+
+    assert slots.enter_now(0, probing=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(enter, 1)
+        await wait_all_tasks_blocked()
+        slots.leave(0)
+        assert not slots.enter_now(2, probing=True)
+    assert entered == [1]
+    assert slots.taken == 1
