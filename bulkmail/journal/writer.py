@@ -48,6 +48,7 @@ class Journal:
         self._turn = trio.Lock()  # whose turn it is to take in
         self._some, self._many = trio.Event(), trio.Event()
         self._reader: Store | None = None
+        self._reading = trio.Lock()  # it answers one at a time: no thread for each who waits
         self._no_sooner = -math.inf  # than this is anybody due
 
     # --- writing --------------------------------------------------------------------------------------
@@ -137,7 +138,8 @@ class Journal:
                 self._reader = Store.open(self.store.path, read_only=True)
             found.append(fn(self._reader, *args, **kwargs))
 
-        await self._run_sync(query)
+        async with self._reading:
+            await self._run_sync(query)
         return found[0]
 
     # --- the logs of other processes ------------------------------------------------------------------

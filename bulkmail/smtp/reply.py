@@ -19,7 +19,8 @@ from bulkmail.smtp import grammar
 MAX_LINE = 2048  # octets with the line end
 MAX_LINES = 100  # of one reply; the longest EHLO answers have about thirty
 MAX_REPLY = 65536  # octets of one reply with its line ends
-KNOWN = 64  # replies that a reader remembers; those with a queue id never come again
+KNOWN = 64  # replies that a reader remembers
+ONCE = 8  # lines of which it knows that they came once: a message has five, and then they come again
 LONG = 1024  # octets from which replies to many RCPTs are supposed: they are counted, not read one by one
 RUNS = (64, 16, 4, 1)
 
@@ -129,15 +130,20 @@ class ReplyReader:
     A line may end in CRLF or in a lone LF: some servers do that, and nothing hangs on the difference here.
     """
 
-    __slots__ = ("_code", "_enhanced", "_good", "_held", "_known", "_lines", "_size", "failure", "smooth")
+    __slots__ = (
+        "_code", "_enhanced", "_good", "_held", "_known", "_lines", "_once", "_size", "failure", "smooth",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._held = b""  # of an unfinished line
         self._lines: list[bytes] = []  # of an unfinished reply
         self._code = b""
         self._size = 0
-        self._known: dict[bytes, Reply] = {}  # whole replies of one line: hundreds of RCPTs get the same
+        # Whole replies of one line that came twice: hundreds of RCPTs get the same. With a queue id they come
+        # once, and a thousand connections that remembered dozens of them each took 20 MB for it.
+        self._known: dict[bytes, Reply] = {}
         self._good: dict[bytes, Reply] = {}  # those of them that are 2yz
+        self._once: list[bytes] = []  # the latest lines that came once
         self._enhanced: dict[tuple[int, bytes], EnhancedStatus | None] = {}  # by the first word of a line
         self.smooth = True  # all that the last `feed` returned was 2yz
         self.failure: RemoteProtocolError | None = None
@@ -229,13 +235,24 @@ class ReplyReader:
                 self._enhanced.clear()
             self._enhanced[word] = _enhanced(number, texts)
         reply = Reply.read(number, self._enhanced[word], texts)
+        self._remember(line, reply)
+        return reply
+
+    def _remember(self, line: bytes, reply: Reply) -> None:
+        """Once it comes again."""
+        once = self._once
+        if line not in once:
+            if len(once) >= ONCE:
+                del once[0]
+            once.append(line)
+            return
+        once.remove(line)
         if len(self._known) >= KNOWN:
             self._known.clear()
             self._good.clear()
         self._known[line] = reply
-        if number < 300:
+        if reply.code < 300:
             self._good[line] = reply
-        return reply
 
     def _check_held(self) -> None:
         """Judge an unfinished line as soon as it is lost: a peer that is not SMTP may never end it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 
 import pytest
@@ -172,6 +173,16 @@ def test_a_reader_says_whether_a_reply_is_unfinished() -> None:
         reader.feed(piece)
         seen.append(reader.partial)
     assert seen == [True, True, True, False]
+
+
+def test_a_reply_that_comes_again_is_one_value_and_one_with_an_id_of_its_own_is_not_kept() -> None:
+    """A thousand connections would keep dozens each."""
+    reader, constant = ReplyReader(), set()
+    for number in range(100):
+        mail, rcpt, own = reader.feed(b"250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n250 2.0.0 queued as %d\r\n" % number)
+        constant |= {id(mail), id(rcpt)} if number > 1 else set()
+        assert sys.getrefcount(own) == 2, "the name here, and the argument"
+    assert len(constant) == 2
 
 
 @pytest.mark.parametrize(
