@@ -3,7 +3,9 @@
 Each benchmark is a process of its own, with a time that it may take; one that fails, or has no time left, is
 named with the reason, and the others go on. After each, the folder has what is known until then:
 results.json, results.md and ratios.svg. What is there already of others stays (`--only NAME` measures one
-anew), each with the date and the machine of its own. Exit code 0: all ran, whatever they showed; 1: not all.
+anew), each with the date and the machine of its own. The folder is results/ in the repository, and README.md
+is written with it, unless another is named; tiny runs (`--quick`) have one of their own. Exit code 0: all
+ran, whatever they showed; 1: not all.
 """
 
 from __future__ import annotations
@@ -23,10 +25,12 @@ from typing import Any
 
 import contest
 import plot
+import readme
 import rig
 from others import OTHERS
 
 HERE = Path(__file__).resolve().parent
+TINY = rig.CHECKOUT / ".cache" / "quick-results"
 # What takes long stands last.
 SCENARIOS = (
     "start",
@@ -59,8 +63,10 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="tiny and once, to see that everything works")
     parser.add_argument("--minutes", type=float, default=300.0, help="for all; what is left out is told")
     parser.add_argument("--each", type=float, default=45.0, help="minutes for one of them")
-    parser.add_argument("--output", type=Path, default=HERE / "results", help="the folder for what was seen")
+    parser.add_argument("--output", type=Path, help="the folder for what was seen")
     given = parser.parse_args()
+    kept = given.output is None and not given.quick
+    given.output = given.output or (readme.RESULTS if kept else TINY)
     given.output.mkdir(parents=True, exist_ok=True)
     path = given.output / "results.json"
     seen: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
@@ -79,6 +85,8 @@ def main() -> int:
         known[name]["took_s"] = round(time.monotonic() - began, 1)
         ordered = {each: known[each] for each in SCENARIOS if each in known}
         write(given.output, {"machine": rig.machine(), "scenarios": ordered})
+        if kept:
+            readme.main()
     print((given.output / "results.md").read_text("utf-8"))
     return 1 if failed else 0
 

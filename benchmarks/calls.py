@@ -66,7 +66,7 @@ def main() -> None:
         rows,
         [
             Promise(
-                f"system calls a message, {name}",
+                f"system calls a message: {name}",
                 calls.seen(name, lambda each: each.per_message),
                 at_most=most,
                 unit="calls",

@@ -61,7 +61,7 @@ def promises(latency: Contest, rtt_ms: float) -> list[Promise]:
     far = f"latency {rtt_ms:g} ms"
     listed = [
         Promise(
-            f"{far}, {what}: a lock-step peer",
+            f"{far}, over smtplib, which is in lock-step: {what}",
             latency.ratios(who, LOCK_STEP, rate),
             at_least=least,
             over="smtplib",
@@ -76,7 +76,7 @@ def promises(latency: Contest, rtt_ms: float) -> list[Promise]:
     for who, window in (*((name(window), window) for window in WINDOWS), (PIPELINING, 1)):
         bound = window / rtt_ms * 1e3
         reached = latency.seen(who, lambda sent, bound=bound: rate(sent) / bound)  # type: ignore[misc]
-        what = f"{far}, of {window} in flight ÷ round trip ({bound:g} messages/s)"
+        what = f"{far}, of what is in flight ÷ round trip: {window} ({bound:g} messages/s)"
         least = OF_BOUND if window > 1 else None
         listed.append(Promise(what, reached, at_least=least, note=latency.why(who)))
     return listed

@@ -91,7 +91,9 @@ def longtail(said: Json) -> list[Promise]:
             low, high = ours["low"] / theirs["high"], ours["high"] / theirs["low"]
             reached = Spread(ours["median"] / theirs["median"], low, high)
         over = "smtplib" if who == "smtplib" else ""
-        listed.append(Promise(f"longtail, {LONGTAIL[who]}", reached, at_least=least, over=over))
+        listed.append(
+            Promise(f"longtail, DNS and TLS included: {LONGTAIL[who]}", reached, at_least=least, over=over)
+        )
     return listed
 
 

@@ -2,7 +2,7 @@
 
 Panels of dots on logarithmic scales, since what costs differently differs by tens. `bulkmail bench` has two:
 messages and recipients a second, each with the line from the lowest to the highest run, and the latency of
-replies from p50 to p99. benchmarks/plot.py has others.
+replies from p50 to p99.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from html import escape
 from bulkmail.bench.result import Result
 
 WIDTH, ROW, TOP, LEFT, RIGHT = 760, 26, 72, 190, 110
-TEXT = 48  # across, of what stands behind a dot
 INK, FAINT = "#23302a", "#d5dbd7"
 COLOURS = ("#1f6b3f", "#b3541e", "#2f5d8c")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a panel: a dot at `at`, a line from `low` to `high`, `text` behind; a stroke at `mark`."""
+    """One line of a panel: a dot at `at`, a line from `low` to `high`, `text` behind."""
 
     label: str
     low: float
@@ -30,7 +29,6 @@ class Row:
     high: float
     text: str
     colour: str
-    mark: float | None = None
 
 
 def svg(results: Sequence[Result], title: str, subtitle: str) -> str:
@@ -39,17 +37,10 @@ def svg(results: Sequence[Result], title: str, subtitle: str) -> str:
     panels = [("a second (median, with a line from the lowest to the highest)", rates)]
     if latencies:
         panels.append(("reply to the end of data, ms (p50, with a line to p99; p50 · p95 · p99)", latencies))
-    return picture(panels, title, subtitle)
-
-
-def picture(
-    panels: Sequence[tuple[str, Sequence[Row]]], title: str, subtitle: str, *, left: int = LEFT
-) -> str:
-    """Panels with their names, one below the other; `left` of their lines there is room for labels."""
     parts: list[str] = []
     y = TOP
     for name, rows in panels:
-        parts += _panel(name, rows, y, left)
+        parts += _panel(name, rows, y)
         y += (len(rows) + 3) * ROW
     text = f'font-family="Arial, Helvetica, sans-serif" fill="{INK}"'
     head = (
@@ -85,15 +76,14 @@ def _latencies(results: Sequence[Result]) -> Iterator[Row]:
             yield Row(one.scenario, values[0], values[0], values[-1], text, COLOURS[index % len(COLOURS)])
 
 
-def _panel(name: str, rows: Sequence[Row], y: float, left: int) -> Iterator[str]:
-    marks = [row.mark for row in rows if row.mark is not None]
-    lowest = math.floor(math.log10(max(1e-3, min([*marks, *(row.low for row in rows)]))))
-    highest = math.ceil(math.log10(max(1e-3, max([*marks, *(row.high for row in rows)]))))
+def _panel(name: str, rows: Sequence[Row], y: float) -> Iterator[str]:
+    lowest = math.floor(math.log10(max(1e-3, min(row.low for row in rows))))
+    highest = math.ceil(math.log10(max(1e-3, max(row.high for row in rows))))
     highest = max(highest, lowest + 1)
 
     def x(value: float) -> float:
         share = (math.log10(max(value, 1e-3)) - lowest) / (highest - lowest)
-        return left + share * (WIDTH - left - RIGHT)
+        return LEFT + share * (WIDTH - LEFT - RIGHT)
 
     bottom = y + 10 + len(rows) * ROW
     yield f'<text x="16" y="{y}" font-size="13" font-weight="bold">{escape(name)}</text>'
@@ -104,18 +94,9 @@ def _panel(name: str, rows: Sequence[Row], y: float, left: int) -> Iterator[str]
     for index, row in enumerate(rows):
         middle = y + 10 + (index + 0.5) * ROW
         yield f'<text x="16" y="{middle + 4:.1f}" font-size="12">{escape(row.label)}</text>'
-        behind = x(row.high) + 12
-        if row.mark is not None:
-            if x(row.high) - 4 < x(row.mark) < behind + TEXT:  # it would go through the text
-                behind = x(row.mark) + 8
-            at = f"{x(row.mark):.1f}"
-            yield (
-                f'<line x1="{at}" x2="{at}" y1="{middle - 10:.1f}" y2="{middle + 10:.1f}" '
-                f'stroke="{INK}" stroke-width="2"/>'
-            )
         yield (
             f'<line x1="{x(row.low):.1f}" x2="{x(row.high):.1f}" y1="{middle:.1f}" y2="{middle:.1f}" '
             f'stroke="{row.colour}" stroke-width="3"/>'
             f'<circle cx="{x(row.at):.1f}" cy="{middle:.1f}" r="5" fill="{row.colour}"/>'
-            f'<text x="{behind:.1f}" y="{middle + 4:.1f}" font-size="12">{escape(row.text)}</text>'
+            f'<text x="{x(row.high) + 12:.1f}" y="{middle + 4:.1f}" font-size="12">{escape(row.text)}</text>'
         )

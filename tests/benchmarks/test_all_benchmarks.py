@@ -13,13 +13,22 @@ import contest
 import others
 import plot
 import pytest
+import readme
 import rig
 from contest import Promise
 from rig import Spread
 
 sys.modules.pop("all", None)
 everything = __import__("all")
-MACHINE = {"date": "2026-11-24 09:00 UTC", "cpu": "a processor", "cores": "2 (who sends on 0)"}
+MACHINE = {
+    "date": "2026-11-24 09:00 UTC",
+    "cpu": "a processor",
+    "cores": "2 (who sends on 0)",
+    "kernel": "Linux 6",
+    "python": "3",
+    "openssl": "3",
+    "bulkmail": "1",
+}
 
 
 def python(code: str) -> list[str]:
@@ -100,21 +109,67 @@ def test_the_table_has_promises_first_and_then_what_was_seen() -> None:
     assert "- exim: is not unpacked" in text
 
 
-def test_the_picture_has_a_dot_for_each_peer_and_a_stroke_for_each_promise() -> None:
+def test_the_picture_has_a_bar_for_each_peer_and_a_stroke_for_each_promise() -> None:
     drawn = ElementTree.fromstring(
         plot.svg(
             results(
                 Promise("shared, clear text: smtplib", Spread(16, 15, 17), at_least=15, over="smtplib"),
-                Promise("shared, clear text: <&>", Spread(5, 4, 6), over="<&>"),
+                Promise("shared, clear text: <&>", Spread(0.5, 0.4, 0.6), over="<&>"),
                 Promise("shared: memory", Spread(5, 4, 6), at_most=6, unit="MB"),
                 Promise("shared: exim", None, at_least=2, over="exim"),
             )
         )
     )
     svg = "{http://www.w3.org/2000/svg}"
-    assert len(drawn.findall(f"{svg}circle")) == 2
-    assert [line for line in drawn.findall(f"{svg}line") if line.get("stroke-width") == "2"]
-    assert "clear text: <&>" in {text.text for text in drawn.findall(f"{svg}text")}
+    texts = [text.text for text in drawn.iter(f"{svg}text")]
+    bars = [one for one in drawn.iter(f"{svg}rect") if one.get("height") == str(plot.ROW - 6)]
+    strokes = [one for one in drawn.iter(f"{svg}line") if one.get("stroke-width") == "2.5"]
+    legend = [colour for colour, _ in plot.LEGEND]
+    assert [bar.get("fill") for bar in bars] == [*legend, plot.HELD, plot.OPEN]
+    assert len(strokes) == 1 + 1, "of the promise, and in the legend"
+    assert {"shared, clear text", "smtplib", "16×", "<&>", "0.5×"} < set(texts)
+
+
+def test_columns_of_the_picture_are_of_about_the_same_length() -> None:
+    bar = plot.Bar("smtplib", 1, 2, 3, plot.OPEN, None)
+    for sizes in ([1], [7, 1, 6, 1, 6, 6, 4, 3, 1, 2, 2], [20, 1, 1], [1, 1, 20]):
+        columns = plot.packed({str(number): [bar] * size for number, size in enumerate(sizes)})
+        assert [len(listed) for column in columns for _, listed in column] == sizes
+        longest = max(map(plot.down, columns))
+        assert longest <= max(plot.down([("", [bar] * max(sizes))]), sum(map(plot.down, columns)) * 0.7)
+
+
+def test_the_readme_has_what_was_promised_and_says_what_was_missed() -> None:
+    seen = results(
+        Promise("shared, clear text: smtplib", Spread(16.04, 15, 17), at_least=15, over="smtplib"),
+        Promise("shared, clear text: nodemailer", Spread(5, 4, 6), at_least=6, over="nodemailer", note="why"),
+        Promise("shared, clear text: smtpproto", Spread(30, 29, 31), over="smtpproto"),
+        Promise("memory", Spread(100, 90, 110), at_most=120, unit="MB"),
+        Promise("shared: exim", None, at_least=2, over="exim"),
+    )
+    seen["scenarios"]["list"] = {"failed": "the power went out", "machine": MACHINE}  # type: ignore[index]
+    text = readme.written(f"# x\n{readme.BEGIN}\nold\n{readme.END}\nmore\n", seen)
+    assert text.startswith(f"# x\n{readme.BEGIN}\n|")
+    assert text.endswith(f"\n{readme.END}\nmore\n")
+    assert "old" not in text
+    assert "| shared, clear text | smtplib: 16 × (≥ 15); **nodemailer: 5 × (≥ 6; why)** |" in text
+    assert "| memory | 100 MB (≤ 120) |" in text
+    assert "2 of 4 promises held, **1 missed**, 1 not measured (list: not at all)." in text
+    assert (
+        "5 rounds, 2026-11-24: 2 cores of an a processor, Linux 6, Python 3, OpenSSL 3, bulkmail 1." in text
+    )
+    with pytest.raises(ValueError, match="markers"):
+        readme.written("# x\n", seen)
+
+
+def test_what_is_in_the_repository_is_what_the_results_say() -> None:
+    """Not edited by hand: `benchmarks/all.py` measures, and `benchmarks/readme.py` writes README.md."""
+    seen = json.loads((readme.RESULTS / "results.json").read_text("utf-8"))
+    shown = readme.README.read_text("utf-8")
+    assert readme.written(shown, seen) == shown
+    assert everything.markdown(seen) == (readme.RESULTS / "results.md").read_text("utf-8")
+    assert plot.svg(seen) == (readme.RESULTS / "ratios.svg").read_text("utf-8")
+    assert not [name for name, one in seen["scenarios"].items() if one.get("quick")], "tiny runs say nothing"
 
 
 def test_what_other_benchmarks_say_is_held_to_the_promises() -> None:
