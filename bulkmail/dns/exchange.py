@@ -13,6 +13,7 @@ import struct
 import trio
 
 from bulkmail.dns.addresses import destination
+from bulkmail.dns.patrol import readable
 from bulkmail.dns.response import NotAnAnswer, Reading, Status, read_response
 from bulkmail.dns.shortage import in_words, is_shortage
 from bulkmail.dns.wire import Query, make_query
@@ -41,32 +42,35 @@ async def ask(server: tuple[str, int], name: bytes, rdtype: int, *, timeout_s: f
 async def _exchange(server: tuple[str, int], query: Query, timeout_s: float) -> Reading:
     """The response, whatever it says, but never a truncated one."""
     try:
-        for way in (_udp, _tcp):
-            with trio.move_on_after(timeout_s) as patience:
-                reading = await way(server, query)
-            if patience.cancelled_caught:
-                raise NoReply(f"no reply from {_shown(server)} within {timeout_s:g} s")
-            if not reading.truncated:
-                return reading
+        reading = await _udp(server, query, trio.current_time() + timeout_s)
+        if reading is not None and reading.truncated:
+            reading = None
+            with trio.move_on_after(timeout_s):
+                reading = await _tcp(server, query)
     except OSError as error:
         if is_shortage(error, server[0]):
             raise LocalResourceError(f"cannot ask for names: {in_words(error)}") from error
         raise NoReply(f"{_shown(server)}: {in_words(error)}") from error
-    raise NoReply(f"{_shown(server)}: truncated even over TCP")
+    if reading is None:
+        raise NoReply(f"no reply from {_shown(server)} within {timeout_s:g} s")
+    if reading.truncated:
+        raise NoReply(f"{_shown(server)}: truncated even over TCP")
+    return reading
 
 
-async def _udp(server: tuple[str, int], query: Query) -> Reading:
+async def _udp(server: tuple[str, int], query: Query, until: float) -> Reading | None:
+    """None when there is no answer by then."""
     # Not trio's socket, which looks every address up and wraps every call: half the cost of a question.
     with socket.socket(_family(server), socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
         sock.connect(destination(*server))
         sock.send(query.wire)
-        while True:
-            await trio.lowlevel.wait_readable(sock)
+        while await readable(sock, until):
             try:
                 return read_response(sock.recv(65_535), query)
             except (NotAnAnswer, BlockingIOError):  # perhaps forged: the true answer may still come
                 continue
+    return None
 
 
 async def _tcp(server: tuple[str, int], query: Query) -> Reading:

@@ -12,10 +12,10 @@ is usable again only if its protocol is idle; a cancelled or failed exchange clo
 
 from __future__ import annotations
 
+import math
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import TypeVar
 
 import trio
 
@@ -35,8 +35,6 @@ from bulkmail.transport.endings import lost
 from bulkmail.transport.flight import Course, Flight, closes, ends_message
 from bulkmail.transport.stream import Transport, transport
 from bulkmail.transport.tls import describe, handshake
-
-T = TypeVar("T")
 
 BLOCK = 65536  # octets for which TimeLimits.block holds
 AT_ONCE = 4 * BLOCK  # octets for one system call; more of them only take memory
@@ -210,29 +208,15 @@ class Connection:
         course.begins(octets, now)
         if stream.push():
             course.handed(octets, now)
-            return
+            return None
+        # Only where there is something to wait for: a cancel scope costs as much as a short message.
         try:
-            await self._patiently(self._push_while_reading)
+            with trio.CancelScope(deadline=course.deadline()) as self._watchdog:
+                return await push_while_reading(stream, self._read, self._moved, block=BLOCK)
         finally:
+            self._watchdog = None
             course.handed(stream.handed - before, trio.current_time())
-
-    async def _patiently(self, wait: Callable[[], Awaitable[T]]) -> T:
-        """`wait()`, until the deadline of the course, wherever it moves to meanwhile. Raises ReplyTimeout.
-
-        Only where there is something to wait for: a cancel scope costs as much as a short message.
-        """
-        if self._watchdog is not None:  # who reads while we write is under the writer's
-            self._watch()
-            return await wait()
-        with trio.CancelScope(deadline=self._course.deadline()) as self._watchdog:
-            try:
-                return await wait()
-            finally:
-                self._watchdog = None
-        raise ReplyTimeout(self._course.overdue(trio.current_time()))
-
-    async def _push_while_reading(self) -> None:
-        await push_while_reading(self._stream, self._read, self._moved, block=BLOCK)
+        raise ReplyTimeout(course.overdue(trio.current_time()))
 
     def _moved(self) -> None:
         self._course.moved(trio.current_time())
@@ -256,7 +240,7 @@ class Connection:
                 # what was read must not be lost because we are stopped here
                 await trio.lowlevel.cancel_shielded_checkpoint()
             if octets is None:
-                octets = await self._patiently(stream.arrival)
+                octets = await self._arrival()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as broken:
             raise lost(broken) from None
         if not octets:
@@ -271,6 +255,18 @@ class Connection:
         if self._protocol.failure is not None and course.unanswered:
             raise self._protocol.failure
         self._watch()
+
+    async def _arrival(self) -> bytes:
+        """What comes next, until the deadline of the course. Raises ReplyTimeout."""
+        if self._watchdog is not None:  # who reads while we write is under the writer's
+            self._watch()
+            until = math.inf
+        else:
+            until = self._course.deadline()
+        octets = await self._stream.arrival(until)
+        if octets is None:
+            raise ReplyTimeout(self._course.overdue(trio.current_time()))
+        return octets
 
     def _watch(self) -> None:
         if self._watchdog is not None:

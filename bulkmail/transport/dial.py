@@ -8,6 +8,8 @@ goes wrong from the greeting on concerns the host, so the next MX is (T1, T3, G1
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
@@ -73,12 +75,12 @@ class Dialer:
         approach: Approach,
         *,
         dead: DeadAddresses,
-        connect: Connect | None = None,
+        connect: Callable[[str, int], Awaitable[trio.abc.Stream]] | None = None,
         stagger: float = STAGGER,
     ) -> None:
         self.approach = approach
         self._dead = dead
-        self._connect = connect or connect_tcp
+        self._connect = connect_tcp if connect is None else _bounded(connect)
         self._stagger = stagger
         self._clear: Remembered[str] = Remembered(CLEAR_TEXT)
 
@@ -192,6 +194,15 @@ class Dialer:
             # It may only be slow; then it is found alive when it is probed. A black hole would cost
             # every session the stagger (T2).
             self._dead.mark(address, self.approach.port, now)
+
+
+def _bounded(connect: Callable[[str, int], Awaitable[trio.abc.Stream]]) -> Connect:
+    async def within(address: str, port: int, until: float) -> trio.abc.Stream:
+        with trio.CancelScope(deadline=until):
+            return await connect(address, port)
+        raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+    return within
 
 
 async def _or_close(connection: Connection, step: Awaitable[Refusal | None]) -> Refusal | None:

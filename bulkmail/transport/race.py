@@ -8,6 +8,7 @@ wins, the others are dropped. The addresses come in the order in which they are 
 from __future__ import annotations
 
 import errno
+import math
 import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,21 +17,24 @@ from dataclasses import dataclass
 import trio
 
 from bulkmail.dns.addresses import destination
+from bulkmail.dns.patrol import writable
 from bulkmail.dns.shortage import is_shortage, no_way
 from bulkmail.transport.stream import TcpStream, Transport, transport
 
-Connect = Callable[[str, int], Awaitable[trio.abc.Stream | Transport]]
+# To this address and port, on trio's clock until then. Raises OSError, and TimeoutError when it has come.
+Connect = Callable[[str, int, float], Awaitable[trio.abc.Stream | Transport]]
 
 
-async def connect_tcp(address: str, port: int) -> TcpStream:
-    """Raises OSError."""
+async def connect_tcp(address: str, port: int, until: float = math.inf) -> TcpStream:
+    """A `Connect`."""
     sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         try:
             sock.connect(destination(address, port))
         except BlockingIOError:
-            await trio.lowlevel.wait_writable(sock)
+            if not await writable(sock, until):
+                raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from None
             if failed := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 raise OSError(failed, os.strerror(failed)) from None
         else:
@@ -100,16 +104,12 @@ async def race(
 
 async def _run(result: Race, address: str, port: int, connect: Connect, limit_s: float) -> None:
     """Try one address, and write down what came of it."""
-    error = OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
-    with trio.move_on_after(limit_s):
-        try:
-            stream = transport(await connect(address, port))
-        except OSError as failure:
-            error = failure
-        else:
-            if result.stream is None:
-                result.stream, result.address = stream, address
-            else:
-                stream.close()
-            return
-    result.failures[address] = error
+    try:
+        stream = transport(await connect(address, port, trio.current_time() + limit_s))
+    except OSError as failure:
+        result.failures[address] = failure
+        return
+    if result.stream is None:
+        result.stream, result.address = stream, address
+    else:
+        stream.close()

@@ -12,11 +12,14 @@ connections also run over streams in memory.
 from __future__ import annotations
 
 import abc
+import math
 import select
 import socket
 from contextlib import suppress
 
 import trio
+
+from bulkmail.dns import patrol
 
 # Where the platform has it: without it a peer that waits for our ACK before it writes its next reply
 # (Nagle's algorithm there, delayed acknowledgement here) costs 40 ms a reply.
@@ -59,8 +62,8 @@ class Transport(abc.ABC):
         """What has come, b"" at the end of file; None where nothing has."""
 
     @abc.abstractmethod
-    async def readable(self) -> None:
-        """Wait until `receive_nowait` may have something."""
+    async def readable(self, until: float = math.inf) -> bool:
+        """Wait until `receive_nowait` may have something; False when `until` has come, on trio's clock."""
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -84,15 +87,17 @@ class Transport(abc.ABC):
 
     async def receive(self) -> bytes:
         """The same, without a checkpoint where there is something."""
-        data = self.receive_nowait()
-        return await self.arrival() if data is None else data
-
-    async def arrival(self) -> bytes:
-        """The same, where nothing has come until now."""
-        await self.readable()
-        while (data := self.receive_nowait()) is None:
-            await self.readable()
+        data: bytes | None = None
+        while data is None and (data := self.receive_nowait()) is None:
+            data = await self.arrival()
         return data
+
+    async def arrival(self, until: float = math.inf) -> bytes | None:
+        """The same, where nothing has come until now; None when nothing has until then."""
+        while await self.readable(until):
+            if (data := self.receive_nowait()) is not None:
+                return data
+        return None
 
     async def aclose(self) -> None:
         self.close()
@@ -154,7 +159,7 @@ class TcpStream(Transport):
         self._unacknowledged = True
         return data
 
-    async def readable(self) -> None:
+    async def readable(self, until: float = math.inf) -> bool:
         self._demand_open()
         if self._unacknowledged and QUICKACK is not None:
             # More is to come, and the peer may be waiting for our ACK. The kernel forgets it again after a
@@ -162,7 +167,7 @@ class TcpStream(Transport):
             with suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
             self._unacknowledged = False
-        await trio.lowlevel.wait_readable(self._socket)
+        return await patrol.readable(self._socket, until)
 
     def close(self) -> None:
         if self._socket.fileno() != -1:
@@ -216,8 +221,11 @@ class Metered(Transport):
         data, self._in = self._in, None
         return data
 
-    async def readable(self) -> None:
-        self._in = bytes(await self._inner.receive_some(RECEIVE))
+    async def readable(self, until: float = math.inf) -> bool:
+        with trio.CancelScope(deadline=until):
+            if self._in is None:
+                self._in = bytes(await self._inner.receive_some(RECEIVE))
+        return self._in is not None
 
     async def aclose(self) -> None:
         self._closed = True

@@ -24,13 +24,13 @@ from bulkmail.transport.tls_stream import TlsStream
 async def handshake(transport: Transport, context: ssl.SSLContext, host: str, limit_s: float) -> TlsStream:
     """TLS over `transport`. Raises TlsRefused with the reason."""
     stream = TlsStream(transport, context, host)
-    with trio.move_on_after(limit_s):
-        try:
-            await stream.handshake()
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise TlsRefused(f"the TLS handshake failed: {_reason(error)}") from None
-        return stream
-    raise TlsRefused(f"the TLS handshake was not finished within {limit_s:g} s")
+    try:
+        finished = await stream.handshake(trio.current_time() + limit_s)
+    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+        raise TlsRefused(f"the TLS handshake failed: {_reason(error)}") from None
+    if not finished:
+        raise TlsRefused(f"the TLS handshake was not finished within {limit_s:g} s")
+    return stream
 
 
 def describe(stream: TlsStream, context: ssl.SSLContext) -> TlsInfo:

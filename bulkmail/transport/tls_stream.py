@@ -12,6 +12,7 @@ of them for a single step of its session (`_step`), and empty before and after i
 from __future__ import annotations
 
 import contextlib
+import math
 import ssl
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -58,21 +59,24 @@ class TlsStream(Transport):
         self._ends: list[tuple[int, int]] = []  # both, after each put that has not left yet
         self.local_address = below.local_address
 
-    async def handshake(self) -> None:
+    async def handshake(self, until: float = math.inf) -> bool:
+        """False when it was not finished by then, on trio's clock."""
         while True:
             try:
                 self._step(self.session.do_handshake)
             except ssl.SSLWantReadError:
-                await self._flush()
-                self._unread = await self._below.receive_some()
-                if not self._unread:
+                arrived = await self._below.arrival(until) if await self._flush(until) else None
+                if arrived is None:
+                    return False
+                if not arrived:
                     raise trio.BrokenResourceError("closed within the handshake") from None
+                self._unread = arrived
             except (ssl.SSLError, ssl.CertificateError) as error:
                 with trio.move_on_after(1):  # tell them why, if they listen
                     await self._flush()
                 raise trio.BrokenResourceError("handshake") from error
             else:
-                return await self._flush()
+                return await self._flush(until)
 
     @property
     def handed(self) -> int:
@@ -119,8 +123,8 @@ class TlsStream(Transport):
             self._unread += data
         return b"".join(parts)
 
-    async def readable(self) -> None:
-        await self._below.readable()
+    async def readable(self, until: float = math.inf) -> bool:
+        return await self._below.readable(until)
 
     async def aclose(self) -> None:
         """close_notify, without waiting for theirs, then close."""
@@ -173,7 +177,13 @@ class TlsStream(Transport):
                 self._records += len(records)
                 self._below.put(records)
 
-    async def _flush(self) -> None:
+    async def _flush(self, until: float = math.inf) -> bool:
+        """False where the kernel had no room for all of it until then."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        while not self.push():
-            await self.push_on()
+        if self.push():
+            return True
+        with trio.CancelScope(deadline=until):
+            while not self.push():
+                await self.push_on()
+            return True
+        return False

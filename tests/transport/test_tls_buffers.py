@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections import deque
 
@@ -35,8 +36,9 @@ class Wire(Transport):
     def receive_nowait(self) -> bytes | None:
         return self.came.popleft() if self.came else None
 
-    async def readable(self) -> None:
+    async def readable(self, until: float = math.inf) -> bool:
         await trio.lowlevel.checkpoint()
+        return True
 
     def close(self) -> None:
         pass
