@@ -118,16 +118,18 @@ class CampaignLedger:
         that went away, is raised: ConfigError.
         """
         composed = self._composer.letters(recipients, now=self._now())
-        return [str(one) if isinstance(one, Exception) else self._letter(one) for one in composed]
-
-    def _letter(self, composed: ComposedLetter) -> Letter:
-        last = self._last
-        if last is not None and last[0] is composed:  # nothing in it is personal: the same for everybody
-            return last[1]
+        if not self._composer.personal:
+            return [str(one) if isinstance(one, Exception) else self._shared(one) for one in composed]
         alone = bool(self._composer.unique)
-        letter = Letter(composed.reverse_path, composed.content, composed.smtputf8, alone)
-        self._last = composed, letter
-        return letter
+        return [str(one) if isinstance(one, Exception) else Letter(*one, alone) for one in composed]
+
+    def _shared(self, composed: ComposedLetter) -> Letter:
+        """Nothing in it is personal: one object for everybody, as long as the composer gives one."""
+        last = self._last
+        if last is None or last[0] is not composed:
+            letter = Letter(*composed, alone=False)
+            self._last = last = composed, letter
+        return last[1]
 
     def note(
         self,

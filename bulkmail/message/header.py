@@ -30,6 +30,7 @@ _NOT_ATOMS = (b"  ", b"\0 ", b" \0", b"\0\0", b"=?")  # in several of them betwe
 _SHORT_DISPLAY = 60  # longer names are folded, as encoded words
 # RFC 2047 section 5 (3): what stands for itself in a Q word within a phrase, the strictest place
 _Q_SAFE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/"
+_Q_LEGIBLE = _Q_SAFE + b" "
 _Q = [chr(octet) if octet in _Q_SAFE else "_" if octet == 0x20 else f"={octet:02X}" for octet in range(256)]
 
 # Fields that bulkmail writes itself, or that only servers write. RFC 5322 section 3.6, RFC 2045 section 3.
@@ -125,8 +126,8 @@ def encoded_words(text: str, first: int = WORD) -> list[str]:
     Joined by white space they are read as `text`. Q where most of it stays legible, else B, which is shorter.
     """
     data = text.encode("utf-8")
-    if 5 * len(data.translate(None, _Q_SAFE + b" ")) <= 2 * len(data):
-        return [f"=?utf-8?q?{part}?=" for part in _cut_q("".join([_Q[octet] for octet in data]), first - 12)]
+    if 5 * len(data.translate(None, _Q_LEGIBLE)) <= 2 * len(data):
+        return [f"=?utf-8?q?{part}?=" for part in _cut_q("".join(map(_Q.__getitem__, data)), first - 12)]
     parts = _cut_b(data, (first - 12) // 4 * 3)
     return [f"=?utf-8?b?{binascii.b2a_base64(part, newline=False).decode('ascii')}?=" for part in parts]
 

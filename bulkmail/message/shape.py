@@ -146,7 +146,7 @@ class Shape:
                 order.append(number[piece])
             else:
                 order.append(next(constant if isinstance(piece, bytes) else other))
-        self._in_order: Callable[[Columns], tuple[Iterable[bytes], ...]] = itemgetter(*order)
+        self._in_order: Callable[[Columns], Sequence[Iterable[bytes]]] = itemgetter(*order)
         self._constant = None if slots or self._others else self._closed(b"".join(constants))
 
     def bodies(
@@ -165,10 +165,13 @@ class Shape:
             whole = [[*self._whole(*one)] for one in zip(rows, names or repeat(()), strict=False)]
             table += zip(*whole, strict=True)
         columns = self._in_order(table)
-        if not (self._hashed or self._closes):
+        if self._closes:
+            columns = ([quoted.closed(b"".join(pieces)) for pieces in zip(*columns, strict=False)],)
+        if not self._hashed:
             return Bodies(*self._fields, columns, ())
-        done = [self._closed(b"".join(pieces)) for pieces in zip(*columns, strict=False)]
-        return Bodies(*self._fields, [[octets for octets, _ in done]], [digest for _, digest in done])
+        # Put together once more for the message: cheaper than to have the octets fetched from main memory
+        digests = [self._digest(b"".join(pieces)) for pieces in zip(*columns, strict=False)]
+        return Bodies(*self._fields, columns, digests)
 
     def _whole(self, values: Sequence[str], names: Sequence[str]) -> Iterator[bytes]:
         """What varies as a whole."""
