@@ -16,7 +16,7 @@ from bulkmail.campaign.candidates import Candidates, getter
 
 _HOT = 8  # domains at most: each of them waits in memory for the rest of it
 _HOT_SHARE = 64  # a domain is hot that has more than one of so many candidates
-_HOT_PART = 1 / 3  # and would take more than this of what one part may
+_HOT_PART = 1 / 2  # and would take more than this of what one part may
 _GROUP = 8  # so many of a domain in one block are put side by side
 
 Hot = frozenset[str]
