@@ -7,9 +7,11 @@ name is then the same in every run, and a dry run can tell it without asking DNS
 from __future__ import annotations
 
 import socket
+import threading
 from pathlib import Path
 
 HOSTS = Path("/etc/hosts")
+ASKED_S = 1.0  # where no name server answers, the C library would wait for ten seconds and more
 
 
 def own_name(hosts: Path = HOSTS) -> str | None:
@@ -29,8 +31,12 @@ def default_ehlo() -> str | None:
     """This machine's full name, asking DNS for it if need be; without one an address literal may stand."""
     if own := own_name():
         return own
-    name = socket.getfqdn().lower()
-    return name if _is_full(name) else None
+    found: list[str] = []
+    # a thread that is left behind, for nothing can break off the C library; the run must not wait for it
+    asking = threading.Thread(target=lambda: found.append(socket.getfqdn().lower()), daemon=True)
+    asking.start()
+    asking.join(ASKED_S)
+    return next(filter(_is_full, found), None)
 
 
 def _is_full(name: str) -> bool:

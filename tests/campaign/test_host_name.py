@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 
-from bulkmail.campaign.host_name import own_name
+from bulkmail.campaign import host_name as module
+from bulkmail.campaign.host_name import default_ehlo, own_name
 
 HOSTS = """\
 127.0.0.1   localhost.localdomain localhost
@@ -45,3 +47,23 @@ def test_without_a_file_of_hosts_there_is_only_the_host_name(
 ) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "out1")
     assert own_name(tmp_path / "none") is None
+
+
+def test_dns_may_know_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "a-machine-of-the-tests")
+    monkeypatch.setattr(socket, "getfqdn", lambda: "Out1.acme.example")
+    assert default_ehlo() == "out1.acme.example"
+
+
+def test_nobody_waits_long_for_a_name_server_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def asked() -> str:
+        answered.wait(60)
+        return "out1.acme.example"
+
+    monkeypatch.setattr(module, "ASKED_S", 0.01)
+    monkeypatch.setattr(socket, "gethostname", lambda: "a-machine-of-the-tests")
+    monkeypatch.setattr(socket, "getfqdn", asked)
+    assert default_ehlo() is None
+    answered.set()
