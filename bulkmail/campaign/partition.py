@@ -10,7 +10,8 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
+from itertools import chain, compress
+from operator import not_
 
 from bulkmail.campaign.candidates import Candidates, getter
 
@@ -59,28 +60,38 @@ Split = Callable[[Candidates, Hot, int, list[Share]], None]
 def by_domain(held: Candidates, hot: Hot, shift: int, parts: list[Share]) -> None:
     """All of a domain to one part, all of an address in a hot domain likewise: by the `shift`ed hash."""
     mask = len(parts) - 1
-    spread: list[tuple[str, list[int]]] = []
-    adding: dict[str, Callable[[int], None]] = {}
     counts = Counter(held.domains)
-    for (domain, rows), octets in zip(counts.items(), _octets(list(counts)), strict=True):
-        part = parts[zlib.crc32(octets) >> shift & mask]
-        if rows < _GROUP and domain not in hot:
-            adding[domain] = part.rest.append
+    large: dict[str, list[int]] = {
+        domain: [] for domain, rows in counts.items() if rows >= _GROUP or domain in hot
+    }
+    is_large = list(map(large.__contains__, held.domains))
+    everybody = range(len(is_large))
+    for place, domain in zip(compress(everybody, is_large), compress(held.domains, is_large), strict=True):
+        large[domain].append(place)
+    is_other = list(map(not_, is_large))
+    add = [part.rest.append for part in parts]
+    hashes = map(zlib.crc32, _octets(list(compress(held.domains, is_other))))
+    for place, value in zip(compress(everybody, is_other), hashes, strict=False):  # of nobody there is one
+        add[value >> shift & mask](place)
+    for domain, places in large.items():
+        if domain in hot:
+            _spread(domain, places, held.addresses, shift, parts)
         else:
-            places: list[int] = []
-            (spread if domain in hot else part.groups).append((domain, places))
-            adding[domain] = places.append
-    for place, add in enumerate(map(adding.__getitem__, held.domains)):
-        add(place)
-    for domain, places in spread:
-        shares: list[list[int]] = [[] for _ in parts]
-        add_to = [share.append for share in shares]
-        get: Callable[[Sequence[str]], Sequence[str]] = getter(places)
-        for place, value in zip(places, map(zlib.crc32, _octets(get(held.addresses))), strict=True):
-            add_to[value >> shift & mask](place)
-        for part, share in zip(parts, shares, strict=True):
-            if share:
-                part.groups.append((domain, share))
+            [octets] = _octets([domain])
+            parts[zlib.crc32(octets) >> shift & mask].groups.append((domain, places))
+
+
+def _spread(domain: str, places: list[int], addresses: Sequence[str], shift: int, parts: list[Share]) -> None:
+    """Those of a hot domain."""
+    mask = len(parts) - 1
+    shares: list[list[int]] = [[] for _ in parts]
+    add = [share.append for share in shares]
+    get: Callable[[Sequence[str]], Sequence[str]] = getter(places)
+    for place, value in zip(places, map(zlib.crc32, _octets(get(addresses))), strict=True):
+        add[value >> shift & mask](place)
+    for part, share in zip(parts, shares, strict=True):
+        if share:
+            part.groups.append((domain, share))
 
 
 def by_key(held: Candidates, _: Hot, shift: int, parts: list[Share]) -> None:
