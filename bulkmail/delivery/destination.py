@@ -94,7 +94,7 @@ class Destination:
     def take(self) -> list[Taken]:
         """The next recipients for a session, of as many parcels as it takes; nobody if there are none."""
         taken: list[Taken] = []
-        if self.stopping or self.held_by is not None:
+        if not self._parcels or self.stopping or self.held_by is not None:
             return taken
         now = trio.current_time()
         each, sharers = self.site.recipients_limit(now), 2 * self.site.connections_limit(now)
@@ -144,7 +144,7 @@ class Destination:
 
     def _staff(self) -> None:
         """Open the sessions that the backlog is worth."""
-        if self.stopping or self.held_by is not None:
+        if not self._waiting or self.stopping or self.held_by is not None:
             return
         now = trio.current_time()
         wanted = -(-self._backlog() // TRANSACTIONS_PER_SESSION)
@@ -174,7 +174,7 @@ class Destination:
     @property
     def held_by(self) -> Disposition | None:
         """Why the site is left alone now, or None."""
-        return self.site.held(trio.current_time())
+        return self.site.held(trio.current_time()) if self.site.was_held else None
 
     def proven(self) -> None:
         """A connection stands: more may follow."""

@@ -49,6 +49,7 @@ class Site:
         "name",
         "standing",
         "strikes",
+        "was_held",
     )
 
     def __init__(self, name: str, limits: Limits, now: float) -> None:
@@ -62,6 +63,7 @@ class Site:
         self._keeps = False
         self._learned = NOTHING
         self._learned_until = 0.0
+        self.was_held = False  # ever: most never are, and then nobody need look at the clock
         self._held_by: Disposition | None = None
         self._held_until = 0.0
 
@@ -159,6 +161,7 @@ class Site:
             disposition = disposition._replace(
                 fate=Fate.DEFERRED, note=f"{note}so were others: the site is left alone for now"
             )
+        self.was_held = True
         self._held_by = disposition._replace(scope=Scope.SITE)
         self._held_until = until
         self.strikes = 0

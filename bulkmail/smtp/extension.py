@@ -22,6 +22,10 @@ class Limits:
     rcptdomainmax: int | None = None  # domains in a transaction
 
 
+NO_LIMITS = Limits()
+_LIMITS = ("MAILMAX", "RCPTMAX", "RCPTDOMAINMAX")
+
+
 @dataclass(frozen=True, slots=True)
 class Extensions:
     """Everything off is what HELO gives."""
@@ -36,7 +40,7 @@ class Extensions:
     size: int | None = None  # octets; None: nothing said, or announced without a limit
     announces_size: bool = False  # whether MAIL may carry SIZE=
     auth: frozenset[str] = frozenset()  # SASL mechanisms in upper case
-    limits: Limits = Limits()
+    limits: Limits = NO_LIMITS
     esmtp: bool = False  # whether EHLO was accepted at all
 
     @classmethod
@@ -48,12 +52,12 @@ class Extensions:
     def announced_by(cls, lines: Iterable[bytes]) -> Extensions:
         """From the keyword lines alone, such as b"SIZE 1000"."""
         words: dict[str, list[str]] = {}
-        for line in lines:
-            keyword, *values = line.decode("ascii", "replace").upper().split() or [""]
-            if keyword.startswith("AUTH="):
+        for line in b"\n".join(lines).decode("ascii", "replace").upper().split("\n"):
+            keyword, *values = line.split() or ("",)
+            if "=" in keyword and keyword.startswith("AUTH="):
                 keyword, values = "AUTH", [*keyword[5:].split(), *values]
-            words.setdefault(keyword, []).extend(values)
-        limits = dict(value.partition("=")[::2] for value in words.get("LIMITS", ()))
+            words[keyword] = words[keyword] + values if keyword in words else values
+        said = dict(value.partition("=")[::2] for value in words["LIMITS"]) if "LIMITS" in words else {}
         return cls(
             pipelining="PIPELINING" in words,
             eightbitmime="8BITMIME" in words,
@@ -66,9 +70,7 @@ class Extensions:
             size=_number("".join(words.get("SIZE", ())[:1])),
             announces_size="SIZE" in words,
             auth=frozenset(words.get("AUTH", ())),
-            limits=Limits(
-                *(_number(limits.get(name, "")) for name in ("MAILMAX", "RCPTMAX", "RCPTDOMAINMAX"))
-            ),
+            limits=Limits(*[_number(said.get(name, "")) for name in _LIMITS]) if said else NO_LIMITS,
             esmtp=True,
         )
 

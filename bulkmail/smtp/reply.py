@@ -24,6 +24,7 @@ ONCE = 8  # lines of which it knows that they came once: a message has five, and
 LONG = 1024  # octets from which replies to many RCPTs are supposed: they are counted, not read one by one
 RUNS = (64, 16, 4, 1)
 
+_CODE = re.compile(rb"[2-5][0-9][0-9]")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -158,7 +159,11 @@ class ReplyReader:
         if self.failure is None:
             text = self._held + data
             try:
-                if len(text) > LONG:
+                if text[3:4] == b"-" and not self._lines and (whole := _of_many_lines(text)) is not None:
+                    self._held = b""
+                    self.smooth = whole.code < 300
+                    replies.append(whole)
+                elif len(text) > LONG:
                     self._runs(text, replies)
                 else:
                     self._singles(text, replies)
@@ -263,10 +268,33 @@ class ReplyReader:
             raise RemoteProtocolError(f"not an SMTP reply: {_printable(held[:60])}")
 
 
+def _of_many_lines(text: bytes) -> Reply | None:
+    """`text`, where it is one reply of several lines and nothing else, as EHLO has it; else None.
+
+    What line by line would be read in the same way, at a tenth of the price.
+    """
+    lines = text.split(b"\r\n")
+    code, count = text[:3], len(lines) - 1  # the last one is empty
+    if (
+        lines[-1]
+        or not 2 <= count <= MAX_LINES
+        or not lines[-2].startswith(code + b" ")
+        or text.count(b"\r\n" + code + b"-") != count - 2
+        or text.count(b"\n") != count
+        or max(map(len, lines)) >= MAX_LINE - 2
+        or len(text) > MAX_REPLY
+        or _CODE.fullmatch(code) is None
+    ):
+        return None
+    texts = tuple([line[4:] for line in lines[:-1]])
+    number = int(code)
+    return Reply.read(number, _enhanced(number, texts), texts)
+
+
 def _enhanced(code: int, lines: tuple[bytes, ...]) -> EnhancedStatus | None:
     """The first enhanced code in the lines, unless the reply code contradicts it: that one wins (G7)."""
     for line in lines:
-        if (found := EnhancedStatus.parse(line)) is not None:
+        if line[1:2] == b"." and (found := EnhancedStatus.parse(line)) is not None:
             return found if found.klass == code // 100 else None
     return None
 

@@ -246,3 +246,22 @@ def test_a_reply_with_an_impossible_code_cannot_be_constructed(code: int) -> Non
 def test_a_reply_is_judged_by_its_first_digit(code: int, classes: tuple[int, ...]) -> None:
     reply = Reply.of(code)
     assert (reply.positive, reply.intermediate, reply.transient, reply.permanent) == tuple(map(bool, classes))
+
+
+LINES = [
+    b"250-a",
+    b"250 a",
+    b"250",
+    b"251-a",
+    b"250-4.1.1 a",
+    b"550-5.1.1 a",
+    b"550 5.1.1 a",
+    b"250-a\rb",
+    b"x",
+]
+
+
+@given(st.lists(st.tuples(st.sampled_from(LINES), st.sampled_from([b"\r\n", b"\r\n", b"\n"])), max_size=6))
+def test_a_reply_of_many_lines_is_the_same_at_once_and_line_by_line(lines):
+    pieces = [line + end for line, end in lines]
+    assert read([b"".join(pieces)]) == read(pieces)
