@@ -9,7 +9,6 @@ the next call and is in `failure` at once.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -44,7 +43,7 @@ class ClientProtocol:
     def __init__(self) -> None:
         self.extensions: Extensions = NONE
         self._reader = ReplyReader()
-        self._unanswered: deque[Said] = deque((Greeting(),))
+        self._unanswered: list[Said] = [Greeting()]
         self._codes: list[int] = []  # of the replies that the oldest unanswered Envelope or Whole has
         self._sent = State.CONNECTED
         self._answered = State.CONNECTED
@@ -160,7 +159,7 @@ class ClientProtocol:
         moves = ANSWERED[kind(command)].get(reply.code // 100)
         if moves is None:
             raise RemoteProtocolError(f"not an answer to {type(command).__name__}: {reply.text}")
-        self._unanswered.popleft()
+        del self._unanswered[0]
         self._answered = moves.get(self._answered, self._answered)
         if isinstance(command, Ehlo) and reply.positive:
             self.extensions = Extensions.parse(reply)
@@ -190,7 +189,7 @@ class ClientProtocol:
         `smooth`: all of them are 2yz.
         """
         if smooth and type(one) is Whole and not self._codes and len(replies) == one.replies:
-            self._unanswered.popleft()
+            del self._unanswered[0]
             if not self._closing:
                 self._answered = State.READY
             if not self._unanswered:
@@ -208,7 +207,7 @@ class ClientProtocol:
         self._codes += codes
         if len(self._codes) == one.replies:
             state = outcome_of(one, self._codes)
-            self._unanswered.popleft()
+            del self._unanswered[0]
             self._codes = []
             if state is State.CLOSING:
                 self._close()

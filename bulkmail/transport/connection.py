@@ -68,6 +68,7 @@ class Connection:
         self._stream: Transport = self._transport  # or TLS above it
         self._protocol = ClientProtocol()
         self._course = Course((), self._limits, self.opened_at)
+        self._flight: Flight | None = None  # of the latest exchange, once it is over
         self._watchdog: trio.CancelScope | None = None  # while something is waited for
         self._busy = False
         self._failure: ConversationEnded | None = None
@@ -94,7 +95,7 @@ class Connection:
     @property
     def interrupted(self) -> Flight:
         """How far the latest exchange had come: for the caller whose exchange was cancelled."""
-        return self._course.flight(self._failure)
+        return self._flight or self._course.flight(self._failure)
 
     async def exchange(self, commands: Sequence[Said]) -> Flight:
         """Send `commands` and return when each has its reply, or when the conversation has ended.
@@ -107,6 +108,7 @@ class Connection:
         if self._failure is not None:
             await trio.lowlevel.checkpoint()
             return Flight((), False, self._failure)
+        self._flight = None
         self._course = Course(commands, self._limits, trio.current_time(), owed=self._protocol.unanswered)
         self._busy = True
         try:
@@ -117,7 +119,9 @@ class Connection:
         finally:
             if self._busy:
                 self._fail(ConnectionLost("interrupted by us"))
-        return self._course.flight(self._failure)
+        self._flight = flight = self._course.flight(self._failure)
+        self._course.forget()
+        return flight
 
     async def start_tls(self, context: ssl.SSLContext, *, implicit: bool = False) -> None:
         """Encrypt what follows, as the client of `host`: after the 220 to STARTTLS, or at once if `implicit`.

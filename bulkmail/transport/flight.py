@@ -18,7 +18,6 @@ envelope that is sent without content has one for the whole of it.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -129,7 +128,7 @@ class Course:
         self._queued = 0  # octets asked for
         self._handed = 0  # octets of them that the kernel took
         self._reach = 0  # octets of them that it may be taking at this moment
-        self._owed: deque[_Owed] = deque(_Owed(command, 0, 0, 1) for command in owed)
+        self._owed = [_Owed(command, 0, 0, 1) for command in owed]
         self._window = 0
         self._barrier = bool(owed)
         self._since = now
@@ -199,7 +198,7 @@ class Course:
         if owed.answered < owed.due:
             self.replies += replies
             return None
-        self._owed.popleft()
+        del self._owed[0]
         if replies[-1].positive and owed.end > self._reach:
             name = name_of(owed.command, owed.answered - 1)
             raise RemoteProtocolError(f"{name} was answered before it was sent")
@@ -257,6 +256,10 @@ class Course:
             default=len(self._commands) - 1,
         )
         return Flight(tuple(self.replies), sent > last, failure, sent)
+
+    def forget(self) -> None:
+        """It is over: let go of what was sent, for the next letters may be long in coming."""
+        self._commands = ()
 
     def _awaited(self) -> bool:
         """Whether the oldest reply can be waited for: of a message in one breath, once others have come."""
