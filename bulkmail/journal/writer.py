@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 import trio
 
@@ -27,6 +27,16 @@ T = TypeVar("T")
 LAG_S = 0.5  # how long what is synced may wait to be taken in
 MANY = 10_000  # records and intents that are taken in at once, without waiting
 MOST = 50_000  # not taken in; whoever syncs waits until they are
+
+
+class _Query:
+    """What one caller of `Journal.read` wants to know."""
+
+    def __init__(self, ask: Callable[[Store], object]) -> None:
+        self.ask = ask
+        self.answered = False
+        self.found: object = None
+        self.failure: Exception | None = None
 
 
 class Journal:
@@ -48,7 +58,8 @@ class Journal:
         self._turn = trio.Lock()  # whose turn it is to take in
         self._some, self._many = trio.Event(), trio.Event()
         self._reader: Store | None = None
-        self._reading = trio.Lock()  # it answers one at a time: no thread for each who waits
+        self._reading = trio.Lock()  # whose turn it is to have the queries answered
+        self._queries: list[_Query] = []
         self._no_sooner = -math.inf  # than this is anybody due
 
     # --- writing --------------------------------------------------------------------------------------
@@ -131,16 +142,29 @@ class Journal:
 
         What is not taken in yet it does not know.
         """
-        found: list[T] = []
-
-        def query() -> None:
-            if self._reader is None:
-                self._reader = Store.open(self.store.path, read_only=True)
-            found.append(fn(self._reader, *args, **kwargs))
-
+        query = _Query(lambda reader: fn(reader, *args, **kwargs))
+        self._queries.append(query)
         async with self._reading:
-            await self._run_sync(query)
-        return found[0]
+            if not query.answered:
+                queries = self._queries.copy()
+                try:
+                    await self._run_sync(lambda: self._answer(queries))
+                finally:
+                    self._queries = [one for one in self._queries if not one.answered]
+        if query.failure is not None:
+            raise query.failure
+        return cast("T", query.found)
+
+    def _answer(self, queries: Sequence[_Query]) -> None:
+        """In a thread: one journey for all who wait, who may be a thousand sessions."""
+        for query in queries:
+            try:
+                if self._reader is None:
+                    self._reader = Store.open(self.store.path, read_only=True)
+                query.found = query.ask(self._reader)
+            except Exception as error:
+                query.failure = error
+            query.answered = True
 
     # --- the logs of other processes ------------------------------------------------------------------
 

@@ -58,26 +58,6 @@ async def test_what_was_appended_is_in_the_store_when_a_call_runs(planned: NewSt
     journal.close()
 
 
-async def test_those_who_read_at_once_take_turns_in_one_thread(planned: NewStore) -> None:
-    """Of a thousand sessions none would be served sooner by a thread of its own."""
-    inside, most = 0, 0
-
-    async def run_sync(fn: Callable[[], object]) -> object:
-        nonlocal inside, most
-        inside += 1
-        most = max(most, inside)
-        await wait_all_tasks_blocked()
-        inside -= 1
-        return fn()
-
-    journal = Journal(planned([("a.test", 3)]), run_sync=run_sync)
-    async with trio.open_nursery() as readers:
-        for _ in range(5):
-            readers.start_soon(journal.read, Store.totals)
-    journal.close()
-    assert most == 1
-
-
 async def test_what_was_appended_is_in_the_store_after_closing_and_no_log_is_left(
     planned: NewStore, path: Path
 ) -> None:
