@@ -71,6 +71,8 @@ NO_ADDRESSES = [
     "a@1.2.3.4",
     "a..b@c.example",
     "a@b_c.example",
+    "l" * 65 + "@a.example",
+    "a@" + "d" * 64 + ".example",
 ]
 
 
@@ -89,6 +91,11 @@ def test_unstructured_fields(values: list[str]) -> None:
     column(LINE), st.lists(st.sampled_from([*PLAIN_ADDRESSES, *ADDRESSES[:1], *ADDRESSES[-3:]]), min_size=8)
 )
 @example(["x" * 61, "x" * 60], ["a@b.cd", "a@b.cd"])
+@example(["Ann", "=?utf-8?q?x?="], ["a@b.cd", "a@b.cd"])
+@example(["Ann", "Ann  A"], ["a@b.cd", "a@b.cd"])
+@example(["Ann", " Ann"], ["a@b.cd", "a@b.cd"])
+@example(["Ann ", "Ann"], ["a@b.cd", "a@b.cd"])
+@example(["Ann", ""], ["a@b.cd", "a@b.cd"])
 @example(["x" * 40] * 3, [f"{'y' * length}@example" for length in (23, 24, 25)])
 def test_fields_of_addresses(displays: list[str], addresses: list[str]) -> None:
     count = min(len(displays), len(addresses))
