@@ -245,13 +245,9 @@ class ReplyReader:
 
     def _remember(self, line: bytes, reply: Reply) -> None:
         """Once it comes again."""
-        once = self._once
-        if line not in once:
-            if len(once) >= ONCE:
-                del once[0]
-            once.append(line)
+        if line not in self._once:
+            self._once = [*self._once[1 - ONCE :], line]
             return
-        once.remove(line)
         if len(self._known) >= KNOWN:
             self._known.clear()
             self._good.clear()
