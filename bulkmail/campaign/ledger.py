@@ -7,7 +7,7 @@ are written in threads, so that nobody's reply waits for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
@@ -17,11 +17,13 @@ import trio
 from bulkmail.campaign.accounting import AccountingLog
 from bulkmail.campaign.writers import Writers
 from bulkmail.delivery.disposition import Fate
-from bulkmail.delivery.work import Letter, Opened, Recipient, Roll, Span, Verdict
+from bulkmail.delivery.work import Letter, Opened, Recipient, Roll, Span, Verdict, Where
 from bulkmail.journal import Intent, Record, Store, Suppressions
 from bulkmail.journal import Roll as StoredRoll
 from bulkmail.message import Composer
 from bulkmail.message import Letter as ComposedLetter
+from bulkmail.smtp import EnhancedStatus
+from bulkmail.transport.stage import Stage
 
 STATE = {
     Fate.DELIVERED: "delivered",
@@ -140,7 +142,7 @@ class CampaignLedger:
         people: Sequence[Roll] = (),
     ) -> None:
         self._journal.append(
-            [self._record(verdict) for verdict in verdicts],
+            records_of(verdicts),
             [Intent(key, spans, where.host, where.address, at) for key, spans, where, at in opened],
             closed,
         )
@@ -150,21 +152,28 @@ class CampaignLedger:
     async def synced(self) -> None:
         await self._journal.sync()
 
-    def _record(self, verdict: Verdict) -> Record:
-        disposition, where = verdict.disposition, verdict.where
-        return Record(
-            first=verdict.first,
-            last=verdict.last,
-            state="expired" if verdict.expired else STATE[disposition.fate],
-            at=verdict.at,
-            code=disposition.code,
-            enhanced=disposition.status or None,
-            reply=disposition.text,
-            stage=disposition.stage.value,
-            host=where.host,
-            address=where.address,
-            source=where.source,
-            tls=where.tls,
-            due=verdict.due,
-            attempted=verdict.attempted,
+
+def records_of(verdicts: Iterable[Verdict]) -> list[Record]:
+    """One each. What neighbours have in common, as a rule all but whom and the reply, is looked up once."""
+    records: list[Record] = []
+    alike: tuple[Fate, Stage, Where] | None = None
+    enhanced: EnhancedStatus | None = None
+    state, status = "", ""
+    place: tuple[str, ...] = ()
+    for first, last, disposition, at, where, due, expired, attempted in verdicts:
+        fate, _, stage, reply, note, ours, *_ = disposition
+        if alike is None or not (fate is alike[0] and stage is alike[1] and where is alike[2]):
+            alike = fate, stage, where
+            state, place = STATE[fate], (stage.value, *where)
+        if reply is None or note or ours:
+            code, status, text = disposition.code, disposition.status, disposition.text
+            enhanced = None
+        else:
+            code, text = reply.code, reply.text
+            if reply.enhanced is None or reply.enhanced is not enhanced:
+                enhanced, status = reply.enhanced, disposition.status
+        led_to = "expired" if expired else state
+        records.append(
+            Record._make((first, last, led_to, at, code, status or None, text, *place, due, attempted))
         )
+    return records

@@ -78,7 +78,7 @@ class Conclusion:
 
     def tell(self, told: Sequence[tuple[Consignment, Transacted]]) -> bool:
         """These transactions came to their end. False if no further MAIL should follow on this connection."""
-        now = trio.current_time()
+        now, at = trio.current_time(), self._plant.now()
         going_on, timed = True, 0
         for one, done in told:
             self._told += 1
@@ -88,18 +88,17 @@ class Conclusion:
             timed += one.ending is not None and not done.unheard
             same = done.same
             if same is not None and same.fate is Fate.DELIVERED and not one.roll.tried:
-                self._delivered(one, same)
+                self._delivered(one, same, at)
             else:
                 going_on = self._undelivered(one, done, now)
         self._plant.tally.transactions += len(told)
         self._plant.tally.latency.add(now - self._sent_at, timed)
         return going_on and self.trouble is None and not self.elsewhere and not self._destination.stopping
 
-    def _delivered(self, one: Consignment, same: Disposition) -> None:
+    def _delivered(self, one: Consignment, same: Disposition, at: float) -> None:
         """To all of them, at the first attempt. Neighbours that were told the same are one verdict."""
         self._heard += 1
         self._worked = True
-        at = self._plant.now()
         for first, last in one.spans:
             before = self._verdicts[-1] if self._verdicts else None
             if (

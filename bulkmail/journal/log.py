@@ -7,6 +7,9 @@ many entries at once, and keeps with them how far it came (`Mark`). After a cras
 Group commit: a sync takes as long for one entry as for a thousand. While the disk is busy, what callers
 append gathers; when it is free, all of it is written at once, and everybody who waited for that is woken.
 
+A file that grows with each write makes the file system sync its own log as well, and wait for what others
+have in it. So the file grows by AHEAD_OCTETS of NULs at a time, and lines are written over them.
+
 What the file looks like is told in log_file.py.
 """
 
@@ -21,10 +24,11 @@ import trio
 
 from bulkmail.errors import StoreError
 from bulkmail.journal.disk import Disk, QuickDisk
-from bulkmail.journal.log_file import LogName, encode_all, sync_directory, told
+from bulkmail.journal.log_file import LogName, encode_lines, sync_directory, told
 from bulkmail.journal.records import Entry, Intent, Mark, Record
 
 SEGMENT_OCTETS = 16 << 20
+AHEAD_OCTETS = 64 << 10  # more takes longer than is done on the spot, see disk.py
 GATHER_S = 0.002  # for how long at most a sync waits for others to join; it takes about as long itself
 
 
@@ -68,6 +72,7 @@ class Log:
         self._file: int | None = None
         self._segment = name.segment
         self._offset = 0
+        self._room = 0  # how long the file is: NULs from the offset on
 
     # --- for tasks ------------------------------------------------------------------------------------
 
@@ -142,15 +147,13 @@ class Log:
             if self._next.entries and self.failure is None:
                 self._writing, self._next = self._next, _Group()
                 try:
-                    self._write(encode_all(self._writing.entries))
+                    self._write(encode_lines(self._writing.entries))
                 except BaseException as error:
                     self._written(error)
                     raise
                 self._written(None)
         finally:
-            if self._file is not None:
-                os.close(self._file)
-                self._file = None
+            self._end_segment()
 
     def _write_next(self) -> None:
         if self.failure is not None or not self._next.entries:
@@ -159,11 +162,11 @@ class Log:
         self._next = _Group()
         try:
             # here, because what holds the interpreter is not done faster by another thread
-            data = encode_all(group.entries)
+            lines = encode_lines(group.entries)
         except Exception as error:
             self._written(error)
         else:
-            self._disk.submit(partial(self._write, data), self._written)
+            self._disk.submit(partial(self._write, lines), self._written)
 
     def _written(self, error: BaseException | None) -> None:
         group, self._writing = self._writing, None
@@ -188,30 +191,48 @@ class Log:
 
     # --- on the disk's side ---------------------------------------------------------------------------
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, lines: Sequence[bytes]) -> None:
         path = self.name.path(self._segment)
         with told(path, "written"):
-            begun = False
-            if self._file is None or self._offset >= SEGMENT_OCTETS:
-                data = self._begin_segment() + data
-                begun = True
-            assert self._file is not None
-            self._offset += len(data)
-            left = memoryview(data)
-            while left:
-                left = left[os.write(self._file, left) :]
-            os.fdatasync(self._file)
-            if begun:
-                sync_directory(path.parent)
+            for line in lines:  # one by one, so that none reaches the disk before the one in front of it
+                begun = False
+                if self._file is None or self._offset >= SEGMENT_OCTETS:
+                    line = self._begin_segment() + line
+                    begun = True
+                self._write_line(line)
+                if begun:
+                    sync_directory(path.parent)
+
+    def _write_line(self, line: bytes) -> None:
+        assert self._file is not None
+        end = self._offset + len(line)
+        if end > self._room:
+            line += bytes(AHEAD_OCTETS)
+        left, at = memoryview(line), self._offset
+        while left:
+            written = os.pwrite(self._file, left, at)
+            left, at = left[written:], at + written
+        os.fdatasync(self._file)
+        self._offset, self._room = end, max(self._room, at)
 
     def _begin_segment(self) -> bytes:
         """Make the next file, and return its header."""
         if self._file is not None:
-            os.close(self._file)
-            self._file = None
+            self._end_segment()
             self._segment += 1
-            self._offset = 0
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._offset = self._room = 0
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._file = os.open(self.name.path(self._segment), flags, 0o600)
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # so that nobody removes it; see `remove`
         return self.name.header(self._segment)
+
+    def _end_segment(self) -> None:
+        if self._file is None:
+            return
+        try:
+            if self.failure is None:
+                with told(self.name.path(self._segment), "written"):
+                    os.ftruncate(self._file, self._offset)
+        finally:
+            os.close(self._file)
+            self._file = None

@@ -3,13 +3,22 @@
 A log is a series of segments, `<journal>.<log>.<segment>.log`; a full one is followed by the next, and a
 segment that is taken in is removed. Its first line says what it is; each further line is one write:
 
-    bulkmail log 1 <the journal's identity> <log> <segment>
+    bulkmail log 2 <the journal's identity> <log> <segment>
     <crc32, hex> [[<place>, ...], <item>, ...]        JSON, one line
 
-An item is the key of a closed intent; or [key, [[first, last], ...], place, at], an intent; or a record,
-[first, last, state, at, code, enhanced, reply, place, due, attempted]. A place is a number in the list in
-front: [stage, host, address, source, tls], or [host, address] of an intent. A last line that is cut short or
-does not match its checksum was never acknowledged to anybody.
+An item is one of these, and a place is a number in the list in front: [stage, host, address, source, tls], or
+[host, address] of an intent.
+
+    key                                               an intent is closed
+    [state, at, code, enhanced, place, due, attempted, [first, last, reply, first, last, reply, ...]]
+                                                      records that say the same but for whom and the reply
+    [place, at, [key, first, last, key, first, last, ...]]
+                                                      intents of one range each
+    [key, [[first, last], ...], place, at]            an intent
+
+In format 1 a record was [first, last, state, at, code, enhanced, reply, place, due, attempted]. A last line
+that is cut short or does not match its checksum was never acknowledged to anybody. Where the process was
+killed, NULs may stand behind it: see AHEAD_OCTETS in log.py.
 """
 
 from __future__ import annotations
@@ -20,19 +29,17 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from bulkmail.errors import StoreError
 from bulkmail.journal.records import Entry, Intent, Record
 
-FORMAT = 1
+FORMAT = 2
 AT_ONCE = 4_000  # entries of one line: so that whoever reads needs no more memory than for these
 
-_place: Callable[[Record], tuple[str, ...]] = itemgetter(slice(7, 12))  # stage, host, address, source, tls
 _json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
@@ -85,23 +92,32 @@ def encode(entries: Sequence[Entry]) -> bytes:
     places: dict[tuple[str, ...], int] = {}
     items: list[object] = [None]  # the places, when all are known
     for records, intents, closed in entries:
-        if closed:
-            items += closed
+        items += closed
+        said: tuple[object, ...] = ()
+        whom: list[object] = []
         for record in records:
-            where = places.setdefault(_place(record), len(places))
-            items.append((*record[:7], where, *record[12:]))
+            if (says := record[2:6] + record[7:]) != said:
+                said, whom = says, []
+                place = places.setdefault(record[7:12], len(places))
+                items.append((*record[2:6], place, *record[12:], whom))
+            whom += record[0], record[1], record[6]
         for key, ids, host, address, at in intents:
-            items.append((key, ids, places.setdefault((host, address), len(places)), at))
+            place = places.setdefault((host, address), len(places))
+            if len(ids) != 1:
+                items.append((key, ids, place, at))
+                continue
+            if (place, at) != said:
+                said, whom = (place, at), []
+                items.append((place, at, whom))
+            whom += (key, *ids[0])
     items[0] = list(places)
     text = _json(items).encode("ascii")
     return b"%08x %b\n" % (crc32(text), text)
 
 
-def encode_all(entries: Sequence[Entry]) -> bytes:
-    """A write, as lines of no more than AT_ONCE entries."""
-    if len(entries) <= AT_ONCE:
-        return encode(entries)
-    return b"".join(encode(entries[start : start + AT_ONCE]) for start in range(0, len(entries), AT_ONCE))
+def encode_lines(entries: Sequence[Entry]) -> list[bytes]:
+    """Lines of no more than AT_ONCE entries."""
+    return [encode(entries[start : start + AT_ONCE]) for start in range(0, len(entries), AT_ONCE)]
 
 
 def decode(line: bytes) -> list[Entry] | None:
@@ -120,20 +136,43 @@ def decode(line: bytes) -> list[Entry] | None:
     intents: list[Intent] = []
     closed: list[int] = []
     for item in items:
-        if item.__class__ is not int and len(item) == 4:
-            key, ids, place, at = item
-            host, address = places[place]
-            intents.append(Intent(key, tuple((first, last) for first, last in ids), host, address, at))
+        length = 0 if item.__class__ is int else len(item)
+        if length in (3, 4):
+            intents += _intents(item, places)
             continue
         if intents:
             entries.append((records, intents, closed))
             records, intents, closed = [], [], []
-        if item.__class__ is int:
+        if not length:
             closed.append(item)
-        else:
+        elif length == 10:  # format 1
             records.append(Record(*item[:7], *places[item[7]], *item[8:]))
+        else:
+            state, at, code, enhanced, place, due, attempted, whom = item
+            where = (*places[place], due, attempted)
+            records += (
+                Record(first, last, state, at, code, enhanced, reply, *where)
+                for first, last, reply in _triples(whom)
+            )
     entries.append((records, intents, closed))
     return entries
+
+
+def _intents(item: list[Any], places: list[list[str]]) -> Iterator[Intent]:
+    if len(item) == 4:
+        key, ids, place, at = item
+        host, address = places[place]
+        yield Intent(key, tuple((first, last) for first, last in ids), host, address, at)
+        return
+    place, at, whom = item
+    host, address = places[place]
+    for key, first, last in _triples(whom):
+        yield Intent(key, ((first, last),), host, address, at)
+
+
+def _triples(flat: list[Any]) -> Iterator[tuple[Any, Any, Any]]:
+    ahead = iter(flat)
+    return zip(ahead, ahead, ahead, strict=True)
 
 
 def sync_directory(path: Path) -> None:

@@ -1,8 +1,9 @@
 """Reading a log: beside the process that writes it, or what a crash has left of it.
 
 A line that is not whole ends what can be read: it is being written at this moment, or was when the process
-was killed. Nothing is written behind a line that did not reach the disk; so where something whole stands
-behind, the file was damaged later, and what it had told as safe cannot be known (FAULTS.md J6).
+was killed; so do NULs, where the next line would have been. Nothing is written behind a line that did not
+reach the disk; so where something whole stands behind, the file was damaged later, and what it had told as
+safe cannot be known (FAULTS.md J6).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Tail:
             yield from self._read_segment()
             if not later:
                 return
-            if self._file is not None and self._pread(self.mark.offset):
+            if self._file is not None and not self._at_end():
                 raise self._damaged()
             self.close()
             self.mark = Mark(self.mark.log, later[0], 0)
@@ -85,6 +86,13 @@ class Tail:
             offset += len(chunk)
             *lines, rest = (rest + chunk).split(b"\n")
             yield from lines
+
+    def _at_end(self) -> bool:
+        """Nothing follows, or what was reserved by a process that was killed before it wrote there."""
+        offset = self.mark.offset
+        while (chunk := self._pread(offset)) and not chunk.strip(b"\0"):
+            offset += len(chunk)
+        return not chunk
 
     def _pread(self, offset: int) -> bytes:
         assert self._file is not None

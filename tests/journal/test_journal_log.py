@@ -12,7 +12,7 @@ from journal_plans import HeldDisk
 from trio.testing import wait_all_tasks_blocked
 
 from bulkmail.errors import StoreError
-from bulkmail.journal import Intent, Log, LogName, Mark, log
+from bulkmail.journal import Intent, Log, LogName, Mark, log, log_file
 from bulkmail.journal.disk import Disk, DiskThread, QuickDisk
 from bulkmail.journal.log_file import segments
 from bulkmail.journal.tail import Tail
@@ -144,7 +144,8 @@ async def test_nobody_can_write_where_somebody_writes(name: LogName) -> None:
 
 
 @pytest.mark.parametrize(
-    ("instead", "told"), [("/dev/full", "the disk is full. Make room"), ("pipe", "cannot be written")]
+    ("instead", "told"),
+    [("/dev/full", "the disk is full. Make room"), ("/dev/null", "cannot be written: Invalid argument")],
 )
 @pytest.mark.parametrize("disk", [QuickDisk, DiskThread])
 async def test_a_disk_that_refuses_is_told_and_stops_everything(
@@ -155,8 +156,8 @@ async def test_a_disk_that_refuses_is_told_and_stops_everything(
     one.append([delivered(1)])
     await one.sync()
     assert one._file is not None
-    ends = os.pipe() if instead == "pipe" else (os.open(instead, os.O_WRONLY),)
-    os.dup2(ends[-1], one._file)
+    refusing = os.open(instead, os.O_WRONLY)
+    os.dup2(refusing, one._file)
     one.append([delivered(2)])
     with pytest.raises(StoreError, match=told):
         await one.sync()
@@ -165,8 +166,7 @@ async def test_a_disk_that_refuses_is_told_and_stops_everything(
     with pytest.raises(StoreError, match=told):
         await one.sync()
     one.close()
-    for end in ends:
-        os.close(end)
+    os.close(refusing)
     assert read(name) == [delivered(1)]
 
 
@@ -198,6 +198,42 @@ async def test_a_full_segment_is_followed_by_the_next(name: LogName, monkeypatch
     await written(name, *([delivered(number)] for number in range(1, 11)))
     assert len(segments(name.journal)[0]) > 2
     assert read(name) == [delivered(number) for number in range(1, 11)]
+
+
+async def test_the_file_grows_now_and_then_and_ends_where_the_last_line_ends(
+    name: LogName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "SEGMENT_OCTETS", 5000)
+    monkeypatch.setattr(log, "AHEAD_OCTETS", 1000)
+    one, sizes = Log(name), set()
+    for number in range(1, 71):
+        one.append([delivered(number)])
+        await one.sync()
+        sizes.add(name.path(1).stat().st_size)
+    one.close()
+    ends = [path.read_bytes()[-1:] for path in (name.path(1), name.path(2))]
+    assert (len(sizes) < 10, ends, len(read(name))) == (True, [b"\n", b"\n"], 70)
+
+
+async def test_what_is_many_lines_reaches_the_disk_in_order(
+    name: LogName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """J2: nothing whole stands behind what did not reach the disk."""
+    monkeypatch.setattr(log_file, "AT_ONCE", 1)
+    synced: list[int] = []
+    real = os.fdatasync
+
+    def fdatasync(file: int) -> None:
+        real(file)
+        synced.append(name.path(1).read_bytes().count(b"\n") - 1)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    one = Log(name)
+    for number in (1, 2, 3):
+        one.append([delivered(number)])
+    await one.sync()
+    one.close()
+    assert (synced, one.writes) == ([1, 2, 3], 1)
 
 
 async def test_a_reader_beside_the_writer_sees_every_segment_once(

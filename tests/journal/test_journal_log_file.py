@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from zlib import crc32
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from journal_logs import IDENTITY, delivered, flat, read, written
 
 from bulkmail.errors import StoreError
 from bulkmail.journal import Intent, LogName, Record, log, log_file
-from bulkmail.journal.log_file import decode, encode_all
+from bulkmail.journal.log_file import decode, encode_lines
 from bulkmail.journal.records import Entry
 
 number = st.integers(1, 1 << 40)
@@ -32,7 +33,7 @@ said = st.lists(
 
 @given(said)
 def test_what_is_read_amounts_to_what_was_written(entries: list[Entry]) -> None:
-    lines = encode_all(entries).splitlines()
+    lines = [line.removesuffix(b"\n") for line in encode_lines(entries)]
     assert amount(one for line in lines for one in decode(line) or []) == amount(entries)
 
 
@@ -51,9 +52,38 @@ def amount(entries: Iterable[Entry]) -> tuple[list[int], list[Record], list[tupl
 def test_no_line_is_longer_than_a_reader_wants_to_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_file, "AT_ONCE", 10)
     entries: list[Entry] = [([delivered(n)], (), ()) for n in range(1, 26)]
-    lines = encode_all(entries).splitlines()
+    lines = [line.removesuffix(b"\n") for line in encode_lines(entries)]
     assert [len(flat(decode(line) or [])) for line in lines] == [10, 10, 5]
     assert flat(one for line in lines for one in decode(line) or []) == flat(entries)
+
+
+FORMAT_1 = b"""bulkmail log 1 0123456789abcdef 0 1
+%s [[["end_of_data","mx.a.test","192.0.2.1","","TLSv1.3"],["mx.a.test","192.0.2.1"]],""" + (
+    b"""7,[1,2,"delivered",1.5,250,"2.0.0","ok",0,null,true],[3,3,"deferred",1.5,451,null,"later",0,9.0,false],"""
+    b"""[8,[[4,5],[7,7]],1,2.5]]
+"""
+)
+
+
+def test_what_the_first_format_said_is_read(name: LogName) -> None:
+    header, line = FORMAT_1.splitlines(keepends=True)
+    name.path(1).write_bytes(header + line % b"%08x" % crc32(line[3:-1]))
+    where = ("end_of_data", "mx.a.test", "192.0.2.1", "", "TLSv1.3")
+    assert read(name) == [
+        7,
+        Record(1, 2, "delivered", 1.5, 250, "2.0.0", "ok", *where),
+        Record(3, 3, "deferred", 1.5, 451, None, "later", *where, due=9.0, attempted=False),
+        Intent(8, ((4, 5), (7, 7)), "mx.a.test", "192.0.2.1", 2.5),
+    ]
+
+
+def test_what_neighbours_have_in_common_is_written_once() -> None:
+    intents = [Intent(n, ((n, n),), "mx.a.test", "192.0.2.1", 1.5) for n in (1, 2)]
+    [line] = encode_lines([([delivered(1), delivered(2)], intents, [8, 9])])
+    assert line[9:] == (
+        b'[[["","","","",""],["mx.a.test","192.0.2.1"]],8,9,'
+        b'["delivered",1.0,250,"2.0.0",0,null,true,[1,1,"ok",2,2,"ok"]],[1,1.5,[1,1,1,2,2,2]]]\n'
+    )
 
 
 # --- what is left -------------------------------------------------------------------------------------
@@ -68,6 +98,26 @@ async def test_wherever_a_write_was_cut_all_lines_before_are_read(name: LogName)
         path.write_bytes(whole[:cut])
         lines = max(0, sum(end <= cut for end in ends) - 1)  # the first is the header
         assert read(name) == [delivered(n) for n in range(1, lines + 1)]
+
+
+@pytest.mark.parametrize("behind", [1, 5000])
+async def test_what_was_reserved_and_not_written_is_the_end(name: LogName, behind: int) -> None:
+    """J1: the process was killed; J2: or the power went while a line was written."""
+    path = await written(name, [delivered(1)], [delivered(2)])
+    whole = path.read_bytes()
+    path.write_bytes(whole + bytes(behind))
+    killed = read(name), read(name, rest=False)
+    path.write_bytes(whole[:-30] + bytes(30 + behind))
+    assert (killed, read(name)) == (([delivered(1), delivered(2)],) * 2, [delivered(1)])
+
+
+async def test_something_whole_behind_what_was_reserved_is_damage(name: LogName) -> None:
+    """J6."""
+    path = await written(name, [delivered(1)], [delivered(2)])
+    whole = path.read_bytes()
+    path.write_bytes(whole + bytes(9) + b"\n" + whole.splitlines()[-1] + b"\n")
+    with pytest.raises(StoreError, match="is damaged at octet"):
+        read(name)
 
 
 async def test_a_page_of_the_last_write_that_did_not_reach_the_disk_is_a_torn_write(name: LogName) -> None:
@@ -106,9 +156,9 @@ async def test_a_damaged_segment_before_another_is_refused(
 @pytest.mark.parametrize(
     ("header", "told"),
     [
-        (f"bulkmail log 2 {IDENTITY} 0 1", r"newer bulkmail \(format 2, this one knows 1\)"),
-        ("bulkmail log 1 fedcba9876543210 0 1", "is the log of another journal"),
-        (f"bulkmail log 1 {IDENTITY} 0 2", "is the log of another journal"),
+        (f"bulkmail log 3 {IDENTITY} 0 1", r"newer bulkmail \(format 3, this one knows 2\)"),
+        ("bulkmail log 2 fedcba9876543210 0 1", "is the log of another journal"),
+        (f"bulkmail log 2 {IDENTITY} 0 2", "is the log of another journal"),
         ("Nov 22 03:00:00 host daemon: hello", "is not a log of bulkmail"),
     ],
 )
