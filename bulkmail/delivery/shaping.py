@@ -20,9 +20,9 @@ class Limits:
     messages_in_flight: int = 8
 
 
-def least(*limits: int | None) -> int:
-    """The smallest of the limits that there are; one of them is."""
-    return min(limit for limit in limits if limit is not None)
+def least(limit: int, other: int | None) -> int:
+    """The smaller of a limit and another one, if there is one."""
+    return limit if other is None else min(limit, other)
 
 
 BURST_S = 0.1  # what may be caught up with after an idle moment

@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import trio
 
@@ -36,8 +37,7 @@ LIVELY_S = 5.0
 FAILURE_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What is known of one name and type until `expires` (on the resolver's clock).
 
     `records`: for MX pairs (preference, host), sorted, the host lower-case without final dot and "" for the

@@ -9,8 +9,7 @@ domain's A record (RFC 5321 section 5.1).
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from bulkmail.dns.wire import HOST, MX, ROOT, TXT, Message, Query, Unusual, answers, name_of, read_plain
 
@@ -44,8 +43,7 @@ class NotAnAnswer(Exception):
     """This datagram does not answer our question: forged, late, or mangled beyond use."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What a response says.
 
     `follow` is set where the chain of CNAMEs leads out of the response: the name to ask for next. `ttl_s` is

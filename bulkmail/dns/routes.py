@@ -14,8 +14,7 @@ import hashlib
 import itertools
 import random
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import trio
 
@@ -26,8 +25,7 @@ from bulkmail.dns.resolver import Answer, Resolver, Status
 NAMES_PER_HOST = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(NamedTuple):
     """A mail exchanger. `addresses`: IPv6 and IPv4 in turn, as text, at least one, capped."""
 
     preference: int
@@ -35,8 +33,7 @@ class Host:
     addresses: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """`hosts` by preference, equal ones shuffled, never empty. `site`: the name of those who share them."""
 
     domain: str
@@ -44,8 +41,7 @@ class Route:
     site: str
 
 
-@dataclass(frozen=True, slots=True)
-class NoRoute:
+class NoRoute(NamedTuple):
     """`permanent`: fail, else defer. `enhanced` is an RFC 3463 code of that class; `reason` is for people."""
 
     domain: str
@@ -64,8 +60,7 @@ class Fate(enum.Enum):
     UNKNOWN = "could not be looked up"
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     fate: Fate
     addresses: tuple[str, ...] = ()
     reason: str = ""

@@ -16,6 +16,7 @@ import re
 import struct
 from dataclasses import dataclass, field
 from socket import AF_INET6, inet_ntoa, inet_ntop
+from typing import NamedTuple
 
 A, CNAME, SOA, MX, TXT, AAAA, OPT, TSIG = 1, 5, 6, 15, 16, 28, 41, 250
 IN = 1
@@ -46,8 +47,7 @@ class Unusual(Exception):
     """Not to be read here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """A question, and the message that asks it."""
 
     id: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 
 import dns.edns
 import dns.exception
@@ -27,7 +26,7 @@ NAMES = ("a.test.", "A.Test.", "b.test.", "c.b.test.", "test.", ".", "mx-1._x.ex
 
 def reading(wire: bytes, query: Query) -> Reading | None:
     try:
-        return replace(read_response(wire, query), reason="")
+        return read_response(wire, query)._replace(reason="")
     except NotAnAnswer:
         return None
 
