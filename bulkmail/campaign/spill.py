@@ -40,7 +40,7 @@ class Budget:
 
     buffered: int = 12 << 20  # octets waiting to be written, in all partitions together
     rows: int = 250_000  # in one partition
-    octets: int = 32 << 20  # in one partition
+    octets: int = 16 << 20  # in one partition
 
     def filled(self, rows: int, octets: int) -> float:
         """How many parts these would fill."""
