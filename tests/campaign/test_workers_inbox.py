@@ -11,7 +11,8 @@ import trio.testing
 from bulkmail.campaign.workers.channel import Channel, pair
 from bulkmail.campaign.workers.inbox import FRESH_S, Inbox
 from bulkmail.campaign.workers.messages import Asks, Deliver, Routed
-from bulkmail.dns.routes import Host, Route
+from bulkmail.campaign.workers.worker import PARTING_S
+from bulkmail.dns.routes import Host, NoRoute, Route
 
 
 def route(host: str) -> Route:
@@ -73,3 +74,26 @@ async def test_without_a_parent_what_is_known_is_good_enough(
         await trio.testing.wait_all_tasks_blocked()
         inbox.orphaned()
     assert await inbox.route("a.test") == OLD
+
+
+@pytest.mark.parametrize("when", ["before the parent has gone", "afterwards"])
+async def test_without_a_parent_what_is_not_known_any_more_is_deferred_at_once(
+    parent, mock_clock: trio.testing.MockClock, when: str
+) -> None:
+    """P5: the route was pushed out by those of other domains, and nobody is left to ask."""
+    _, inbox = parent
+    found: list[Route | NoRoute] = []
+
+    async def ask() -> None:
+        found.append(await inbox.route("b.test"))
+
+    with trio.fail_after(PARTING_S):
+        mock_clock.autojump_threshold = 0
+        async with trio.open_nursery() as nursery:
+            if when == "afterwards":
+                inbox.orphaned()
+            nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked()
+            inbox.orphaned()
+    ((permanent, domain),) = [(one.permanent, one.domain) for one in found if isinstance(one, NoRoute)]
+    assert (permanent, domain, trio.current_time()) == (False, "b.test", 0.0)

@@ -56,12 +56,15 @@ class Inbox:
     # --- routing ---------------------------------------------------------------------------------------
 
     async def route(self, domain: str) -> Route | NoRoute:
-        """As the parcel came with it, or as the parent says by now."""
+        """As the parcel came with it, or as the parent says by now; none where there is nobody to ask."""
         while True:
             known = self._routes.get(domain)
             if known is not None and (self._alone or trio.current_time() - known[0] < FRESH_S):
                 await trio.lowlevel.checkpoint()
                 return known[1]
+            if self._alone:
+                await trio.lowlevel.checkpoint()
+                return NoRoute(domain, False, "4.4.3", "the process that knows the routes has gone")
             if domain not in self._asked:
                 self._asked[domain] = trio.Event()
                 self._channel.tell(Asks(domain))
