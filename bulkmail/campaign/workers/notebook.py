@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import trio
 
@@ -15,12 +15,12 @@ T = TypeVar("T")
 
 
 class Notebook:
-    """What a ledger needs of a journal. `with` it. Everything may raise StoreError."""
+    """What a ledger needs of a journal. Closed at the end of its `with`. Everything may raise StoreError."""
 
     def __init__(self, name: LogName) -> None:
         self._log = Log(name)
-        self._path = name.journal
-        self._reader: Store | None = None
+        self._reader = Store.open(name.journal, read_only=True)
+        self._reading = trio.Lock()  # it answers one at a time: no thread for each who waits
 
     def append(
         self, records: Sequence[Record] = (), intents: Sequence[Intent] = (), closed: Sequence[int] = ()
@@ -34,26 +34,17 @@ class Notebook:
 
     async def read(self, fn: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn` in a thread with the store as the parent left it last, for reading only."""
-        found: list[T] = []
-
-        def query() -> None:
-            if self._reader is None:
-                self._reader = Store.open(self._path, read_only=True)
-            found.append(fn(self._reader, *args, **kwargs))
-
-        await trio.to_thread.run_sync(query)
-        return found[0]
+        async with self._reading:
+            return await trio.to_thread.run_sync(lambda: fn(self._reader, *args, **kwargs))
 
     def close(self) -> None:
         """What was appended is on disk. Idempotent."""
         try:
             self._log.close()
         finally:
-            if self._reader is not None:
-                self._reader.close()
-                self._reader = None
+            self._reader.close()
 
-    def __enter__(self) -> Notebook:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
