@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import trio
 
+from bulkmail.campaign.workers.channel import pair
+from bulkmail.campaign.workers.process import UNKNOWN, Process, reap, reaped
 from bulkmail.errors import CampaignLocked
 from bulkmail.journal import CampaignLock
 
@@ -85,9 +88,10 @@ def test_a_worker_that_is_stuck_is_ended_by_the_kernel(path: Path) -> None:
             assert lock.held
 
 
-def test_a_worker_that_is_killed_takes_nobody_with_it(path: Path) -> None:
-    """P5."""
-    with family("patient", path) as ours:
+@pytest.mark.parametrize("story", ["patient", "ignored"])
+def test_a_worker_that_is_killed_takes_nobody_with_it(story: str, path: Path) -> None:
+    """P5; also where whoever started us has SIGCHLD ignored, and us with it."""
+    with family(story, path) as ours:
         os.kill(ours.workers[0], signal.SIGKILL)
         assert ours.parent.stdout is not None
         assert ours.parent.stdout.readline() == "0 killed by SIGKILL\n"
@@ -118,3 +122,11 @@ def test_a_bug_in_a_worker_is_shown_and_ends_it_alone(path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "exit code 70\nexit code 70\n")
     assert "worker 0 has a bug" in done.stderr
     assert "worker 1 has a bug" in done.stderr
+
+
+def test_of_a_process_that_somebody_else_has_reaped_it_is_known_that_it_is_gone() -> None:
+    ours, theirs = pair()
+    with ours, theirs, subprocess.Popen(["true"]) as gone:
+        gone.wait()
+        one = Process(0, gone.pid, ours)
+        assert (trio.run(reaped, one), reap(one)) == (UNKNOWN, UNKNOWN)

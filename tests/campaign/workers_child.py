@@ -37,14 +37,16 @@ def broken(index: int, end: socket.socket) -> None:
 
 def main(story: str, lock: str) -> None:
     CampaignLock(Path(lock)).acquire()
+    if story == "ignored":
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # as whoever starts us may leave it to us
     process.LINGER_S = 1  # of the stuck one nobody wants to wait longer for
     workers = process.fork(2, {"stuck": stuck, "broken": broken}.get(story, patient))
     if story == "broken":
         for one in workers:
-            one.end.close()
+            one.channel_end.close()
             print(process.reap(one))
         return
-    print(*(one.end.recv(100).decode().strip() for one in workers), flush=True)
+    print(*(one.channel_end.recv(100).decode().strip() for one in workers), flush=True)
     if story == "let go":
         process.end_all(workers)
         print("all gone", flush=True)
@@ -58,7 +60,7 @@ def tell_who_ends(workers: Sequence[process.Process]) -> None:
     with selectors.DefaultSelector() as selector:
         selector.register(sys.stdin, selectors.EVENT_READ)
         for one in workers:
-            selector.register(one.end, selectors.EVENT_READ, one)
+            selector.register(one.channel_end, selectors.EVENT_READ, one)
         while True:
             for key, _ in selector.select():
                 if key.data is None:

@@ -22,7 +22,7 @@ class Hand:
         self.index = process.index
         self.process = process
         self.log = log
-        self.channel = Channel(process.end)
+        self.channel = Channel(process.channel_end)
         self.done = False  # it has said so
 
 

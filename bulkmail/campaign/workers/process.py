@@ -34,21 +34,22 @@ LINGER_S = 30  # after the death of the parent; more than a worker gives what is
 PR_SET_PDEATHSIG = 1
 BUG = 70  # EX_SOFTWARE
 IGNORED = (signal.SIGINT, signal.SIGTERM)
+UNKNOWN = "how is not known"  # of a process that somebody else has reaped
 
 Work = Callable[[int, socket.socket], None]  # what a worker does: its index, its end of the channel
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One worker, seen by the parent. `end` is our end of its channel."""
+    """One worker, seen by the parent. `channel_end` is ours."""
 
     index: int
     pid: int
-    end: socket.socket
+    channel_end: socket.socket
 
 
 def fork(count: int, work: Work) -> tuple[Process, ...]:
-    """Start `count` processes that each do `work(index, end)` and exit: 0, or BUG if it raises.
+    """Start `count` processes that each do `work(index, channel_end)` and exit: 0, or BUG if it raises.
 
     There must be no other thread, and no database open. Raises OSError, with nothing started.
     """
@@ -56,13 +57,16 @@ def fork(count: int, work: Work) -> tuple[Process, ...]:
     started: list[Process] = []
     sys.stdout.flush()
     sys.stderr.flush()
+    # Ignored by whoever has started us it would still be so, and then no child can be waited for.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     held_back = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)  # none is lost, and none hits a newborn
     try:
         for index in range(count):
             ours, theirs = pair()
             pid = os.fork()
             if pid == 0:
-                _become(parent, (ours, *(process.end for process in started)), partial(work, index, theirs))
+                held = (ours, *(process.channel_end for process in started))
+                _become(parent, held, partial(work, index, theirs))
             theirs.close()
             started.append(Process(index, pid, ours))
     except OSError:
@@ -75,12 +79,12 @@ def fork(count: int, work: Work) -> tuple[Process, ...]:
     return tuple(started)
 
 
-def _become(parent: int, ends: Sequence[socket.socket], work: Callable[[], None]) -> NoReturn:
-    """In the child. `ends` are the parent's: kept open here, they would hide its death from the others."""
+def _become(parent: int, channel_ends: Sequence[socket.socket], work: Callable[[], None]) -> NoReturn:
+    """In the child. `channel_ends` are the parent's: open here, they would hide its death from the others."""
     code = BUG
     try:
-        for end in ends:
-            end.close()
+        for one in channel_ends:
+            one.close()
         _die_with(parent)
         for number in IGNORED:
             signal.signal(number, signal.SIG_IGN)
@@ -124,13 +128,17 @@ async def reaped(process: Process) -> str:
     """Wait until it has ended. How it did, for people; "" where that was meant."""
     # Looked at before it is reaped: until then its id is nobody else's, and it can be killed.
     look = partial(os.waitid, os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    await trio.to_thread.run_sync(look, abandon_on_cancel=True)
+    with suppress(ChildProcessError):  # reaped already: `reap` says so
+        await trio.to_thread.run_sync(look, abandon_on_cancel=True)
     return reap(process)
 
 
 def reap(process: Process) -> str:
     """Wait here. How it ended, for people; "" for success."""
-    _, status = os.waitpid(process.pid, 0)
+    try:
+        _, status = os.waitpid(process.pid, 0)
+    except ChildProcessError:
+        return UNKNOWN
     if os.WIFSIGNALED(status):
         return f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
     code = os.waitstatus_to_exitcode(status)
@@ -140,7 +148,7 @@ def reap(process: Process) -> str:
 def end_all(processes: Sequence[Process]) -> None:
     """Where there is no loop: let go of them, and wait until each has ended, or kill it after LINGER_S."""
     for process in processes:
-        process.end.close()
+        process.channel_end.close()
     give_up = time.monotonic() + LINGER_S
     for process in processes:
         with suppress(ChildProcessError):  # reaped already
