@@ -43,7 +43,7 @@ def test_slices_become_smaller_as_the_end_comes_near() -> None:
     while parcel.waiting:
         sizes.append(size(parcel.take(0, 4)))
         parcel.ended(0)
-        parcel.settled()
+        parcel.seen()
     assert (sizes[0], sizes == sorted(sizes, reverse=True), sizes[-2] <= 2 * LEAST, parcel.finished) == (
         MOST,
         True,
@@ -74,7 +74,7 @@ def test_everybody_is_given_once_and_again_only_where_a_worker_has_died(
             parcel.put_back(
                 [(ids[len(done)], ids[-1])] if spans == ((ids[0], ids[-1]),) else _spans(ids[len(done) :])
             )
-        parcel.settled()
+        parcel.seen()
     assert sorted(settled) == list(range(1, count + 1))
 
 

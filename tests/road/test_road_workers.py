@@ -22,6 +22,7 @@ from bulkmail.sandbox import World
 
 TWO = ("--yes", "--new", "--workers", "2")
 SHARED_SITE = {"transaction": "individual", "connections": 2}
+NXDOMAIN = b"\x81\x83"  # the flags of a DNS header
 MANY = people(200)  # enough to be worth a second worker
 
 
@@ -169,6 +170,24 @@ async def test_an_interrupt_of_the_whole_group_drains_and_the_next_run_finishes(
     assert (child.process.returncode, finished["exit"]) == (5, 5)
     assert set(found.values()) == {"delivered", "pending"}
     assert set(report.kinds().values()) == {"delivered"}
+
+
+async def test_a_signal_while_the_road_is_being_built_lets_the_workers_go(world: World, road):
+    """P1: DNS is asked where the relay is before anybody is told to begin."""
+    nameserver = trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM)
+    await nameserver.bind(("127.0.0.1", 0))
+    host, port = nameserver.getsockname()
+    way = {"via": "smtp://relay.test:25", "resolvers": [f"{host}:{port}"], "allow_private": False}
+    with nameserver:
+        async with running(road, "ann@a.test", flags=TWO, **way) as child:
+            query, asker = await nameserver.recvfrom(512)
+            child.process.send_signal(signal.SIGINT)
+            await child.event("stopping")
+            await nameserver.sendto(query[:2] + NXDOMAIN + query[4:], asker)
+            finished = await child.last()
+    told = [event["event"] for event in child.events]
+    assert (child.process.returncode, finished["exit"]) == (5, 5)
+    assert told == ["planned", "started", "stopping", "finished"]  # and of nobody's death
 
 
 @pytest.mark.parametrize("warning", [signal.SIGINT, signal.SIGTERM])

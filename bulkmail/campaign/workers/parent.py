@@ -28,7 +28,7 @@ from bulkmail.dns.routes import Route
 from bulkmail.errors import BulkmailError, ConfigError, WorkersDied
 from bulkmail.journal import Journal, Store
 
-SETTLE_S = 0.2  # ends of slices that gather until the store takes in what the workers wrote of them
+LOOK_S = 0.2  # ends of slices that gather until the store takes in what the workers wrote of them
 CEASE_S = 15.0  # for workers to break off what is open, and to write it down
 
 
@@ -47,7 +47,6 @@ class Distributor(Dispatcher):
         warn: Callable[[str], None],
     ) -> None:
         super().__init__(plant)
-        self._way = way
         self._journal = journal
         self._on_doubt = on_doubt
         self._held = held
@@ -56,10 +55,12 @@ class Distributor(Dispatcher):
         self._slices: dict[int, Slice] = {}  # that workers have, by number
         self._load = dict.fromkeys(self._hands, 0)  # and how many that are
         self._batches: set[Batch] = set()
-        self._ended: list[Batch] = []  # of a slice each, to be seen in the store
-        self._some_ended = trio.Event()
-        self._stopped = trio.Event()
+        self._unseen: list[Batch] = []  # of each slice that has ended and is not seen in the store
+        self._some_unseen = trio.Event()
         self._numbers = itertools.count()
+        alive = tuple(self._hands)
+        for hand in self._hands.values():  # the first word, before any Stop or Cease
+            hand.channel.tell(said.Begin(way, alive))
 
     @property
     def sites(self) -> int:
@@ -69,19 +70,17 @@ class Distributor(Dispatcher):
         """Deliver everything that `source` yields. Raises StoreError, WorkersDied, and what a worker says."""
         try:
             async with trio.open_nursery() as beside:
-                beside.start_soon(self._settle)
+                beside.start_soon(self._look)
                 async with trio.open_nursery() as attending:
-                    alive = tuple(self._hands)
                     for hand in tuple(self._hands.values()):
                         self._journal.follow(hand.log)
-                        hand.channel.tell(said.Begin(self._way, alive))
                         attending.start_soon(self._attend, hand, beside)
                     await super().run(source)
                     while self.open_parcels and not self.stopping:
-                        await self._one_more_finished()
+                        await self.next_finished().wait()
                     for hand in self._hands.values():
                         hand.channel.tell(said.Close())
-                await self._settle_ended()
+                await self._see()
                 beside.cancel_scope.cancel()
         except BaseException:
             await self._cease()
@@ -89,20 +88,9 @@ class Distributor(Dispatcher):
 
     def stop(self) -> None:
         super().stop()
-        self._stopped.set()
+        self.next_finished().set()  # nobody is waited for any more
         for hand in self._hands.values():
             hand.channel.tell(said.Stop())
-
-    async def _one_more_finished(self) -> None:
-        """Return when another parcel is finished, or we are being stopped."""
-        async with trio.open_nursery() as nursery:
-
-            async def wait(event: trio.Event) -> None:
-                await event.wait()
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(wait, self.next_finished())
-            nursery.start_soon(wait, self._stopped)
 
     # --- handing out -----------------------------------------------------------------------------------
 
@@ -140,6 +128,7 @@ class Distributor(Dispatcher):
                 self._heed(hand, messages, beside)
                 self._journal.told()
             how = await reaped(hand.process)
+            del self._hands[hand.index]  # at once: who is reaped must not be ended again
             nursery.cancel_scope.cancel()
         await self._gone(hand, how)
 
@@ -150,7 +139,7 @@ class Distributor(Dispatcher):
                     ended = self._slices.pop(number)
                     self._load[hand.index] -= 1
                     ended.batch.ended(hand.index)
-                    self._seen_to(ended.batch)
+                    self._has_ended(ended.batch)
                     self._hand_out(ended.batch)
                 case said.Asks(domain):
                     beside.start_soon(self._answer, hand, domain)
@@ -173,25 +162,25 @@ class Distributor(Dispatcher):
     async def _answer(self, hand: Hand, domain: str) -> None:
         hand.channel.tell(said.Routed(domain, await self._routed(domain)))
 
-    def _seen_to(self, batch: Batch) -> None:
-        """One slice of it has ended: finished, where it was the last, once the store knows."""
-        self._ended.append(batch)
-        self._some_ended.set()
+    def _has_ended(self, batch: Batch) -> None:
+        """One slice of it: finished, where it was the last, once that is seen in the store."""
+        self._unseen.append(batch)
+        self._some_unseen.set()
 
-    async def _settle(self) -> None:
+    async def _look(self) -> None:
         while True:
-            await self._some_ended.wait()
-            if len(self._ended) < self.open_parcels:  # the others go on meanwhile
-                await trio.sleep(SETTLE_S)
-            await self._settle_ended()
+            await self._some_unseen.wait()
+            if len(self._unseen) < self.open_parcels:  # the others go on meanwhile
+                await trio.sleep(LOOK_S)
+            await self._see()
 
-    async def _settle_ended(self) -> None:
-        ended, self._ended = self._ended, []
-        self._some_ended = trio.Event()
+    async def _see(self) -> None:
+        ended, self._unseen = self._unseen, []
+        self._some_unseen = trio.Event()
         if ended:
             await self._journal.call(_nothing)  # takes in all that the logs hold before
         for batch in ended:
-            batch.settled()
+            batch.seen()
             if batch.finished and batch in self._batches:
                 self._batches.remove(batch)
                 self._finished(batch.parcel)
@@ -200,7 +189,6 @@ class Distributor(Dispatcher):
 
     async def _gone(self, hand: Hand, how: str) -> None:
         """Its process has ended: what it wrote is taken in; unless it was meant, the others take over."""
-        del self._hands[hand.index]
         hand.channel.close()
         doubtful = await self._journal.unfollow(hand.log.log, self._on_doubt, time.time())
         if hand.done:
@@ -218,7 +206,7 @@ class Distributor(Dispatcher):
             del self._slices[number]
             attempts = lost.batch.parcel.attempts
             lost.batch.put_back(await self._journal.call(Store.in_hand, lost.spans, attempts))
-            self._seen_to(lost.batch)
+            self._has_ended(lost.batch)
             self._hand_out(lost.batch)
 
     async def _cease(self) -> None:

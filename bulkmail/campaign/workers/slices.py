@@ -51,10 +51,10 @@ class Batch:
         return self._waiting.take(self.waiting if whole else count * self._each)
 
     def ended(self, worker: int) -> None:
-        """Of one slice all is settled; that it is in the store is still to be seen (`settled`)."""
+        """Of one slice all is settled; that it is in the store is still to be seen (`seen`)."""
         self.out[worker] -= 1
 
-    def settled(self) -> None:
+    def seen(self) -> None:
         """One slice that has ended is in the store."""
         self._open -= 1
 
