@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import trio
 
 from bulkmail.campaign.accounting import AccountingLog
+from bulkmail.campaign.config import Campaign
 from bulkmail.campaign.ledger import CampaignLedger
 from bulkmail.campaign.planting import limits_of, planted
 from bulkmail.campaign.prepare import Prepared
@@ -47,6 +48,7 @@ from bulkmail.delivery.shaping import Limits
 from bulkmail.delivery.work import Parcel
 from bulkmail.errors import BulkmailError, ConfigError
 from bulkmail.journal import LogName, Suppressions
+from bulkmail.transport.pool import Pool
 
 PARTING_S = 10.0  # for what is open when the parent has gone; less than process.LINGER_S
 SAYING_S = 10.0  # for the last words, which a parent that lives reads at once
@@ -54,135 +56,166 @@ USED_S = 0.5  # between two reports of what was used
 SYNC_S = 0.25  # what was noted is on disk by then, if nobody wanted it before
 
 
-def work(prepared: Prepared, logs: Sequence[LogName], index: int, end: socket.socket) -> None:
+def work(prepared: Prepared, logs: Sequence[LogName], index: int, channel_end: socket.socket) -> None:
     """In a process of its own, from its begin to its end. The store of `prepared` is closed."""
-    trio.run(_Worker(prepared, logs[index], index, len(logs), end).run)
+    trio.run(_work, prepared, logs[index], index, channel_end)
 
 
-class _Worker:
-    def __init__(self, prepared: Prepared, log: LogName, index: int, count: int, end: socket.socket) -> None:
-        self.prepared = prepared
-        self.campaign = prepared.campaign
-        self.index = index
-        self.threads = -(-threads_for(prepared.composer) // count)
-        self.log = log
-        self.end = end
-        self.whole = limits_of(self.campaign)
-        self.count = count
-        self.alive: tuple[int, ...] = ()
-        self.ended: list[int] = []  # parcels, not told of yet
-        self.news = trio.Event()
-        self.sending = trio.CancelScope()
+async def _work(prepared: Prepared, log: LogName, index: int, channel_end: socket.socket) -> None:
+    channel = Channel(channel_end)
+    first = await channel.read()
+    if not first:
+        return  # there is no run
+    begin, *rest = first
+    assert isinstance(begin, Begin)
+    try:
+        await _send(prepared, log, index, channel, begin, rest)
+    except BaseException as error:
+        why = _cause(error)
+        if why is None:
+            raise
+        channel.tell(Failed(type(why).__name__, str(why)))
+    with trio.move_on_after(SAYING_S):
+        channel.tell(Bye())
+        await channel.flush()
+    channel.close()
 
-    async def run(self) -> None:
-        self.channel = channel = Channel(self.end)
-        self.inbox = Inbox(channel)
-        first = await channel.read()
-        if not first:
-            return  # there is no run
-        begin, *rest = first
-        assert isinstance(begin, Begin)
-        self.alive = begin.alive
-        try:
-            await self._send(begin, rest)
-        except BaseException as error:
-            why = _cause(error)
-            if why is None:
-                raise
-            channel.tell(Failed(type(why).__name__, str(why)))
-        with trio.move_on_after(SAYING_S):
-            channel.tell(Bye())
-            await channel.flush()
-        channel.close()
 
-    async def _send(self, begin: Begin, rest: Sequence[object]) -> None:
-        with ExitStack() as stack:
-            self.notebook = stack.enter_context(Notebook(self.log))
-            writers = Writers(self.threads) if self.threads else None
-            if writers is not None:
-                stack.callback(writers.close)
-            suppressions = stack.enter_context(Suppressions.look(self.prepared.suppressions.path))
-            accounting = None
-            if self.campaign.log is not None:
-                accounting = AccountingLog(self.campaign.log, self.campaign.campaign)
-                stack.callback(accounting.close)
-            self.ledger = CampaignLedger(
-                self.notebook,
-                self.prepared.composer,
-                suppressions,
-                accounting,
-                now=time.time,
-                suppressed_until=self.prepared.suppressed_until,
-                writers=writers,
-            )
-            per_host = -(-self.whole.connections // width(self.whole, len(self.alive)))
-            async with connections(self.campaign, begin.way, per_host=per_host) as self.pool:
-                self.plant = planted(
-                    self.campaign,
-                    work=self.ledger,
-                    pool=self.pool,
-                    routes=self.inbox,
-                    tally=Tally(),
-                    unwritable=self._unwritable,
-                    on_hold=self._on_hold,
-                    processes=len(begin.alive),
-                )
-                self.plant.sites.limits_of = self._limits
-                self.dispatcher = Dispatcher(self.plant, on_finished=self._on_finished)
-                async with trio.open_nursery() as nursery:
-                    for task in (self._listen, self._write, self._report, self._sync):
-                        nursery.start_soon(task)
-                    self._heed(rest)
-                    with self.sending:
-                        await self.dispatcher.run(self.inbox.next)
-                    nursery.cancel_scope.cancel()
-            await self._tell_ended()
-            self._tell_used()
+async def _send(
+    prepared: Prepared, log: LogName, index: int, channel: Channel, begin: Begin, rest: Sequence[object]
+) -> None:
+    """All that the parent hands out, `rest` of its first words before what else it says."""
+    campaign = prepared.campaign
+    with _ledger(prepared, log, of=len(begin.alive)) as ledger:
+        per_host = _per_host(limits_of(campaign), begin.alive)
+        async with connections(campaign, begin.way, per_host=per_host) as pool:
+            sending = _Sending(campaign, ledger, pool, channel, index, begin.alive)
+            await sending.run(rest)
+        await sending.tell_the_rest()
+
+
+@contextmanager
+def _ledger(prepared: Prepared, log: LogName, *, of: int) -> Iterator[CampaignLedger]:
+    """What a worker, one `of` so many, notes in its log, reads in the store and writes letters with."""
+    campaign = prepared.campaign
+    with ExitStack() as stack:
+        notebook = stack.enter_context(Notebook(log))
+        threads = -(-threads_for(prepared.composer) // of)
+        writers = Writers(threads) if threads else None
+        if writers is not None:
+            stack.callback(writers.close)
+        suppressions = stack.enter_context(Suppressions.look(prepared.suppressions.path))
+        accounting = None
+        if campaign.log is not None:
+            accounting = AccountingLog(campaign.log, campaign.campaign)
+            stack.callback(accounting.close)
+        yield CampaignLedger(
+            notebook,
+            prepared.composer,
+            suppressions,
+            accounting,
+            now=time.time,
+            suppressed_until=prepared.suppressed_until,
+            writers=writers,
+        )
+
+
+def _per_host(whole: Limits, alive: Sequence[int]) -> int:
+    """Connections to one host that are one worker's share."""
+    return -(-whole.connections // width(whole, len(alive)))
+
+
+class _Sending:
+    """What exists while a worker sends. `alive` are all workers, `index` is this one."""
+
+    def __init__(
+        self,
+        campaign: Campaign,
+        ledger: CampaignLedger,
+        pool: Pool,
+        channel: Channel,
+        index: int,
+        alive: tuple[int, ...],
+    ) -> None:
+        self._ledger = ledger
+        self._pool = pool
+        self._channel = channel
+        self._index = index
+        self._alive = alive
+        self._whole = limits_of(campaign)
+        self._inbox = Inbox(channel)
+        self._plant = planted(
+            campaign,
+            work=ledger,
+            pool=pool,
+            routes=self._inbox,
+            tally=Tally(),
+            unwritable=self._unwritable,
+            on_hold=self._on_hold,
+            processes=len(alive),
+        )
+        self._plant.sites.limits_of = self._limits
+        self._dispatcher = Dispatcher(self._plant, on_finished=self._on_finished)
+        self._ended: list[int] = []  # parcels, not told of yet
+        self._news = trio.Event()
+        self._scope = trio.CancelScope()
+
+    async def run(self, rest: Sequence[object]) -> None:
+        """`rest` is heard before what the channel brings."""
+        async with trio.open_nursery() as nursery:
+            for task in (self._listen, self._channel.write, self._report, self._sync):
+                nursery.start_soon(task)
+            self._heed(rest)
+            with self._scope:
+                await self._dispatcher.run(self._inbox.next)
+            nursery.cancel_scope.cancel()
+
+    async def tell_the_rest(self) -> None:
+        """Once everything has ended."""
+        await self._tell_ended()
+        self._tell_used()
 
     # --- what is heard ---------------------------------------------------------------------------------
 
     async def _listen(self) -> None:
-        while messages := await self.channel.read():
+        while messages := await self._channel.read():
             self._heed(messages)
-        self.inbox.orphaned()
-        self.dispatcher.stop()
-        self.sending.deadline = min(self.sending.deadline, trio.current_time() + PARTING_S)
+        self._inbox.orphaned()
+        self._dispatcher.stop()
+        self._scope.deadline = min(self._scope.deadline, trio.current_time() + PARTING_S)
 
     def _heed(self, messages: Sequence[object]) -> None:
         for message in messages:
             match message:
                 case Deliver():
-                    self.inbox.add(message)
+                    self._inbox.add(message)
                 case Routed():
-                    self.inbox.routed(message)
+                    self._inbox.routed(message)
                 case Alive(workers):
                     self._divide(workers)
                 case Stop():
-                    self.dispatcher.stop()
+                    self._dispatcher.stop()
                 case Cease():
-                    self.sending.cancel()
+                    self._scope.cancel()
                 case Close():
-                    self.inbox.close()
+                    self._inbox.close()
                 case _:
                     raise TypeError(f"a worker is not told {message!r}")
 
     def _divide(self, alive: tuple[int, ...]) -> None:
         """Somebody has died: what was his share is divided."""
-        self.alive = alive
-        self.pool.per_host = -(-self.whole.connections // width(self.whole, len(alive)))
-        self.plant.sites.limit_again()
+        self._alive = alive
+        self._pool.per_host = _per_host(self._whole, alive)
+        self._plant.sites.limit_again()
 
     def _limits(self, site: str) -> Limits:
         """Our share of a site's."""
-        sharing = owners(provider(site), self.alive, width(self.whole, len(self.alive)))
-        if self.index not in sharing:  # it was ours when it was given to us; what is left of it is little
-            return share(self.whole, len(sharing), len(sharing) - 1)
-        return share(self.whole, len(sharing), sharing.index(self.index))
+        sharing = owners(provider(site), self._alive, width(self._whole, len(self._alive)))
+        if self._index not in sharing:  # it was ours when it was given to us; what is left of it is little
+            return share(self._whole, len(sharing), len(sharing) - 1)
+        return share(self._whole, len(sharing), sharing.index(self._index))
 
     # --- what is told ----------------------------------------------------------------------------------
-
-    async def _write(self) -> None:
-        await self.channel.write()
 
     async def _report(self) -> None:
         while True:
@@ -191,41 +224,41 @@ class _Worker:
 
     def _tell_used(self) -> None:
         """Also the sign that the log has grown; nothing where nothing happens."""
-        tally = self.plant.tally
+        tally = self._plant.tally
         if not (tally.transactions or tally.connections):
             return
-        self.channel.tell(Used(tally.transactions, tally.connections, dict(tally.latency.counts)))
+        self._channel.tell(Used(tally.transactions, tally.connections, dict(tally.latency.counts)))
         tally.transactions = tally.connections = 0
         tally.latency.counts.clear()
 
     def _on_finished(self, parcel: Parcel) -> None:
-        self.ended.append(self.inbox.number(parcel))
-        self.news.set()
+        self._ended.append(self._inbox.number(parcel))
+        self._news.set()
 
     async def _sync(self) -> None:
         """Nothing that was noted waits long for the disk; a parcel has ended when it is there."""
         while True:
             with trio.move_on_after(SYNC_S):
-                await self.news.wait()
-            self.news = trio.Event()
+                await self._news.wait()
+            self._news = trio.Event()
             await self._tell_ended()
 
     async def _tell_ended(self) -> None:
-        ended, self.ended = self.ended, []
+        ended, self._ended = self._ended, []
         try:
-            await self.ledger.synced()
+            await self._ledger.synced()
         except trio.Cancelled:
-            self.ended = ended + self.ended
+            self._ended = ended + self._ended
             raise
         for number in ended:
-            self.channel.tell(Ended(number))
+            self._channel.tell(Ended(number))
 
     def _on_hold(self, site: str, why: Disposition, held_s: float) -> None:
-        self.channel.tell(Held(site, why.text, held_s))
+        self._channel.tell(Held(site, why.text, held_s))
 
     def _unwritable(self, error: ConfigError) -> None:
-        self.channel.tell(Unwritable(str(error)))
-        self.dispatcher.stop()
+        self._channel.tell(Unwritable(str(error)))
+        self._dispatcher.stop()
 
 
 def _cause(error: BaseException) -> BulkmailError | None:
