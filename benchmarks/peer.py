@@ -32,6 +32,9 @@ def main() -> None:
     parser.add_argument("--tls", action="store_true", help="STARTTLS, the certificate unchecked")
     parser.add_argument("--per-transaction", type=int, default=100, help="recipients, where they share one")
     parser.add_argument("--key", type=Path, help="RSA-2048 as PEM; made where it is not given")
+    if sys.argv[1:] == ["--install"]:
+        install()
+        return
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a daemon and its folder go with us
     try:
@@ -61,6 +64,15 @@ def main() -> None:
         raise SystemExit(f"{given.peer}: {sent.recipients} of {job.recipients} recipients were accepted")
     asked = {"tls": job.tls, "connections": job.connections}
     print(json.dumps({"peer": given.peer, "scenario": job.scenario, **asked, **rounded(sent._asdict())}))
+
+
+def install() -> None:
+    """What peers need that can be installed, at once and not when one of them first runs."""
+    try:
+        print(f"peers: {environment.python()}, {environment.node_modules()}")
+    except Missing as missing:
+        print(f"peers: {missing}", file=sys.stderr)
+        raise SystemExit(MISSING) from None
 
 
 def rounded(sent: dict[str, object]) -> dict[str, object]:

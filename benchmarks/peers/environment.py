@@ -1,7 +1,8 @@
 """What peers need and the project does not: an interpreter with their packages, and nodemailer.
 
 Both are installed when first needed, by name and version (requirements.txt, package.json), into a folder that
-git ignores, and again when those files change.
+git ignores (or that BULKMAIL_PEERS names), and again when those files change. `python benchmarks/peer.py
+--install` does it at once.
 """
 
 from __future__ import annotations

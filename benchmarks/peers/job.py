@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from . import material
 
 CHECKOUT = Path(__file__).parents[2]
-CACHE = CHECKOUT / ".cache" / "peers"
+CACHE = Path(os.environ.get("BULKMAIL_PEERS") or CHECKOUT / ".cache" / "peers")
 
 
 class Missing(Exception):

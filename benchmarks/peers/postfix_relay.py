@@ -105,6 +105,7 @@ def send(job: Job) -> Sent:
             tls="encrypt" if job.tls else "none",
         )
         (folder / "etc" / "main.cf").write_text(main)
+        os.utime(folder / "etc" / "main.cf", (0, 0))  # what is new would be read again for a while
         port, services = free_port(), folder / "etc" / "master.cf"
         services.write_text(MASTER.format(port=port))
         command = [tree / "usr/lib/postfix/sbin/master", "-c", folder / "etc"]

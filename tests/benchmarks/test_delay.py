@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 import sink
+from lacking import lacks
 from sink_client import PATIENCE_S, talk
 
 RTT_MS = 20.0
@@ -22,7 +23,7 @@ def _built() -> None:
     try:
         sink.built("delay")
     except sink.CannotBuild as reason:
-        pytest.skip(str(reason))
+        lacks(str(reason))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 import rig
 import senders
 import sink
+from lacking import lacks
 
 NOTHING = dict.fromkeys(sink.Counts.__dataclass_fields__, 0)
 GOOD = sink.Counts(
@@ -26,7 +27,7 @@ def _sink() -> None:
         sink.built("sink")
         sink.built("delay")
     except sink.CannotBuild as reason:
-        pytest.skip(str(reason))
+        lacks(str(reason))
 
 
 def python(code: str) -> list[str]:

@@ -14,6 +14,7 @@ import pytest
 import sink
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lacking import lacks
 from sink_client import Talk, every_octet, talk
 
 MAIL = b"MAIL FROM:<a@b.test>\r\n"
@@ -26,7 +27,7 @@ def _built() -> None:
     try:
         sink.built("sink")
     except sink.CannotBuild as reason:
-        pytest.skip(str(reason))
+        lacks(str(reason))
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 import sink
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lacking import lacks
 
 PATIENCE_S = 60.0
 LABELS = st.lists(st.binary(min_size=1, max_size=63), max_size=4)
@@ -26,7 +27,7 @@ def mx() -> Iterator[sink.Sink]:
         with sink.running(dns=True) as running:
             yield running
     except sink.CannotBuild as reason:
-        pytest.skip(str(reason))
+        lacks(str(reason))
 
 
 def asked(mx: sink.Sink, query: dns.message.Message) -> dns.message.Message:

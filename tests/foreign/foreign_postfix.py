@@ -150,6 +150,8 @@ async def postfix(
             tls=TLS.format(chain=certificate.chain, key=certificate.key) if certificate else "",
         )
         (etc / "main.cf").write_text(main)
+        # what was changed just now would be read again and again, for a second and a half
+        os.utime(etc / "main.cf", (0, 0))
         services = MASTER.format(address=address, port=port) + ("" if hold else QUEUE_MANAGER)
         (etc / "master.cf").write_text(services)
         server = ForeignServer(
