@@ -94,7 +94,8 @@ class CampaignLedger:
         rolls = [store.fetch(spans) for spans in parts]
         if self._looking and not self._asking:
             addresses = chain.from_iterable(roll.addresses for roll in rolls)
-            self._asking = bool(self._suppressions.contains_keys(map(str.lower, addresses)))
+            if self._suppressions.contains_keys(map(str.lower, addresses)):
+                self._asking = True  # and never back: several threads are here at once
         return rolls
 
     def withheld(self, rolls: Sequence[Roll]) -> AbstractSet[int]:

@@ -18,7 +18,7 @@ from bulkmail.delivery.errands import Errand
 from bulkmail.delivery.line import Line
 from bulkmail.delivery.transaction import Transacted, trouble_of
 from bulkmail.delivery.unreached import where_of
-from bulkmail.delivery.work import Opened, Roll, Verdict, spans_of
+from bulkmail.delivery.work import Opened, Parcel, Roll, Verdict, spans_of
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.stage import Stage
 
@@ -32,7 +32,10 @@ class Conclusion:
         line: Line,
         connection: Connection,
         proven: Callable[[], None],
+        *,
+        whole: bool,
     ) -> None:
+        """`whole`: the content goes by BDAT, unasked."""
         self._awaited: dict[Consignment, None] = {}  # what was not told yet, in order
         self._told = 0
         self.again: list[Errand] = []
@@ -44,15 +47,17 @@ class Conclusion:
         self._line = line
         self._connection = connection
         self._proven = proven
+        self._whole = whole
         self._where = where_of(connection)
         self._before = connection.transactions  # begun on this connection before this turn
         self._worked = connection.reused or connection.transactions > 0
         self._heard = 0
         self._cut_short = False  # the connection ended before somebody was heard of
-        self._sent_at = trio.current_time()
+        # told, and not noted yet
         self._verdicts: list[Verdict] = []
         self._closed: list[int] = []
         self._people: list[Roll] = []
+        self._settled: list[tuple[Parcel, int]] = []
 
     @property
     def went_well(self) -> bool:
@@ -72,33 +77,35 @@ class Conclusion:
             ]
         )
         await self._plant.work.synced()
-        for one, roll in ending:
-            one.ending = roll
-        self._sent_at = trio.current_time()
 
     def tell(self, told: Sequence[tuple[Consignment, Transacted]]) -> bool:
         """These transactions came to their end. False if no further MAIL should follow on this connection."""
         now, at = trio.current_time(), self._plant.now()
-        going_on, timed = True, 0
+        going_on = True
+        answered: dict[float, int] = {}  # when they were sent: how many
         for one, done in told:
             self._told += 1
             self._awaited.pop(one, None)  # and its letter with it, for a ride may be long
             if one.opened:
                 self._closed.append(one.key)
-            timed += one.ending is not None and not done.unheard
+            if one.ending is not None and not done.unheard:
+                answered[one.sent_at] = answered.get(one.sent_at, 0) + 1
             same = done.same
             if same is not None and same.fate is Fate.DELIVERED and not one.roll.tried:
                 self._delivered(one, same, at)
             else:
                 going_on = self._undelivered(one, done, now)
         self._plant.tally.transactions += len(told)
-        self._plant.tally.latency.add(now - self._sent_at, timed)
+        for sent_at, count in answered.items():
+            self._plant.tally.latency.add(now - sent_at, count)
         return going_on and self.trouble is None and not self.elsewhere and not self._destination.stopping
 
     def _delivered(self, one: Consignment, same: Disposition, at: float) -> None:
         """To all of them, at the first attempt. Neighbours that were told the same are one verdict."""
         self._heard += 1
         self._worked = True
+        if self._whole:
+            self._site.chunks = True
         for first, last in one.spans:
             before = self._verdicts[-1] if self._verdicts else None
             if (
@@ -112,10 +119,12 @@ class Conclusion:
             else:
                 self._verdicts.append(Verdict(first, last, same, at, self._where))
         self._people.append(one.roll)
-        self._destination.settled(one.parcel, len(one.roll))
+        self._settled.append((one.parcel, len(one.roll)))
 
     def _undelivered(self, one: Consignment, done: Transacted, now: float) -> bool:
         """Not, not to all of them, or not at the first attempt. False if no further MAIL should follow."""
+        if done.fell_silent and not self._connection.lockstep:
+            self._site.learn(now, lockstep=True)  # what we sent ahead was thrown away (X9)
         if done.unheard and self._worked:
             # the peer had closed an idle connection, or ends it here: a fresh one, nobody is charged (G9)
             self.again.append(Errand(one.parcel, one.roll))
@@ -130,9 +139,7 @@ class Conclusion:
 
     def _learn(self, done: Transacted, number: int, now: float) -> None:
         """What the site's answer says of the site."""
-        connection, site = self._connection, self._site
-        if done.fell_silent and not connection.lockstep:
-            site.learn(now, lockstep=True)  # what we sent ahead was thrown away (X9)
+        site = self._site
         if done.no_chunking:
             site.learn(now, no_chunking=True)
             site.shrink()
@@ -147,6 +154,8 @@ class Conclusion:
         site.shrink()
         before = self._before + number
         closed = trouble.fate is Fate.IN_DOUBT and trouble.reply is None
+        if closed and self._whole and site.chunks is None:
+            site.chunks = False  # the first BDAT went into the void: the next may, too
         if before and trouble.stage is Stage.MAIL and trouble.code == 421:
             # so many on one connection and no more (X10): no trouble, the next connection is shorter
             site.learn(now, messages=before)
@@ -176,7 +185,7 @@ class Conclusion:
             count = len(fates)
         if count:
             self._people.append(one.roll)
-            self._destination.settled(one.parcel, count)
+            self._settled.append((one.parcel, count))
 
     def _goes_again(self, fate: Disposition) -> bool:
         if fate.fate is Fate.AGAIN:
@@ -187,17 +196,32 @@ class Conclusion:
         """They are handed to the carrier."""
         self._awaited.update(dict.fromkeys(consignments))
 
+    def drop(self, one: Consignment) -> None:
+        """Nobody is left to whom it could go, and they are settled."""
+        del self._awaited[one]
+        if one.opened:
+            self._closed.append(one.key)
+
     @property
     def untouched(self) -> list[Errand]:
         """Who was handed to the carrier and is none of those told."""
         return [Errand(one.parcel, one.roll) for one in self._awaited]
 
-    def close(self) -> None:
-        """The turn is over, or was broken off: note what was told, and close the intents of what was not."""
-        self._closed += [one.key for one in self._awaited if one.opened]
+    def close(self, *, known: bool) -> None:
+        """The turn is over, or was broken off: note what was told, and close the intents of what was not.
+
+        `known`: whatever else may have been delivered was told. If not, those to whom the content may be on
+        its way stay in doubt.
+        """
+        untold = self._awaited
+        self._closed += [one.key for one in untold if one.opened and (known or one.ending is None)]
         self._note()
 
     def _note(self, opened: Sequence[Opened] = ()) -> None:
         if self._verdicts or self._closed or opened:
             self._plant.work.note(self._verdicts, opened=opened, closed=self._closed, people=self._people)
             self._verdicts, self._closed, self._people = [], [], []
+        # only now: a parcel that is finished may end the run
+        settled, self._settled = self._settled, []
+        for parcel, count in settled:
+            self._destination.settled(parcel, count)

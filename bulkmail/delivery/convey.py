@@ -38,6 +38,7 @@ from bulkmail.delivery.transaction import (
     transact,
 )
 from bulkmail.delivery.work import Letter, Parcel, Roll, spans_of
+from bulkmail.errors import ReplyTimeout
 from bulkmail.smtp import EndOfData, Envelope, Mailbox, Paths, Reply, Rset, Whole
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.flight import Flight
@@ -47,7 +48,7 @@ from bulkmail.transport.stage import Stage
 class Consignment:
     """One transaction to be: a letter, and those it goes to here, who are at least one."""
 
-    __slots__ = ("ending", "key", "letter", "opened", "parcel", "paths", "roll", "spans")
+    __slots__ = ("ending", "key", "letter", "opened", "parcel", "paths", "roll", "sent_at", "spans")
 
     def __init__(self, parcel: Parcel, roll: Roll, paths: Paths, letter: Letter, key: int) -> None:
         self.parcel = parcel
@@ -56,23 +57,36 @@ class Consignment:
         self.letter = letter
         self.key = key  # of its intent
         self.opened = False  # an intent was noted
-        self.ending: Roll | None = None  # those whose intent is on disk: the content may be on its way
+        self.ending: Roll | None = None  # those to whom the content may be on its way
+        self.sent_at = 0.0  # since when, on trio's clock
 
     def only(self, roll: Roll) -> None:
         """It goes to these, or speaks of no others."""
         self.roll = roll
         self.spans = spans_of(roll.ids)
 
+    def end(self, accepted: Roll) -> None:
+        """From now on the content may be on its way, to those of them."""
+        self.ending = accepted
+        self.sent_at = trio.current_time()
+
 
 Intend = Callable[[Sequence[tuple[Consignment, Roll]]], Awaitable[None]]
 Tell = Callable[[Sequence[tuple[Consignment, Transacted]]], bool]  # False: no further MAIL
 More = Callable[[], Awaitable[Sequence[Consignment]]]  # who comes next; nobody: the turn is over
-Carry = Callable[[Connection, Sequence[Consignment], Intend, Tell, More], Awaitable[None]]
+Still = Callable[[Consignment], bool]  # whether it is still to go, perhaps to fewer; if not, it is settled
+# Whose content is due, what became of the others, and those who were accepted.
+Open = tuple[Consignment, tuple[Disposition | None, ...], Roll]
+Carry = Callable[[Connection, Sequence[Consignment], Intend, Tell, More, Still], Awaitable[None]]
 
 
 async def nobody() -> Sequence[Consignment]:
     await trio.lowlevel.checkpoint()
     return ()
+
+
+def always(_: Consignment) -> bool:
+    return True
 
 
 async def plain(
@@ -81,6 +95,7 @@ async def plain(
     intend: Intend,
     tell: Tell,
     more: More = nobody,
+    still: Still = always,
 ) -> None:
     """One after the other, as long as the connection is good for another one."""
     for one in consignments:
@@ -88,7 +103,9 @@ async def plain(
         envelope = commands(one.letter, mailboxes, connection.extensions)
 
         async def about_to_end(positions: Sequence[int], one: Consignment = one) -> None:
-            await intend([(one, picked(one.roll, positions))])
+            accepted = picked(one.roll, positions)
+            await intend([(one, accepted)])
+            one.end(accepted)
 
         try:
             done = await transact(connection, envelope, one.letter.end_of_data, about_to_end)
@@ -115,23 +132,25 @@ async def riding(
     intend: Intend,
     tell: Tell,
     more: More = nobody,
+    still: Still = always,
 ) -> None:
     """Each envelope behind the end of the message before, as long as all goes well and there are `more`."""
     queue: deque[Consignment] = deque()
     going_on = True
-    open_: tuple[Consignment, tuple[Disposition | None, ...]] | None = None
+    open_: Open | None = None
     while open_ is not None or going_on:
         if going_on and not queue:
             coming, consignments = consignments or await more(), ()
             going_on = bool(coming)
             if coming:
                 await intend([(one, one.roll) for one in coming])
-                for begun in coming:
-                    begun.ending = None  # not yet
                 queue.extend(coming)
-        one = queue.popleft() if going_on else None
+        one = _next_of(queue, still) if going_on else None
+        if one is None and going_on:
+            continue  # whoever is to go now is in the next of them
         sent: list[EndOfData | Envelope] = []
         if open_ is not None:
+            open_[0].end(open_[2])
             sent.append(open_[0].letter.end_of_data)
         if one is not None:
             sent.append(_envelope(one, connection, reset=open_ is not None))
@@ -156,6 +175,14 @@ async def riding(
                 return
 
 
+def _next_of(queue: deque[Consignment], still: Still) -> Consignment | None:
+    """Asked last: it may be long since the queue was filled (H3)."""
+    while queue:
+        if still(one := queue.popleft()):
+            return one
+    return None
+
+
 async def _opened(
     connection: Connection,
     one: Consignment,
@@ -164,7 +191,7 @@ async def _opened(
     tell: Tell,
     *,
     reset: bool,
-) -> tuple[Consignment, tuple[Disposition | None, ...]] | None:
+) -> Open | None:
     """What the answers to the envelope mean: an open transaction whose content is due, or its end."""
     count = one.paths.recipients
     if reset and replies and not replies[0].positive:
@@ -172,13 +199,16 @@ async def _opened(
         tell([(one, all_alike(lost(flight, Stage.RSET), count, unheard=True))])
         return None
     if len(replies) <= reset and flight.failure is not None:
-        tell([(one, all_alike(lost(flight, Stage.MAIL), count, unheard=True))])
+        # the end of data before it was answered: what stood behind that may have been thrown away (X9)
+        silent = bool(flight.replies) and isinstance(flight.failure, ReplyTimeout)
+        unheard = all_alike(lost(flight, Stage.MAIL), count, unheard=True)
+        tell([(one, unheard._replace(fell_silent=silent))])
         return None
     answered = Flight(replies[reset:], flight.handed_over, flight.failure)
     verdict = judge_envelope(count, answered)
     if verdict.go:
-        one.ending = picked(one.roll, [at for at, fate in enumerate(verdict.fates) if fate is None])
-        return one, verdict.fates
+        accepted = picked(one.roll, [at for at, fate in enumerate(verdict.fates) if fate is None])
+        return one, verdict.fates, accepted
     if verdict.lone_dot:
         await connection.exchange([EndOfData(LONE_DOT)])
         connection.abandon()
@@ -186,7 +216,8 @@ async def _opened(
         connection.abandon()  # 354 in spite of a refused MAIL: without a dot nothing is delivered
     elif flight.failure is None and not connection.usable:
         await _reset(connection)
-    tell([(one, Transacted(tuple(fate for fate in verdict.fates if fate is not None)))])
+    fates = tuple(fate for fate in verdict.fates if fate is not None)
+    tell([(one, Transacted(fates, fell_silent=isinstance(flight.failure, ReplyTimeout)))])
     return None
 
 
@@ -196,9 +227,12 @@ async def whole(
     intend: Intend,
     tell: Tell,
     more: More = nobody,
+    still: Still = always,
 ) -> None:
     """All of them in one breath."""
     await intend([(one, one.roll) for one in consignments])
+    for one in consignments:
+        one.end(one.roll)
     extensions = connection.extensions
     sized = extensions.announces_size
     messages = [

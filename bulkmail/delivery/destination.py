@@ -20,7 +20,7 @@ from bulkmail.delivery.disposition import Disposition
 from bulkmail.delivery.plant import Plant
 from bulkmail.delivery.site import Site
 from bulkmail.delivery.unreached import settle_untried
-from bulkmail.delivery.work import Parcel, Taken, Where
+from bulkmail.delivery.work import Fated, Parcel, Taken, Where
 from bulkmail.dns.routes import NoRoute, Route
 
 REST = 0.9  # of the first retry's wait: those deferred with the site find it probed when they are due
@@ -121,8 +121,13 @@ class Destination:
                 self._parcels.appendleft(parcel)
             self._staff()
 
+    def settle(self, parcel: Parcel, fates: Sequence[Fated], where: Where, *, attempted: bool = True) -> None:
+        """Note verdicts that no transaction brought."""
+        self.plant.note(fates, where, attempted=attempted)
+        self.settled(parcel, len(fates))
+
     def settled(self, parcel: Parcel, count: int) -> None:
-        """`count` recipients of the parcel have a fate that is on disk."""
+        """`count` recipients of the parcel have a fate, and it is noted: who asks the journal is told."""
         parcel.out -= count
         if parcel.finished and (finished := self._finished.pop(id(parcel), None)) is not None:
             finished()

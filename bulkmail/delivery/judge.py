@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from bulkmail.delivery.classify import classify
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.transaction import Transacted, all_alike, lost, without_again
+from bulkmail.errors import ReplyTimeout
 from bulkmail.smtp import Reply, Whole
 from bulkmail.transport.flight import Flight
 from bulkmail.transport.stage import Stage
@@ -36,6 +37,8 @@ def judge_wholes(messages: Sequence[Whole], flight: Flight) -> list[Transacted]:
     for number, message in enumerate(messages):
         end = start + message.replies
         done = judge_whole(message, replies[start:end], flight, handed_over=number < flight.sent)
+        if replies and start <= len(replies) < end - 1 and isinstance(flight.failure, ReplyTimeout):
+            done = done._replace(fell_silent=True)  # here, and it is not the content that took so long
         if astray:
             done = done._replace(fates=tuple(map(_disbelieved, done.fates)), same=None)
         judged.append(done)

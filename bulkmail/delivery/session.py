@@ -13,30 +13,25 @@ from collections.abc import Sequence
 
 import trio
 
-from bulkmail.delivery import convey
+from bulkmail.delivery import consigning, convey
 from bulkmail.delivery.ahead import Ahead
 from bulkmail.delivery.conclusion import Conclusion
 from bulkmail.delivery.convey import Consignment
 from bulkmail.delivery.destination import Destination
-from bulkmail.delivery.disposition import Disposition, Fate, Scope
-from bulkmail.delivery.errands import Errand, Errands, Part
+from bulkmail.delivery.disposition import Disposition, Scope
+from bulkmail.delivery.errands import Errand, Errands
 from bulkmail.delivery.line import Line
 from bulkmail.delivery.shaping import least
 from bulkmail.delivery.slots import SHORTAGE_PAUSE_S
-from bulkmail.delivery.transaction import addressed
 from bulkmail.delivery.unreached import NOWHERE, where_of
-from bulkmail.delivery.work import Fated, Letter, Parcel, Taken, Work
+from bulkmail.delivery.work import Taken, Work
 from bulkmail.errors import ConfigError, LocalResourceError
-from bulkmail.smtp import Extensions, Paths, paths_of
 from bulkmail.transport.connection import Connection
-from bulkmail.transport.stage import Stage
 
 PATIENCE_S = 5.0  # for which a connection may wait for the message rate; hosts close idle ones in minutes
 IDLE_S = 2.0  # after which a connection may have been closed: what is sent then is not sent in one breath
 IN_FLIGHT = 1024 * 1024  # octets of content in flight on a connection, unless a single message has more
 ALL = 24 * 1024 * 1024  # on all of them: where they are many, each has less
-
-SUPPRESSED = Disposition(Fate.SUPPRESSED, Scope.RECIPIENT, Stage.MAIL, note="suppressed since the plan")
 
 
 async def session(destination: Destination) -> None:
@@ -57,6 +52,7 @@ async def session(destination: Destination) -> None:
         destination.stopping = True  # the run is over: another session would only end in the same way
         raise
     finally:
+        guest.site.unprobed(guest)
         slots.leave(guest)
         try:
             await guest.line.leave()
@@ -93,7 +89,7 @@ class _Session:
         for parcel, roll in reversed(errands.rest()):
             if held is not None and not self._stopping():
                 # the site was given up while these were in our hands
-                self._settle(parcel, [(one, held) for one in roll], attempted=False)
+                self.destination.settle(parcel, [(one, held) for one in roll], NOWHERE, attempted=False)
             else:
                 self.destination.put_back(parcel, roll.ids)
 
@@ -132,54 +128,32 @@ class _Session:
         if self._stopping():
             return []
         room = min(IN_FLIGHT, ALL // max(1, self.plant.slots.taken))
-        return self._consignments(errands.cut(letters, count, most, room), connection)
+        return consigning.consignments(errands.cut(letters, count, most, room), self.destination, connection)
 
     def _stopping(self) -> bool:
         return self.destination.stopping
 
     def _way(self, connection: Connection) -> tuple[convey.Carry, int]:
         """How the next transactions go to this host, and how many together."""
-        now = trio.current_time()
-        learned, extensions = self.site.learned(now), connection.extensions
-        window = self.site.window(now)
+        now, site = trio.current_time(), self.site
+        learned, extensions = site.learned(now), connection.extensions
+        window = site.window(now)
         # A host may close a connection after each message, or when it was idle; what was then sent in one
         # breath would be in doubt.
         fresh = not connection.reused and not connection.transactions
         spoke = self._spoke is not None and self._spoke[0] is connection and now - self._spoke[1] < IDLE_S
-        safe = self.site.keeps_connections and (fresh or spoke)
+        safe = site.keeps_connections and (fresh or spoke)
         if window == 1 or not safe or not extensions.pipelining or connection.lockstep:
             return convey.plain, 1
         left = max(1, self.line.left(connection))
-        if extensions.chunking and not learned.no_chunking:
-            return convey.whole, min(window, left)
+        if extensions.chunking and not learned.no_chunking and site.chunks is not False:
+            if site.chunks:
+                return convey.whole, min(window, left)
+            if site.prober is None or site.prober is self:
+                # a middlebox may swallow what it does not know: one message shows whether BDAT works (X12)
+                site.prober = self
+                return convey.whole, 1
         return convey.riding, min(window, left)
-
-    def _consignments(self, parts: Sequence[Part], connection: Connection) -> list[Consignment]:
-        """What is to be sent of `parts`. Who has no letter, or may not or cannot get it, is settled here."""
-        consignments: list[Consignment] = []
-        # asked last: who asks for no more mail until now gets none, whatever was written for him (H3)
-        withheld = self.plant.work.withheld([part.roll for part in parts])
-        keys = self.plant.intent_keys
-        for parcel, roll, letter in parts:
-            settled: list[Fated] = []
-            if withheld and not withheld.isdisjoint(roll.ids):
-                settled += [(one, SUPPRESSED) for one in roll if one.id in withheld]
-                roll = roll.pick([at for at, number in enumerate(roll.ids) if number not in withheld])
-            if isinstance(letter, str):
-                skipped = Disposition(Fate.SKIPPED, Scope.MESSAGE, Stage.MAIL, note=letter)
-                settled += [(one, skipped) for one in roll]
-            elif len(roll):
-                paths = paths_of(roll.addresses)
-                if _some_cannot(letter, paths, connection.extensions):
-                    sendable, refused = addressed(letter, roll, connection.extensions)
-                    settled += [(roll[at], why) for at, why in refused]
-                    roll = roll.pick(sendable)
-                    paths = paths_of(roll.addresses) if sendable else paths
-                if len(roll):
-                    consignments.append(Consignment(parcel, roll, paths, letter, next(keys)))
-            if settled:
-                self._settle(parcel, settled, connection=connection)
-        return consignments
 
     async def _no_connection(self, errands: Errands, why: Disposition) -> None:
         now = trio.current_time()
@@ -187,7 +161,7 @@ class _Session:
             self.surplus = True
             return
         parcel, roll = errands.pop(self.site.recipients_limit(now) if errands.first.parcel.shared else 1)
-        self._settle(parcel, [(one, why) for one in roll])
+        self.destination.settle(parcel, [(one, why) for one in roll], NOWHERE)
         if why.scope is Scope.SITE:
             await self.destination.met_trouble(why, NOWHERE)
 
@@ -229,12 +203,16 @@ class _Session:
         self, connection: Connection, errands: Errands, carry: convey.Carry, consignments: list[Consignment]
     ) -> None:
         """Carry them out; who goes again at once is the first in the queue again."""
-        conclusion = Conclusion(self.destination, self.line, connection, self._proven)
+        whole = carry is convey.whole
+        conclusion = Conclusion(self.destination, self.line, connection, self._proven, whole=whole)
         conclusion.expect(consignments)
+        at_once = len(consignments)
 
         async def more() -> list[Consignment]:
             # one less than may be in flight: the last of those before is not answered yet
             now = trio.current_time()
+            if conclusion.went_well:
+                self.site.went_well(connection.transactions, at_once)
             count = min(self.site.window(now) - 1, self.line.left(connection))
             if not errands or self._stopping() or self.destination.held_by is not None:
                 return []
@@ -243,14 +221,25 @@ class _Session:
             conclusion.expect(coming)
             return coming
 
+        def still(one: Consignment) -> bool:
+            if consigning.still(one, self.destination, connection):
+                return True
+            conclusion.drop(one)
+            return False
+
         try:
-            await carry(connection, consignments, conclusion.intend, conclusion.tell, more)
-        finally:
-            conclusion.close()
+            await carry(connection, consignments, conclusion.intend, conclusion.tell, more, still)
+        except trio.Cancelled:
+            conclusion.close(known=True)  # a carrier that is cancelled tells of all that it must
+            raise
+        except BaseException:
+            conclusion.close(known=False)
+            raise
+        conclusion.close(known=True)
         if conclusion.trouble is None:
             self._spoke = (connection, trio.current_time())
             if conclusion.went_well:
-                self.site.went_well(connection.transactions)
+                self.site.went_well(connection.transactions, at_once)
                 self.line.went_well()
                 self._proven()
         elif not conclusion.elsewhere:
@@ -263,22 +252,3 @@ class _Session:
         """The site takes an envelope, or at least talks sense: this session is no probe any more."""
         self.plant.slots.proven(self)
         self.destination.proven()
-
-    def _settle(
-        self,
-        parcel: Parcel,
-        fates: Sequence[Fated],
-        *,
-        connection: Connection | None = None,
-        attempted: bool = True,
-    ) -> None:
-        """Note verdicts that no transaction brought."""
-        where = NOWHERE if connection is None else where_of(connection)
-        self.plant.note(fates, where, attempted=attempted)
-        self.destination.settled(parcel, len(fates))
-
-
-def _some_cannot(letter: Letter, paths: Paths, extensions: Extensions) -> bool:
-    """Some of them cannot be sent to here (X10, X11)."""
-    too_large = extensions.size is not None and len(letter.content) > extensions.size
-    return too_large or (not extensions.smtputf8 and convey.needs_smtputf8(letter, paths))

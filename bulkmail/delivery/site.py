@@ -44,9 +44,11 @@ class Site:
         "_learned_until",
         "_limits",
         "_window",
+        "chunks",
         "connections",
         "messages",
         "name",
+        "prober",
         "standing",
         "strikes",
         "was_held",
@@ -61,6 +63,8 @@ class Site:
         self._limits = limits
         self._window = 1
         self._keeps = False
+        self.chunks: bool | None = None  # whether BDAT works here as announced; None: nobody has seen it yet
+        self.prober: object = None  # the session that is about to see
         self._learned = NOTHING
         self._learned_until = 0.0
         self.was_held = False  # ever: most never are, and then nobody need look at the clock
@@ -112,10 +116,10 @@ class Site:
         return least(self._limits.connections, self.learned(now).connections)
 
     def window(self, now: float) -> int:
-        """Messages that may be in flight on a connection: 1, and twice as many after each time it went well.
+        """Messages that may be in flight on a connection: 1, twice as many after each time it went well.
 
         What is in flight when a conversation breaks is in doubt, so a site must first have shown that it
-        keeps what it announces, and begins anew after any trouble.
+        keeps connections, and begins anew after any trouble.
         """
         return 1 if self.learned(now).lockstep else min(self._window, self._limits.messages_in_flight)
 
@@ -123,6 +127,11 @@ class Site:
     def keeps_connections(self) -> bool:
         """It has answered a second transaction on a connection: it does not close after each of them."""
         return self._keeps
+
+    def unprobed(self, session: object) -> None:
+        """This one is not about to see whether BDAT works; another may."""
+        if self.prober is session:
+            self.prober = None
 
     def is_full(self, now: float) -> bool:
         """A connection was refused: True if that only says that those which stand are all we may have.
@@ -136,11 +145,15 @@ class Site:
 
     # --- how it does -------------------------------------------------------------------------------
 
-    def went_well(self, transactions: int = 1) -> None:
-        """So many transactions were answered on one connection, and nothing speaks against more."""
+    def went_well(self, transactions: int = 1, at_once: int = 1) -> None:
+        """So many transactions were answered on one connection, and nothing speaks against more.
+
+        `at_once`: how many of the last were in flight together. Fewer than might have been prove nothing.
+        """
         self.strikes = 0
         self._keeps = self._keeps or transactions > 1
-        self._window = min(2 * self._window, self._limits.messages_in_flight)
+        if self._keeps and at_once >= self._window:
+            self._window = min(2 * self._window, self._limits.messages_in_flight)
 
     def shrink(self) -> None:
         """Something went wrong: one message at a time, until it has gone well again."""

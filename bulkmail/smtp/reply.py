@@ -74,7 +74,7 @@ class Reply:
         return cls(code, _enhanced(code, texts), texts)
 
     @classmethod
-    def read(cls, code: int, enhanced: EnhancedStatus | None, lines: tuple[bytes, ...]) -> Reply:
+    def _trusted(cls, code: int, enhanced: EnhancedStatus | None, lines: tuple[bytes, ...]) -> Reply:
         """What a reader has read: nothing is left to be checked."""
         made = object.__new__(cls)
         assign = object.__setattr__
@@ -233,13 +233,13 @@ class ReplyReader:
         texts, self._lines = tuple(self._lines), []
         number = int(code)
         if len(texts) > 1:
-            return Reply.read(number, _enhanced(number, texts), texts)
+            return Reply._trusted(number, _enhanced(number, texts), texts)
         word = (number, text.partition(b" ")[0])
         if word not in self._enhanced:
             if len(self._enhanced) >= KNOWN:
                 self._enhanced.clear()
             self._enhanced[word] = _enhanced(number, texts)
-        reply = Reply.read(number, self._enhanced[word], texts)
+        reply = Reply._trusted(number, self._enhanced[word], texts)
         self._remember(line, reply)
         return reply
 

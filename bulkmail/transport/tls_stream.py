@@ -114,7 +114,10 @@ class TlsStream(Transport):
     def receive_nowait(self) -> bytes | None:
         parts: list[bytes] = []
         while not ((self._unread or self._ended) and self._step(self._read, parts)):
-            self._below.push()  # the answer to a KeyUpdate; what it does not take now goes with the next push
+            # The answer to a KeyUpdate; what it does not take now goes with the next push. That the peer has
+            # closed is for who writes to find out: its last words are still to be read (X7).
+            with contextlib.suppress(trio.BrokenResourceError):
+                self._below.push()
             data = self._below.receive_nowait()
             if not data:
                 # SMTP says itself where it ends (QUIT and 221), so an end without close_notify cuts nothing

@@ -82,6 +82,26 @@ async def test_whom_the_plan_knew_is_not_looked_for_again(tmp_path: Path) -> Non
         assert seen == []
 
 
+async def test_what_one_session_found_is_not_forgotten_by_another_that_found_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They ask side by side, in threads."""
+    with made(tmp_path, before=("ann@a.test",)) as case:
+        people = await case.slice()
+        case.ledger._asking = False
+        contains = case.ours.contains_keys
+
+        def overtaken(keys) -> set[str]:
+            found = contains(keys)
+            case.ledger._asking = True  # by the other, meanwhile
+            return found - {"ann@a.test"}
+
+        monkeypatch.setattr(case.ours, "contains_keys", overtaken)
+        await case.slice()
+        monkeypatch.setattr(case.ours, "contains_keys", contains)
+        assert set(case.ledger.withheld([people])) == {1}
+
+
 async def test_who_took_the_place_of_the_newest_is_looked_for(tmp_path: Path) -> None:
     with made(tmp_path, planned=("dan@a.test",)) as case:
         before = case.others.newest()

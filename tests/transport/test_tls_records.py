@@ -79,6 +79,45 @@ async def test_records_that_were_not_taken_whole_do_not_count_as_handed_over(aut
         nursery.cancel_scope.cancel()
 
 
+class Reset(Metered):
+    """The peer has closed: nothing more can be written, what it said before is there."""
+
+    closed = False
+
+    def push(self) -> bool:
+        if self.closed:
+            raise trio.BrokenResourceError
+        return super().push()
+
+
+async def test_last_words_are_read_although_nothing_can_be_written_any_more(authority):
+    """X7: why the content is not wanted is said in the middle of it."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    stream = Reset(ours)
+    said = trio.Event()
+
+    async def host(peer: Peer) -> None:
+        await peer.start_tls(authority.server("mx.a.test"))
+        await peer.hello("PIPELINING")
+        await peer.hear("MAIL")
+        await peer.say("250 ok", "250 ok", "354 go")
+        await peer.say("552 5.3.4 too big")
+        said.set()
+        await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(host, Peer(theirs))
+        connection = Connection(stream, host="mx.a.test")
+        await connection.start_tls(authority.contexts[0], implicit=True)
+        await introduced(connection)
+        await connection.exchange([SENDER, rcpt("ann"), Data()])
+        await said.wait()
+        stream.closed = True
+        flight = await connection.exchange([EndOfData(CONTENT)])
+        nursery.cancel_scope.cancel()
+    assert [reply.code for reply in flight.replies] == [552]
+
+
 async def _cancel_when_blocked(scope: trio.CancelScope) -> None:
     await trio.testing.wait_all_tasks_blocked()
     scope.cancel()
