@@ -284,7 +284,7 @@ def _of_many_lines(text: bytes) -> Reply | None:
         return None
     texts = tuple([line[4:] for line in lines[:-1]])
     number = int(code)
-    return Reply.read(number, _enhanced(number, texts), texts)
+    return Reply._trusted(number, _enhanced(number, texts), texts)
 
 
 def _enhanced(code: int, lines: tuple[bytes, ...]) -> EnhancedStatus | None:
