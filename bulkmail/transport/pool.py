@@ -170,9 +170,7 @@ class Pool:
 
     def _preferred(self, route: Route) -> list[Host]:
         """The hosts of the best preference that has one which answers (RFC 5321 section 5.1)."""
-        if len(route.hosts) == 1:
-            return list(route.hosts)
-        alive = [host for host in route.hosts if self._dialer.alive(host)] or list(route.hosts)
+        alive = [h for h in route.hosts if len(route.hosts) == 1 or self._dialer.alive(h)] or route.hosts
         best = min(host.preference for host in alive)
         return [host for host in alive if host.preference == best]
 
@@ -263,11 +261,8 @@ class Pool:
 
         try:
             # The host of the slot first: that is where there is room. One in trouble is the last resort.
-            way = route
-            if len(route.hosts) > 1:
-                hosts = tuple(sorted(hosts, key=lambda h: (h.name != slot, not self._dialer.alive(h))))
-                way = Route(route.domain, hosts, route.site)
-            connection = await self._dialer.open(way, admit=admit)
+            hosts = tuple(sorted(hosts, key=lambda h: 0 if h.name == slot else 2 - self._dialer.alive(h)))
+            connection = await self._dialer.open(Route(route.domain, hosts, route.site), admit=admit)
             held = None
             return connection
         except LocalResourceError:
