@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import plot
 import rig
 
 README = rig.CHECKOUT / "README.md"
@@ -22,7 +23,6 @@ BEGIN, END = (
 )
 
 BOUNDS = {"at_least": "≥", "at_most": "≤"}
-FIRST = ("shared", "personal", "signed", "latency", "longtail", "list", "resume", "foreign")
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def block(results: Mapping[str, Any]) -> str:
     scenarios = results["scenarios"]
     promised = [
         one
-        for each in (scenarios[name] for name in sorted(scenarios, key=place))
+        for each in (scenarios[name] for name in sorted(scenarios, key=plot.place))
         for one in each.get("promises", ())
         if "at_least" in one or "at_most" in one
     ]
@@ -64,10 +64,6 @@ def block(results: Mapping[str, Any]) -> str:
     table = (RESULTS / "results.md").relative_to(rig.CHECKOUT)
     where = f"{told} {measured(results)} Every table, with the peers: [{table}]({table})."
     return "\n".join([*lines, "", where, "", picture])
-
-
-def place(scenario: str) -> int:
-    return FIRST.index(scenario) if scenario in FIRST else len(FIRST)
 
 
 def cell(which: str, one: Mapping[str, Any]) -> str:
