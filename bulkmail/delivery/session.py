@@ -212,10 +212,13 @@ class _Session:
             # one less than may be in flight: the last of those before is not answered yet
             now = trio.current_time()
             if conclusion.went_well:
+                self._spoke = (connection, now)
                 self.site.went_well(connection.transactions, at_once)
             count = min(self.site.window(now) - 1, self.line.left(connection))
             if not errands or self._stopping() or self.destination.held_by is not None:
                 return []
+            if not whole and self.site.chunks and self._way(connection)[0] is convey.whole:
+                return []  # another session has seen that there is a better way
             count = self.site.messages.more(now, count)
             coming = await self._written(errands, connection, count) if count > 0 else []
             conclusion.expect(coming)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import chain
 from unittest.mock import patch
 
@@ -162,3 +163,10 @@ async def test_how_long_an_answer_took_counts_from_the_message_and_not_from_the_
 
     told = await ridden(play)
     assert [11 <= seconds < 13 for _, _, seconds in told] == [True] * 3
+
+
+def test_sessions_that_ride_turn_to_bdat_once_one_has_seen_that_it_works() -> None:
+    came = run(Script(), 400, connections=4)
+    came.check(400)
+    said = Counter(command.split()[0] for session in came.ledger.sessions for command in session.commands)
+    assert said["DATA"] < 100
