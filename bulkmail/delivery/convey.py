@@ -65,10 +65,10 @@ class Consignment:
         self.roll = roll
         self.spans = spans_of(roll.ids)
 
-    def end(self, accepted: Roll) -> None:
+    def end(self, accepted: Roll, now: float) -> None:
         """From now on the content may be on its way, to those of them."""
         self.ending = accepted
-        self.sent_at = trio.current_time()
+        self.sent_at = now
 
 
 Intend = Callable[[Sequence[tuple[Consignment, Roll]]], Awaitable[None]]
@@ -105,7 +105,7 @@ async def plain(
         async def about_to_end(positions: Sequence[int], one: Consignment = one) -> None:
             accepted = picked(one.roll, positions)
             await intend([(one, accepted)])
-            one.end(accepted)
+            one.end(accepted, trio.current_time())
 
         try:
             done = await transact(connection, envelope, one.letter.end_of_data, about_to_end)
@@ -150,7 +150,7 @@ async def riding(
             continue  # whoever is to go now is in the next of them
         sent: list[EndOfData | Envelope] = []
         if open_ is not None:
-            open_[0].end(open_[2])
+            open_[0].end(open_[2], trio.current_time())
             sent.append(open_[0].letter.end_of_data)
         if one is not None:
             sent.append(_envelope(one, connection, reset=open_ is not None))
@@ -231,8 +231,9 @@ async def whole(
 ) -> None:
     """All of them in one breath."""
     await intend([(one, one.roll) for one in consignments])
+    now = trio.current_time()
     for one in consignments:
-        one.end(one.roll)
+        one.end(one.roll, now)
     extensions = connection.extensions
     sized = extensions.announces_size
     messages = [
