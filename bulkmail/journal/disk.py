@@ -32,7 +32,8 @@ class Disk(Protocol):
     def submit(self, work: Work, done: Done) -> None:
         """Do `work`, now or later; then call `done` in the submitter's thread, with what `work` raised.
 
-        One at a time: the next is submitted when `done` was called, or by it.
+        One at a time: the next is submitted when `done` was called, or by it. Where it raises RuntimeError,
+        there is no thread to be had, and neither is done or called.
         """
 
     def close(self) -> None:
@@ -77,8 +78,9 @@ class DiskThread:
     def submit(self, work: Work, done: Done) -> None:
         if self._thread is None:
             # a daemon: whoever leaves without closing is not held up at the end of the process
-            self._thread = Thread(target=self._loop, name="journal", daemon=True)
-            self._thread.start()
+            thread = Thread(target=self._loop, name="journal", daemon=True)
+            thread.start()
+            self._thread = thread  # only one that has begun can be waited for
         self._work.put((work, done, trio.lowlevel.current_trio_token()))
 
     def close(self) -> None:

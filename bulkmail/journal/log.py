@@ -163,10 +163,11 @@ class Log:
         try:
             # here, because what holds the interpreter is not done faster by another thread
             lines = encode_lines(group.entries)
-        except Exception as error:
-            self._written(error)
-        else:
             self._disk.submit(partial(self._write, lines), self._written)
+        except Exception as error:  # such as no thread to be had
+            if self._writing is not group:  # it was submitted, and what came after it is to blame
+                raise
+            self._written(error)
 
     def _written(self, error: BaseException | None) -> None:
         group, self._writing = self._writing, None
@@ -194,14 +195,13 @@ class Log:
     def _write(self, lines: Sequence[bytes]) -> None:
         path = self.name.path(self._segment)
         with told(path, "written"):
-            for line in lines:  # one by one, so that none reaches the disk before the one in front of it
-                begun = False
+            # One by one, the header too: none reaches the disk before the one in front of it. Where the
+            # power goes, any page of a write may be missing, and nothing whole may stand behind that.
+            for line in lines:
                 if self._file is None or self._offset >= SEGMENT_OCTETS:
-                    line = self._begin_segment() + line
-                    begun = True
-                self._write_line(line)
-                if begun:
+                    self._write_line(self._begin_segment())
                     sync_directory(path.parent)
+                self._write_line(line)
 
     def _write_line(self, line: bytes) -> None:
         assert self._file is not None

@@ -14,6 +14,7 @@ from typing import Concatenate, ParamSpec, TypeVar, cast
 
 import trio
 
+from bulkmail.errors import StoreError
 from bulkmail.journal.disk import Disk
 from bulkmail.journal.intake import Intake
 from bulkmail.journal.log import Log
@@ -58,6 +59,7 @@ class Journal:
         self._turn = trio.Lock()  # whose turn it is to take in
         self._some, self._many = trio.Event(), trio.Event()
         self._reader: Store | None = None
+        self._closed = False
         self._reading = trio.Lock()  # whose turn it is to have the queries answered
         self._queries: list[_Query] = []
         self._no_sooner = -math.inf  # than this is anybody due
@@ -140,8 +142,10 @@ class Journal:
     async def read(self, fn: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn` in a thread with a second, read-only store, which waits for nothing: `Store.totals`.
 
-        What is not taken in yet it does not know.
+        What is not taken in yet it does not know. StoreError once it is closed.
         """
+        if self._closed:  # nobody would close what is opened now
+            raise StoreError(f"{self.store.path}: is closed")
         query = _Query(lambda reader: fn(reader, *args, **kwargs))
         self._queries.append(query)
         async with self._reading:
@@ -189,10 +193,11 @@ class Journal:
     # --- the end --------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Take in the rest. Idempotent; `call` and `read` go on answering. Raises StoreError.
+        """Take in the rest. Idempotent; `call` goes on answering. Raises StoreError.
 
         After a failure nothing is taken in: the log holds it, for `Store.recover`.
         """
+        self._closed = True
         if self._reader is not None:
             self._reader.close()
             self._reader = None

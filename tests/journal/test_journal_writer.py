@@ -77,6 +77,17 @@ async def test_after_closing_calls_are_answered_and_nothing_can_be_appended(plan
         journal.append([delivered(1)])
 
 
+async def test_nobody_opens_a_store_after_closing_to_read_in_it(
+    planned: NewStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(planned([("a.test", 3)]))
+    await journal.read(Store.totals)
+    journal.close()
+    monkeypatch.setattr(Store, "open", None)
+    with pytest.raises(StoreError, match="is closed"):
+        await journal.read(Store.totals)
+
+
 async def test_it_keeps_up_by_itself(planned: NewStore, autojump_clock: object) -> None:
     store, disk = planned([("a.test", 3)]), HeldDisk()
     journal = Journal(store, disk=disk, run_sync=inline)
