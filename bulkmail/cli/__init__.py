@@ -183,7 +183,7 @@ def _code(error: BaseException) -> int | None:
             return LOCKED
         case click.Abort() if isinstance(error.__cause__, KeyboardInterrupt):
             return INTERRUPTED
-        case StoreError() if type(error.__cause__).__name__ == "FullError":  # apsw's, not imported here
+        case StoreError() if _is_full(error.__cause__):
             return STOPPED
         case click.ClickException():
             return error.exit_code if error.exit_code != 1 else USAGE
@@ -195,9 +195,16 @@ def _code(error: BaseException) -> int | None:
             return USAGE
         case BrokenPipeError():
             return PIPE_CLOSED
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+        case OSError() if _is_full(error):
             return STOPPED
     return None
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether the disk is."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return type(error).__name__ == "FullError"  # apsw's, not imported here
 
 
 def _bug(error: BaseException, leaf: BaseException) -> int:

@@ -84,8 +84,12 @@ def open_journal(campaign: Campaign, *, read_only: bool = True) -> Store:
     return Store.open(path, read_only=read_only)
 
 
-def look_into_journal(campaign: Campaign) -> Store:
-    """The journal for reading. Where a run was killed, who was on the wire then is in doubt from here on."""
+def look_into_journal(campaign: Campaign, *, to_send: bool = False) -> Store:
+    """The journal for reading. Where a run was killed, who was on the wire then is in doubt from here on.
+
+    What happened last stands in its logs. Where these cannot be taken in, who was delivered to may still be
+    listed as open: that is a warning, and for what somebody may send to (`to_send`) a StoreError.
+    """
     import time
 
     from bulkmail.cli import say
@@ -100,7 +104,16 @@ def look_into_journal(campaign: Campaign) -> Store:
         except CampaignLocked:
             pass  # it is a living run whose messages are on their way
         except StoreError as error:
-            say(f"warning: a run was cut off, and who is in doubt since is not counted here: {error}")
+            if to_send:
+                store.close()
+                raise StoreError(
+                    "what happened last cannot be taken in, and some of those who would be listed may have "
+                    f"been delivered to: {error}"
+                ) from error.__cause__
+            say(
+                "warning: what happened last, deliveries included, is missing here, so do not send to anybody "
+                f"by what this says: {error}"
+            )
     return store
 
 

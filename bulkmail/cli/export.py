@@ -18,6 +18,7 @@ STATES = (
     *("delivered", "bounced", "expired", "cancelled", "pending", "deferred", "in_doubt"),
     *("invalid", "duplicate", "filtered", "excluded", "suppressed", "skipped"),
 )
+TO_SEND = ("pending", "deferred", "in_doubt")  # who is in these is sent to again
 
 
 @click.command("export")
@@ -31,7 +32,7 @@ def command(file: Path, state: str, via: str | None) -> None:
     changes state meanwhile may be missing.
     """
     campaign = load(file, via)
-    with look_into_journal(campaign) as store:
+    with look_into_journal(campaign, to_send=state in TO_SEND) as store:
         columns = _columns(store, state)
         if columns:
             click.echo(_line(columns), nl=False)
