@@ -111,8 +111,8 @@ def look_into_journal(campaign: Campaign, *, to_send: bool = False) -> Store:
                     f"been delivered to: {error}"
                 ) from error.__cause__
             say(
-                "warning: what happened last, deliveries included, is missing here, so do not send to anybody "
-                f"by what this says: {error}"
+                "warning: what happened last, deliveries included, is missing here, so do not send to "
+                f"anybody by what this says: {error}"
             )
     return store
 

@@ -121,7 +121,7 @@ class Tail:
 
 
 ADVICE = (
-    "Do not delete it: it may be the only one to know who has been mailed. Put back a copy of it. Without one "
-    "the journal lists people as open who have the message: the accounting log, or the servers', must tell "
-    "who. Then move it and the journal away, and send under a new campaign name to nobody but the others."
+    "Do not delete it: it may be the only one to know who has been mailed. Put back a copy of it. Without "
+    "one the journal lists people as open who have the message: the accounting log, or the servers', must "
+    "tell who. Then move it and the journal away, and send under a new campaign name to the others alone."
 )

@@ -1,4 +1,4 @@
-"""What the verbs say after a kill, where the log that alone knows of the last deliveries cannot be taken in."""
+"""What the verbs say after a kill, where the only log of the last deliveries cannot be taken in."""
 
 from __future__ import annotations
 
