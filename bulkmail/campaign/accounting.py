@@ -1,7 +1,8 @@
-"""The accounting log: one JSON line per recipient and attempt, written once the journal has it.
+"""The accounting log: one JSON line per recipient and attempt, written once the journal has it on disk.
 
-The journal is the truth; this is its retelling for other programs, so a line is written after the commit and
-a crash in between costs lines, never mail. Reply text is escaped before it gets here (FAULTS.md G6).
+The journal is the truth; this is its retelling for other programs. So lines are made at once, and written
+when the sync is over that covers what they tell: a crash in between costs lines, and no line says more than
+the journal knows. Reply text is escaped before it gets here (FAULTS.md G6).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ STATE_OF_EXPIRED = "expired"
 class AccountingLog:
     """Appends to `path`, mode 0600; a campaign that is resumed goes on in the same file.
 
-    Raises StoreError when the file cannot be opened or written.
+    Raises StoreError where the file cannot be opened.
     """
 
     def __init__(self, path: Path, campaign: str) -> None:
@@ -32,10 +33,12 @@ class AccountingLog:
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreError(f"the accounting log {path} cannot be opened: {error.strerror}") from error
-        self._file = open(descriptor, "ab", buffering=1 << 16)  # noqa: SIM115  # closed by close()
+        self._descriptor: int | None = descriptor
+        self._failure: StoreError | None = None
+        self._failure_told = False
 
-    def write(self, verdicts: Sequence[Verdict], recipients: Iterable[Recipient]) -> None:
-        """The lines of those of `recipients` who were attempted."""
+    def lines(self, verdicts: Sequence[Verdict], recipients: Iterable[Recipient]) -> bytes:
+        """Of those of `recipients` who were attempted."""
         people = {recipient.id: recipient for recipient in recipients}
         lines: list[str] = []
         for verdict in verdicts:
@@ -67,17 +70,32 @@ class AccountingLog:
                     **common,
                 }
                 lines.append(json.dumps(line, ensure_ascii=False))
-        if lines:
-            try:
-                self._file.write("\n".join([*lines, ""]).encode())
-                self._file.flush()
-            except OSError as error:
-                raise StoreError(
-                    f"the accounting log {self._path} cannot be written: {error.strerror}"
-                ) from error
+        return "\n".join([*lines, ""]).encode() if lines else b""
+
+    def write(self, lines: bytes) -> None:
+        """Append them. Where that fails, `check` or `close` says so: whoever calls this has no ear for it."""
+        assert self._descriptor is not None, "it is closed"
+        left = memoryview(b"" if self._failure is not None else lines)
+        try:
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+        except OSError as error:
+            self._failure = StoreError(f"the accounting log {self._path} cannot be written: {error.strerror}")
+            self._failure.__cause__ = error
 
     def close(self) -> None:
-        self._file.close()
+        """Idempotent. Raises StoreError where a failure was not told yet."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+        if not self._failure_told:
+            self.check()
+
+    def check(self) -> None:
+        """Raise StoreError where a `write` has failed."""
+        if self._failure is not None:
+            self._failure_told = True
+            raise StoreError(str(self._failure)) from self._failure.__cause__
 
 
 def _utc(epoch: float) -> str:

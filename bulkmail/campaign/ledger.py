@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from itertools import chain
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -43,7 +44,11 @@ class Book(Protocol):
     """Where it is written: the journal of a run, or the notebook of a worker. StoreError from all of it."""
 
     def append(
-        self, records: Sequence[Record] = (), intents: Sequence[Intent] = (), closed: Sequence[int] = ()
+        self,
+        records: Sequence[Record] = (),
+        intents: Sequence[Intent] = (),
+        closed: Sequence[int] = (),
+        then: Callable[[], None] | None = None,
     ) -> None: ...
     async def sync(self) -> None: ...
     async def read(self, fn: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T: ...
@@ -142,13 +147,17 @@ class CampaignLedger:
         closed: Sequence[int] = (),
         people: Sequence[Roll] = (),
     ) -> None:
+        log, then = self._log, None
+        if log is not None and verdicts and (lines := log.lines(verdicts, chain.from_iterable(people))):
+            then = partial(log.write, lines)
         self._journal.append(
             records_of(verdicts),
             [Intent(key, spans, where.host, where.address, at) for key, spans, where, at in opened],
             closed,
+            then,
         )
-        if self._log is not None and verdicts:
-            self._log.write(verdicts, chain.from_iterable(people))
+        if log is not None:
+            log.check()
 
     async def synced(self) -> None:
         await self._journal.sync()

@@ -137,9 +137,11 @@ class _Run:
         finally:
             if self.writers is not None:
                 self.writers.close()
-            if log is not None:
-                log.close()
-            journal.close()
+            try:
+                journal.close()  # what is still to be accounted for is written by that
+            finally:
+                if log is not None:
+                    log.close()
         if self.cut_short:
             await journal.call(Store.recover, campaign.delivery.on_doubt, time.time())
         if self.broken is not None:

@@ -35,10 +35,11 @@ GATHER_S = 0.002  # for how long at most a sync waits for others to join; it tak
 class _Group:
     """What is written at once, and who waits for it."""
 
-    __slots__ = ("entries", "failure", "waiting", "written")
+    __slots__ = ("entries", "failure", "then", "waiting", "written")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self.then: list[Callable[[], None]] = []
         self.waiting = 0
         self.written = trio.Event()
         self.failure: StoreError | None = None
@@ -77,13 +78,22 @@ class Log:
     # --- for tasks ------------------------------------------------------------------------------------
 
     def append(
-        self, records: Sequence[Record] = (), intents: Sequence[Intent] = (), closed: Sequence[int] = ()
+        self,
+        records: Sequence[Record] = (),
+        intents: Sequence[Intent] = (),
+        closed: Sequence[int] = (),
+        then: Callable[[], None] | None = None,
     ) -> None:
-        """Say what happened; on disk after the next `sync`. Order is kept. Raises StoreError."""
+        """Say what happened; on disk after the next `sync`. Order is kept. Raises StoreError.
+
+        `then` is called once it is on disk, and never where that fails; it must not raise.
+        """
         self.check()
         if self._closed:
             raise StoreError(f"{self.name.path(self._segment)}: is closed")
         self._next.entries.append((records, intents, closed))
+        if then is not None:
+            self._next.then.append(then)
 
     async def sync(self) -> Mark:
         """All that was appended before the call is on disk when it returns. Raises StoreError.
@@ -177,6 +187,8 @@ class Log:
             self.mark = Mark(self.name.log, self._segment, self._offset)
             self._end(group, None)
             self._on_written(group.entries, self.mark)
+            for then in group.then:
+                then()
         else:
             self.fail(error)
             self._end(group, self.failure)

@@ -67,13 +67,18 @@ class Journal:
     # --- writing --------------------------------------------------------------------------------------
 
     def append(
-        self, records: Sequence[Record] = (), intents: Sequence[Intent] = (), closed: Sequence[int] = ()
+        self,
+        records: Sequence[Record] = (),
+        intents: Sequence[Intent] = (),
+        closed: Sequence[int] = (),
+        then: Callable[[], None] | None = None,
     ) -> None:
         """Say what happened: intents are closed, records apply, intents are opened. Order is kept.
 
-        Durable after the next `sync`. Raises StoreError if anything failed before (FAULTS.md J3).
+        Durable after the next `sync`, whoever asks for it; for `then` see Log.append. Raises StoreError if
+        anything failed before (FAULTS.md J3).
         """
-        self._log.append(records, intents, closed)
+        self._log.append(records, intents, closed, then)
         for record in records:
             if record.due is not None or record.state == "pending":
                 self._no_sooner = min(self._no_sooner, record.at if record.due is None else record.due)

@@ -23,10 +23,14 @@ class Notebook:
         self._reading = trio.Lock()  # it answers one at a time: no thread for each who waits
 
     def append(
-        self, records: Sequence[Record] = (), intents: Sequence[Intent] = (), closed: Sequence[int] = ()
+        self,
+        records: Sequence[Record] = (),
+        intents: Sequence[Intent] = (),
+        closed: Sequence[int] = (),
+        then: Callable[[], None] | None = None,
     ) -> None:
         """See Log.append."""
-        self._log.append(records, intents, closed)
+        self._log.append(records, intents, closed, then)
 
     async def sync(self) -> None:
         """See Log.sync."""

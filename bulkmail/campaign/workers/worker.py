@@ -99,16 +99,16 @@ def _ledger(prepared: Prepared, log: LogName, *, of: int) -> Iterator[CampaignLe
     """What a worker, one `of` so many, notes in its log, reads in the store and writes letters with."""
     campaign = prepared.campaign
     with ExitStack() as stack:
-        notebook = stack.enter_context(Notebook(log))
+        accounting = None
+        if campaign.log is not None:
+            accounting = AccountingLog(campaign.log, campaign.campaign)
+            stack.callback(accounting.close)
+        notebook = stack.enter_context(Notebook(log))  # closed before: what is to be accounted for is written
         threads = -(-threads_for(prepared.composer) // of)
         writers = Writers(threads) if threads else None
         if writers is not None:
             stack.callback(writers.close)
         suppressions = stack.enter_context(Suppressions.look(prepared.suppressions.path))
-        accounting = None
-        if campaign.log is not None:
-            accounting = AccountingLog(campaign.log, campaign.campaign)
-            stack.callback(accounting.close)
         yield CampaignLedger(
             notebook,
             prepared.composer,
