@@ -91,7 +91,7 @@ async def test_recipients_beyond_the_limit_of_a_site_follow_at_once_and_the_limi
     ) == (
         20,
         [5, 5, 5, 5],
-        [20, 5, 10],  # the last two transactions in one breath
+        [20, 5, 5, 5],  # refused once, then one by one until two were answered
         {1},
     )
 
