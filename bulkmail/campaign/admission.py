@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from bulkmail.campaign.candidates import EXCLUSION, ROW, SEED, Candidate, Candidates, Trouble, nobody
 from bulkmail.campaign.listing import EMAIL, BadRow, Batch, ListSpec, Plain, Row
 from bulkmail.campaign.plain_address import plain_domains
+from bulkmail.campaign.refusals import Refusals
 from bulkmail.campaign.share_key import key_of, keys_of
 from bulkmail.campaign.where import Where
 from bulkmail.journal.records import LeftOut
@@ -67,6 +68,7 @@ class Admission:
         self.keyed = composer.personal and not composer.unique
         self._checked: dict[str, Trouble | None] | None = {} if self.keyed or not composer.personal else None
         self._encoders: dict[tuple[str, ...], Callable[[dict[str, str]], str]] = {}
+        self.unreadable = Refusals("rows that cannot be read")  # of the exclusions
 
     def close(self) -> None:
         if self._where is not None:
@@ -190,8 +192,13 @@ class Admission:
         return candidates
 
     def exclusions(self, batch: Batch) -> Candidates:
-        """The addresses of an exclusion list. A row without one cannot be anybody of ours."""
+        """The addresses of an exclusion list. A row whose cell is empty names nobody.
+
+        What cannot be read is somebody who would be mailed all the same: it is kept in `unreadable`.
+        """
         found = nobody(EXCLUSION, self._file(batch.file))
+        for bad in batch.bad:
+            self._unread(found.file, batch.file, bad.line, bad.reason)
         cells = [(line, row.get(EMAIL, "")) for line, row in batch.rows]
         if (plain := batch.plain) is not None and plain.lines:
             domains, odd = plain_domains(plain.columns[EMAIL])
@@ -204,7 +211,9 @@ class Admission:
         for line, cell in cells:
             try:
                 mailbox = Mailbox.parse(cell)
-            except AddressError:
+            except AddressError as error:
+                if cell.strip(_BLANKS):
+                    self._unread(found.file, batch.file, line, f"{_cell(cell)!r}: {error}")
                 continue
             found.lines.append(line)
             found.addresses.append(str(mailbox))
@@ -213,6 +222,9 @@ class Admission:
         if self.keyed:
             found.keys = [""] * len(found.lines)
         return found
+
+    def _unread(self, order: int, file: str, line: int, why: str) -> None:
+        self.unreadable.add((order, line), file, line, f"{why}; whoever this excludes would be mailed")
 
     def _admit(self, row: Row, kind: int, file: int) -> Candidate | str:
         line, fields = row

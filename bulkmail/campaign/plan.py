@@ -117,6 +117,7 @@ def write_plan(
             candidates.extend(Candidates.of(SEED, 0, admission.seeds(), keyed=admission.keyed))
             for batch in read_list(_exclusion_spec(spec), excluded, folder, stdin, shape):
                 candidates.extend(admission.exclusions(batch))
+            admission.unreadable.finish()
             source = len(spec.seeds)
             room = spec.limit
             for batch in read_list(spec, sources, folder, stdin, shape):

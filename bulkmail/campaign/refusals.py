@@ -1,4 +1,5 @@
-"""Rows whose message cannot be written, gathered for one clear error.
+"""Rows that nothing can be sent by: whose message cannot be written, or who is excluded by a row that cannot
+be read. They are gathered for one clear error.
 
 A typing mistake in a template concerns every row, so equal complaints are told a few times and then counted,
 and a field that is no column of the list is met with the columns there are.
@@ -22,15 +23,16 @@ _FIELD = re.compile(r"'(\w+)' is missing")
 
 
 class Refusals:
-    """`add` them in any order, `finish` when the list is read."""
+    """`add` them in any order, `finish` when the list is read. `what`: what all of them have in common."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "rows that cannot be rendered") -> None:
+        self._what = what
         self.count = 0
         self._counts: Counter[str] = Counter()
         self._first: dict[str, list[tuple[Order, Problem]]] = {}
 
-    def add(self, order: Order, file: str, line: int, reason: str, columns: Sequence[str]) -> None:
-        """The row at `order` of the source, which has these columns, cannot be rendered."""
+    def add(self, order: Order, file: str, line: int, reason: str, columns: Sequence[str] = ()) -> None:
+        """The row at `order` of the source, which has these columns, is one of them."""
         self.count += 1
         kind = reason if reason in self._first or len(self._first) < KINDS else ""
         self._counts[kind] += 1
@@ -47,9 +49,7 @@ class Refusals:
         told = sorted((row for rows in self._first.values() for row in rows), key=itemgetter(0))[:TOLD]
         problems = [problem for _, problem in told]
         if more := self.count - len(problems):
-            problems.append(
-                Problem(problems[-1].file, 0, 0, "", f"and {more:,} more rows that cannot be rendered")
-            )
+            problems.append(Problem(problems[-1].file, 0, 0, "", f"and {more:,} more {self._what}"))
         raise ConfigError(problems)
 
 

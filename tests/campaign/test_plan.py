@@ -106,29 +106,6 @@ def test_where_filters_before_anything_else_is_asked_of_a_row(case: Case) -> Non
     ]
 
 
-@pytest.mark.parametrize("budget", [None, TINY])
-@pytest.mark.parametrize("header", ["mail,x", "Email,x", "anything"])
-def test_excluded_people_are_left_out_however_their_list_names_the_column(
-    case: Case, header: str, budget: object
-) -> None:
-    people = [f"p{n}@{'ab'[n % 2]}.test" for n in range(40)]
-    case.write("people.csv", "mail\n" + "\n".join(people))
-    case.write("bought.csv", f"{header}\n" + "".join(f"{p.upper()}\n" for p in people[::4]) + "nobody\n")
-    plan = case.plan(columns={"email": "mail"}, exclude=["bought.csv"], budget=budget)
-    assert sorted(plan.addresses) == sorted(set(people) - set(people[::4]))
-    assert {reason for *_, reason in plan.reasons("excluded")} == {"in bought.csv"}
-    assert sums(plan.totals)
-
-
-def test_an_exclusion_list_without_a_header_is_refused_rather_than_its_first_address_mailed(
-    case: Case,
-) -> None:
-    case.write("people.csv", "email\nann@a.test\n")
-    case.write("bought.csv", "ann@a.test\nbob@b.test\n")
-    with pytest.raises(ConfigError, match=r"bought\.csv:1: no column 'email'"):
-        case.plan(exclude=["bought.csv"])
-
-
 def test_suppressed_people_are_left_out_whatever_the_capitals(case: Case) -> None:
     case.write("people.csv", "email\nAnn@a.test\nbob@a.test\n")
     plan = case.plan(suppressed=["ann@A.test"])
