@@ -31,9 +31,8 @@ from bulkmail.message import Composer
 PARTS = {"recipients": "the list", "content": "the content", "delivery": "the way out (delivery.via)"}
 PROJECT_STORE = "project.db"
 MOST_PROBLEMS = 50  # that are told at once
-KEPT = ("*.journal", PROJECT_STORE)  # what shows that a state directory has been in use
+KEPT = ("*.journal", "*.journal.*.log", PROJECT_STORE)  # what shows that a state directory has been in use
 SUPPRESSED_UNTIL = "suppressed until"  # in the journal's meta
-REMOVABLE = ("", "-wal", "-shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +105,10 @@ def parse_accept(text: str) -> frozenset[str]:
 
 
 @contextmanager
-def prepared(campaign: Campaign, *, accept: frozenset[str] = frozenset(), tell: Tell) -> Iterator[Prepared]:
-    """Hold the campaign's lock and give its plan, made now if need be.
+def prepared(
+    campaign: Campaign, *, accept: frozenset[str] = frozenset(), anew: bool = False, tell: Tell
+) -> Iterator[Prepared]:
+    """Hold the campaign's lock and give its plan, made now if need be. For `anew` see Store.create.
 
     Raises ConfigError (bad list or template, no name for EHLO; CampaignChanged), CampaignLocked, StoreError.
     """
@@ -125,7 +126,7 @@ def prepared(campaign: Campaign, *, accept: frozenset[str] = frozenset(), tell: 
             composer = _resume(campaign, store, accept)
         resumed = composer is not None
         if store is None or composer is None:
-            store, composer = _plan(campaign, path, suppressions, tell)
+            store, composer = _plan(campaign, path, suppressions, tell, anew=anew)
         stack.enter_context(store)
         totals = store.totals()
         check_size(campaign, totals)
@@ -169,14 +170,15 @@ def _plan(
     path: Path,
     suppressions: Suppressions,
     tell: Tell,
+    *,
+    anew: bool,
 ) -> tuple[Store, Composer]:
     if problems := missing_files(campaign):
         raise ConfigError(problems)
     date = datetime.now(UTC).replace(microsecond=0)
     composer = compose(campaign, date=date)
     spec = list_spec(campaign)
-    for suffix in REMOVABLE:
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
     identity = {
         "campaign": campaign.campaign,
         "via": str(campaign.delivery.via),
@@ -186,7 +188,7 @@ def _plan(
         "list": list_fingerprint(spec).to_text(),
         SUPPRESSED_UNTIL: suppressions.newest(),
     }
-    store = Store.create(path, identity)
+    store = Store.create(path, identity, anew=anew or not is_real(campaign))
     try:
         make_plan(
             spec,

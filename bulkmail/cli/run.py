@@ -83,7 +83,7 @@ def command(
             "say that this is right with --new",
         )
     screen = Screen(as_json=as_json, file=f"{file} --via {via}" if via else str(file))
-    with screen, prepare.prepared(campaign, accept=accept, tell=screen.tell) as ready:
+    with screen, prepare.prepared(campaign, accept=accept, anew=new_state, tell=screen.tell) as ready:
         if ready.must_confirm and not yes:
             _show(ready)
             _ask("Send?", "a real send needs --yes")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import apsw
 
-from bulkmail.journal.log_file import LogName, remove, segments
+from bulkmail.errors import StoreError
+from bulkmail.journal.log_file import LogName, remove, segment_path, segments
 from bulkmail.journal.records import Entry, Mark, size
 from bulkmail.journal.tail import Tail
 
@@ -27,6 +28,18 @@ def take_in(
         with closing(Tail(journal, identity, taken(log) or Mark(log, numbers[0], 0))) as tail:
             for part in in_parts(tail.read_rest()):
                 commit(part)
+        remove(journal, log)
+
+
+def clear(journal: Path, *, anew: bool) -> None:
+    """Where the journal was lost, its logs are the last to know who was mailed. StoreError unless `anew`."""
+    for log, numbers in segments(journal).items():
+        if not anew:
+            raise StoreError(
+                f"{segment_path(journal, log, numbers[0])}: is the log of a journal that is not here any "
+                "more, and may be the only one to know who was mailed. Put back that journal, or a copy. "
+                "With --new this log is removed, and everybody is sent to, whoever was mailed before."
+            )
         remove(journal, log)
 
 

@@ -18,7 +18,7 @@ import apsw
 
 from bulkmail.errors import StoreError
 from bulkmail.journal import files, history, leftovers, queries
-from bulkmail.journal.log_file import LogName, remove, segments
+from bulkmail.journal.log_file import LogName, segments
 from bulkmail.journal.outcomes import Outcomes, Texts
 from bulkmail.journal.plan_writer import PlanWriter
 from bulkmail.journal.ranges import Piece
@@ -60,15 +60,17 @@ class Store(StoreFile):
         self._blocks = Blocks()
 
     @classmethod
-    def create(cls, path: Path, identity: Mapping[str, str]) -> Store:
-        """Make a journal at `path` (mode 0600, its directory 0700) whose meta is `identity`."""
+    def create(cls, path: Path, identity: Mapping[str, str], *, anew: bool = False) -> Store:
+        """Make a journal at `path` (mode 0600, its directory 0700) whose meta is `identity`.
+
+        Logs of one that is not there any more are removed if `anew`, else a StoreError.
+        """
 
         def fill(db: apsw.Connection) -> None:
             meta = {**identity, IDENTITY: secrets.token_hex(8)}
             db.executemany("INSERT INTO meta VALUES (?, ?)", list(meta.items()))
-            for log in segments(path):  # of a journal that was deleted
-                remove(path, log)
 
+        leftovers.clear(path, anew=anew)
         return cls(path, files.make(path, KIND, fill))
 
     @classmethod

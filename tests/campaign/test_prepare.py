@@ -43,7 +43,9 @@ def test_a_mount_point_without_its_volume_is_a_lost_state_directory(folder: Path
     assert state_is_missing(campaign)
 
 
-@pytest.mark.parametrize("kept", ["other.journal", "hello.sandbox.journal", "project.db"])
+@pytest.mark.parametrize(
+    "kept", ["other.journal", "hello.sandbox.journal", "hello.journal.0.1.log", "project.db"]
+)
 def test_a_directory_that_holds_anything_of_ours_was_not_lost(folder: Path, kept: str) -> None:
     """I13."""
     campaign = load(folder, REAL)

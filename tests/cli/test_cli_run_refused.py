@@ -12,7 +12,7 @@ from newsletter_case import newsletter, plain
 from bulkmail.campaign import compose
 from bulkmail.cli import exit_code
 from bulkmail.errors import ConfigError
-from bulkmail.journal import Store
+from bulkmail.journal import Planned, Store
 from bulkmail.message import Composer
 
 CAMPAIGN = """\
@@ -37,6 +37,31 @@ def test_a_relay_on_loopback_that_is_not_meant_is_a_mistake(
         True,
         True,
     )
+
+
+@pytest.mark.parametrize("as_if", ["lost", "put back from before the send"])
+def test_where_only_the_log_of_a_send_is_left_nobody_is_sent_to_again_by_accident(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], as_if: str
+) -> None:
+    """I13: the log is the last to know who was mailed."""
+    (tmp_path / "campaign.yaml").write_text(CAMPAIGN)
+    (tmp_path / "people.csv").write_text("email\nann@a.example\n")
+    (tmp_path / "hello.txt").write_text("Hello\n")
+    journal = tmp_path / ".bulkmail" / "private.journal"
+    with Store.create(journal, {}) as store, store.write_plan() as writer:
+        writer.interval("a.example", True, False, [Planned("ann@a.example", "{}")])
+    log = journal.with_name("private.journal.0.1.log")
+    log.write_text("bulkmail log 2 0123456789abcdef 0 1\n")
+    if as_if == "lost":
+        journal.unlink()
+    command = ["run", str(tmp_path / "campaign.yaml"), "--yes"]
+    refused = (
+        exit_code(command),
+        "private.journal.0.1.log: is the log of a journal" in capsys.readouterr().err,
+    )
+    kept = log.exists()
+    anew = exit_code([*command, "--new"]), "allow_private" in capsys.readouterr().err
+    assert (refused, kept, anew, log.exists()) == ((2, True), True, (2, True), False)
 
 
 PEOPLE = 120

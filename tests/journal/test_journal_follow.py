@@ -189,10 +189,19 @@ async def test_a_log_that_somebody_writes_is_not_removed(planned: NewStore, path
         assert other.totals()["delivered"] == 2
 
 
-def test_the_log_of_a_deleted_journal_is_removed_with_the_next(planned: NewStore, path: Path) -> None:
+def test_the_log_of_a_lost_journal_stands_in_the_way_of_the_next(path: Path) -> None:
+    """J6: it may be the only one to know who has been mailed."""
+    path.parent.mkdir(parents=True)
+    (log := path.parent / "c.journal.3.1.log").write_text("bulkmail log 1 0000 3 1\n")
+    with pytest.raises(StoreError, match=r"c\.journal\.3\.1\.log: is the log of a journal that is not here"):
+        Store.create(path, {})
+    assert (path.exists(), log.exists()) == (False, True)
+
+
+def test_who_begins_anew_has_the_log_of_a_lost_journal_removed(path: Path) -> None:
     path.parent.mkdir(parents=True)
     (path.parent / "c.journal.0.1.log").write_text("bulkmail log 1 0000 0 1\n")
-    assert planned([("a.test", 9)]).recover("hold", 1.0) == 0
+    Store.create(path, {}, anew=True).close()
     assert segments(path) == {}
 
 
