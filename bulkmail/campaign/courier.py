@@ -50,7 +50,7 @@ async def deliver_one(
         retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
         sleep=trio.sleep,
     )
-    letter = Letter(reverse_path, canonical(message), smtputf8)
+    letter = Letter(reverse_path, (canonical(message),), smtputf8)
 
     async def attempt() -> Disposition:
         disposition = await _attempt(routing, pool, to, letter, about_to_end)

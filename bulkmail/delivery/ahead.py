@@ -66,7 +66,7 @@ class Ahead:
         """As many as there is room for; the first in any case."""
         self._largest, held = 1, 0
         for one, letter in zip(people, letters, strict=True):
-            size = len(letter.content) if isinstance(letter, Letter) else 0
+            size = letter.size if isinstance(letter, Letter) else 0
             self._largest = max(self._largest, size)
             held += size
             if held <= room or not self._letters:

@@ -66,5 +66,5 @@ def still(one: Consignment, destination: Destination, connection: Connection) ->
 
 def _some_cannot(letter: Letter, paths: Paths, extensions: Extensions) -> bool:
     """Some of them cannot be sent to here (X10, X11)."""
-    too_large = extensions.size is not None and len(letter.content) > extensions.size
+    too_large = extensions.size is not None and letter.size > extensions.size
     return too_large or (not extensions.smtputf8 and needs_smtputf8(letter, paths))

@@ -240,8 +240,8 @@ async def whole(
         Whole(
             one.letter.reverse_path,
             one.paths,
-            one.letter.content,
-            len(one.letter.content) if sized else None,
+            one.letter.pieces,
+            one.letter.size if sized else None,
             needs_smtputf8(one.letter, one.paths),
             reset=number > 0,
         )
@@ -282,7 +282,7 @@ async def _reset(connection: Connection) -> None:
 
 
 def _envelope(one: Consignment, connection: Connection, *, reset: bool) -> Envelope:
-    size = len(one.letter.content) if connection.extensions.announces_size else None
+    size = one.letter.size if connection.extensions.announces_size else None
     return Envelope(one.letter.reverse_path, one.paths, size, needs_smtputf8(one.letter, one.paths), reset)
 
 

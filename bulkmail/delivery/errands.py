@@ -100,7 +100,7 @@ class Errands:
                     break
                 assert letter is not None
                 if isinstance(letter, Letter):
-                    room -= len(letter.content)
+                    room -= letter.size
                     if parts and room < 0:
                         break
                     if parcel.shared and not letter.alone:

@@ -71,7 +71,7 @@ def commands(letter: Letter, forward_paths: Sequence[Mailbox], extensions: Exten
     """MAIL, RCPT … RCPT, DATA: one flight (RFC 2920). SIZE (RFC 1870) and SMTPUTF8 (RFC 6531) where due."""
     parameters: list[tuple[str, str | None]] = []
     if extensions.announces_size:
-        parameters.append(("SIZE", str(len(letter.content))))
+        parameters.append(("SIZE", str(letter.size)))
     if _needs_smtputf8(letter) or any(path.smtputf8 for path in forward_paths):
         parameters.append(("SMTPUTF8", None))
     return [
@@ -87,7 +87,7 @@ def unsendable(letter: Letter, path: Mailbox, extensions: Extensions) -> Disposi
     What is too large for it bounces, as its own 552 would: SIZE is a promise (RFC 1870 section 4). It is
     this exchanger's alone, so others are still offered the letter.
     """
-    size = len(letter.content)
+    size = letter.size
     if not extensions.smtputf8 and (path.smtputf8 or _needs_smtputf8(letter)):
         whose = "the address" if path.smtputf8 else "an address in the message (reverse-path, From, To)"
         note = f"{whose} needs SMTPUTF8 and the exchanger does not offer it (RFC 6531)"

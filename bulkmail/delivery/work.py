@@ -91,22 +91,36 @@ class Listed:
 class Letter:
     """What one transaction carries, and its reverse-path: of one recipient, or of all who share it.
 
-    `content`: canonical lines, not dot-stuffed. `smtputf8`: its header has addresses that need SMTPUTF8
-    (RFC 6531). `alone`: nobody else may see it, whatever the parcel says; a token or address is in it (I9).
+    `pieces`: of its content, canonical lines, not dot-stuffed. They are put together when it goes on the
+    wire, and not before: most of its octets are in pieces that other letters have too. `smtputf8`: its header
+    has addresses that need SMTPUTF8 (RFC 6531). `alone`: nobody else may see it, whatever the parcel says; a
+    token or address is in it (I9).
     """
 
     reverse_path: Mailbox | None  # None is the null reverse-path
-    content: bytes = field(repr=False)
+    pieces: tuple[bytes, ...] = field(repr=False)
     smtputf8: bool = False
     alone: bool = False
+    size: int = field(init=False)  # octets of content
     _end_of_data: EndOfData | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.size = len(self.content)  # to put a hundred pieces together is faster than to add up
+
+    @property
+    def content(self) -> bytes:
+        """The whole, put together anew."""
+        return b"".join(self.pieces)
 
     @property
     def end_of_data(self) -> EndOfData:
-        """As DATA wants it; made when it is first asked for, and the same for all who share the letter."""
-        if self._end_of_data is None:
-            self._end_of_data = EndOfData.of(self.content)
-        return self._end_of_data
+        """As DATA wants it; kept where it is the same for all who share the letter."""
+        if self._end_of_data is not None:
+            return self._end_of_data
+        made = EndOfData.of(self.content)
+        if not self.alone:
+            self._end_of_data = made
+        return made
 
 
 class Where(NamedTuple):

@@ -193,6 +193,7 @@ class Composer:
         if shared is None:
             if not self.personal:
                 (shared,) = self._written(edition, [Person(ANYBODY, {}, INERT)])
+                shared = shared._replace(pieces=(shared.content,))  # put together once for all
             self._edition = (hour, edition, shared)
         if shared is not None:
             return [shared] * len(people)
@@ -244,9 +245,9 @@ class Composer:
         if unsubscription is not None and unsubscription.personal:
             columns.append(unsubscription.fields(batch.tokens))
         columns.append(self._header.message_ids(self._message_ids(batch, people)))
-        contents = edition.messages(columns, self._parts.render(batch))
+        messages = edition.messages(columns, self._parts.render(batch))
         paths = map(self._path, batch.tokens)
-        return [*map(Letter, paths, contents, needs)]
+        return [*map(Letter, paths, messages, needs)]
 
     def _message_ids(self, batch: Batch, people: Sequence[Addressed]) -> list[str]:
         """The same across retries and resumes, and another for each message, as a token is."""

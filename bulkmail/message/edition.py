@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import TYPE_CHECKING
 
 from bulkmail.message.content import Content
 from bulkmail.message.dkim import Signature, relaxed_field
 from bulkmail.message.draft import Draft
-from bulkmail.message.shape import CRLF, Bodies
+from bulkmail.message.shape import Bodies
 
 if TYPE_CHECKING:
     from bulkmail.message.signing_key import SigningKey
@@ -59,14 +59,17 @@ class Edition:
             for key in keys
         ]
 
-    def messages(self, varying: Sequence[Sequence[bytes]], bodies: Bodies) -> list[bytes]:
-        """Whole messages: signatures, constant fields, columns of those that vary, an empty line, bodies."""
+    def messages(self, varying: Sequence[Sequence[bytes]], bodies: Bodies) -> Iterator[tuple[bytes, ...]]:
+        """Whole messages, in pieces: signatures, constant fields, those that vary, bodies and their own.
+
+        `varying`: columns, at least one.
+        """
         signed: list[Sequence[bytes]] = []
         if self._signatures:
             canonical = self._canonical(varying, bodies.canonical_fields)
             signed = [signature.fields(canonical, bodies.digests) for signature in self._signatures]
-        columns = [*signed, repeat(self.head), *varying, bodies.fields, repeat(CRLF), *bodies.octets]
-        return list(map(b"".join, zip(*columns, strict=False)))
+        heads = zip(*signed, repeat(self.head), *varying, strict=False)
+        return map(tuple.__add__, heads, bodies.pieces)
 
     def _canonical(self, varying: Sequence[Sequence[bytes]], own: Iterable[bytes]) -> list[bytes]:
         """`relaxed_field` of each, joined with the bodies' own: for fields as we write them, all at once."""

@@ -9,14 +9,21 @@ from bulkmail.smtp.address import Mailbox
 
 
 class Letter(NamedTuple):
-    """One message and where its bounces go. `content`: canonical CRLF lines, signed, not dot-stuffed.
+    """One message and where its bounces go, canonical CRLF lines, signed, not dot-stuffed.
 
-    `smtputf8`: an address in its header needs it (RFC 6531).
+    It stays in its `pieces` until it goes on the wire: what is the same for all is one object, so that a
+    letter that waits takes no more than what is personal in it. `smtputf8`: an address in its header needs
+    it (RFC 6531).
     """
 
     reverse_path: Mailbox | None
-    content: bytes
+    pieces: tuple[bytes, ...]
     smtputf8: bool
+
+    @property
+    def content(self) -> bytes:
+        """The whole, put together anew."""
+        return b"".join(self.pieces)
 
 
 class Addressed(Protocol):

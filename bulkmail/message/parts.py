@@ -141,9 +141,8 @@ class Parts:
             return self._shape.bodies(len(batch), [self._column(slot, batch) for slot in self._slots], names)
         alone = [self._render_alone(*one) for one in zip(batch.rows, names or repeat(()), strict=False)]
         return Bodies(
-            [field for one in alone for field in islice(one.fields, 1)],
             [field for one in alone for field in islice(one.canonical_fields, 1)],
-            [[b"".join(pieces) for one in alone for pieces in islice(zip(*one.octets, strict=False), 1)]],
+            [pieces for one in alone for pieces in islice(one.pieces, 1)],
             [digest for one in alone for digest in one.digests],
         )
 

@@ -42,16 +42,15 @@ Columns = list[Iterable[bytes]]
 
 
 class Bodies(NamedTuple):
-    """The octets of some bodies, canonical under DKIM's relaxed form, by column.
+    """The octets of some bodies, canonical under DKIM's relaxed form, with how the header before them ends.
 
-    What one of them consists of stands side by side in `octets`. What is the same for all is a `repeat`,
-    which has no end. `fields`: the body's own header fields, which stand in the header of the message.
-    `digests`: the SHA-256 of each where they are signed.
+    Each of `pieces` has the body's own header fields and the empty line, and then what the body consists of;
+    a piece that is the same for all is one object. What is the same for all as a whole may be a `repeat`,
+    which has no end. `digests`: the SHA-256 of each body where they are signed.
     """
 
-    fields: Iterable[bytes]
     canonical_fields: Iterable[bytes]
-    octets: Sequence[Iterable[bytes]]
+    pieces: Iterable[tuple[bytes, ...]]
     digests: Sequence[bytes]
 
 
@@ -119,8 +118,8 @@ class Shape:
         self._hashed = hashed
         laid_out = _Pieces(boundary)
         fields = laid_out.add(root, outermost=True)
-        own = b"".join(fields), b"".join([relaxed_field(field) for field in fields])
-        self._fields = repeat(own[0]), repeat(own[1])
+        self._fields = b"".join([*fields, CRLF])
+        self._canonical_fields = repeat(b"".join([relaxed_field(field) for field in fields]))
         pieces = _merged(laid_out.pieces)
         single = isinstance(root, TextPart)
         self._closes = single and laid_out.quoted  # the last line of a single part may be a value's
@@ -137,10 +136,10 @@ class Shape:
         ]
         # The columns of some bodies are what is constant, and then each slot once, by value: `order` says
         # what follows what, so that putting them together needs no loop here.
-        self._constants = [repeat(b""), *map(repeat, constants)]
+        self._constants = [repeat(self._fields), *map(repeat, constants)]
         number = {slot: len(self._constants) + n for n, slot in enumerate(slots)}
         constant, other = count(1), count(len(self._constants) + len(slots))
-        order = [0]  # nothing; itemgetter gives a tuple only for two and more
+        order = [0]  # the fields; and there is always a piece: itemgetter gives a tuple for two and more
         for piece in pieces:
             if isinstance(piece, Quoted):
                 order.append(number[piece])
@@ -156,7 +155,7 @@ class Shape:
         have none yet."""
         if self._constant is not None:
             octets, digest = self._constant
-            return Bodies(*self._fields, [repeat(octets)], [digest] * number)
+            return Bodies(self._canonical_fields, repeat((self._fields, octets)), [digest] * number)
         table: Columns = [*self._constants]
         for uses in self._uses:
             table += uses.columns(values[uses.value])
@@ -164,14 +163,15 @@ class Shape:
             rows = zip(*values, strict=True) if values else repeat((), number)
             whole = [[*self._whole(*one)] for one in zip(rows, names or repeat(()), strict=False)]
             table += zip(*whole, strict=True)
-        columns = self._in_order(table)
+        bodies: Iterable[tuple[bytes, ...]] = zip(*self._in_order(table), strict=False)
         if self._closes:
-            columns = ([quoted.closed(b"".join(pieces)) for pieces in zip(*columns, strict=False)],)
+            bodies = map(_closed, bodies)
         if not self._hashed:
-            return Bodies(*self._fields, columns, ())
-        # Put together once more for the message: cheaper than to have the octets fetched from main memory
-        digests = [self._digest(b"".join(pieces)) for pieces in zip(*columns, strict=False)]
-        return Bodies(*self._fields, columns, digests)
+            return Bodies(self._canonical_fields, bodies, ())
+        pieces = [*bodies]
+        # Put together for this alone, while the processor has them at hand: they are kept as their pieces
+        digests = [self._digest(b"".join(body[1:])) for body in pieces]
+        return Bodies(self._canonical_fields, pieces, digests)
 
     def _whole(self, values: Sequence[str], names: Sequence[str]) -> Iterator[bytes]:
         """What varies as a whole."""
@@ -270,6 +270,14 @@ def _merged(pieces: Sequence[Piece]) -> list[Piece]:
         elif piece != b"":
             merged.append(piece)
     return merged
+
+
+def _closed(pieces: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """`quoted.closed` of what stands behind the fields; mostly the last piece says that it is."""
+    last = pieces[-1]
+    if len(last) >= 4 and not last.endswith((b"\r\n\r\n", quoted.SOFT)):
+        return pieces
+    return pieces[0], quoted.closed(b"".join(pieces[1:]))
 
 
 def _base64(part: TextPart, values: Sequence[str]) -> bytes:

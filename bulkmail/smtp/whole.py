@@ -64,11 +64,14 @@ class Envelope(NamedTuple):
 
 
 class Whole(NamedTuple):
-    """[RSET] MAIL, RCPT …, BDAT LAST and the content as it is: the last reply is the one to the message."""
+    """[RSET] MAIL, RCPT …, BDAT LAST and the content as it is: the last reply is the one to the message.
+
+    The content is put together by `encode`, and is nobody's but the caller's.
+    """
 
     reverse_path: Mailbox | None
     paths: Paths
-    content: bytes  # canonical lines, not dot-stuffed
+    pieces: tuple[bytes, ...]  # of the content: canonical lines, not dot-stuffed
     size: int | None = None
     smtputf8: bool = False
     reset: bool = False
@@ -78,13 +81,14 @@ class Whole(NamedTuple):
         return self.paths.recipients + 2 + self.reset
 
     def encode(self) -> bytes:
+        content = b"".join(self.pieces)
         return b"".join((
             RSET if self.reset else b"", mail_line(self), self.paths.wire,
-            b"BDAT %d LAST\r\n" % len(self.content), self.content,
+            b"BDAT %d LAST\r\n" % len(content), content,
         ))  # fmt: skip
 
     def __repr__(self) -> str:
-        return f"Whole({self.reverse_path}, {self.paths.recipients} recipients, {len(self.content)} octets)"
+        return f"Whole({self.reverse_path}, {self.paths.recipients} recipients, {len(self.pieces)} pieces)"
 
 
 def mail_line(one: Envelope | Whole) -> bytes:

@@ -111,6 +111,14 @@ async def test_a_letter_is_the_message_and_ends_the_data(desk: Desk) -> None:
     assert (letter.content, letter.end_of_data.stuffed) == (message.content, stuff(message.content))
 
 
+async def test_a_letter_of_his_own_is_put_together_where_it_is_sent_and_not_kept(desk: Desk) -> None:
+    ledger = desk.ledger(reverse_path="b+{{ token }}@acme.test")
+    (letter, *_) = await desk.letters(ledger)
+    assert letter.alone
+    assert letter.end_of_data is not letter.end_of_data
+    assert letter.size == len(letter.content) == sum(map(len, letter.pieces))
+
+
 async def test_everybody_gets_his_own_letter(desk: Desk) -> None:
     """I9."""
     letters = await desk.letters(desk.ledger())

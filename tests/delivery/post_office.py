@@ -47,7 +47,7 @@ def person(number: int) -> Person:
 def letter_of(one: Recipient, *, octets: int = 0, smtputf8: bool = False) -> Letter:
     """His name is in it and in its reverse-path."""
     content = canonical(f"To: {one.address}\r\n\r\nHello {one.id}\r\n".encode() + b"x" * octets + b"\r\n")
-    return Letter(Mailbox.parse(f"bounces+{one.id}@acme.test"), content, smtputf8)
+    return Letter(Mailbox.parse(f"bounces+{one.id}@acme.test"), (content,), smtputf8)
 
 
 class Post:

@@ -22,7 +22,8 @@ LARGE = 200_000
 
 def consignment(key: int, *names: str, octets: int = 0) -> Consignment:
     people = Listed([Person(10 * key + at, f"{name}@a.test") for at, name in enumerate(names)])
-    letter = Letter(Mailbox.parse("news@acme.test"), canonical(b"To: you\r\n\r\n" + b"x\r\n" * (octets // 3)))
+    content = canonical(b"To: you\r\n\r\n" + b"x\r\n" * (octets // 3))
+    letter = Letter(Mailbox.parse("news@acme.test"), (content,))
     return Consignment(
         Parcel("a.test", [(1, 1)], shared=True), people, paths_of(people.addresses), letter, key
     )

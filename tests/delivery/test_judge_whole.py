@@ -27,7 +27,7 @@ Code = int | Reply
 
 def whole(recipients: int, *, reset: bool = False) -> Whole:
     paths = paths_of([f"p{number}@a.test" for number in range(recipients)])
-    return Whole(Mailbox.parse("news@acme.test"), paths, b"hello\r\n", reset=reset)
+    return Whole(Mailbox.parse("news@acme.test"), paths, (b"hello\r\n",), reset=reset)
 
 
 def flight(*codes: Code, failure: ConversationEnded | None = None, sent: int = 1) -> Flight:

@@ -87,7 +87,7 @@ def test_the_end_of_data(story, came, expected):
 def test_an_eai_recipient_asks_for_smtputf8_and_fails_alone_without_it():
     """X11."""
     plain, utf8 = Mailbox.parse("ann@a.test"), Mailbox.parse("jörg@a.test")
-    letter = Letter(plain, b"hello\r\n.\r\n")
+    letter = Letter(plain, (b"hello\r\n.\r\n",))
     offered = Extensions(smtputf8=True, esmtp=True)
     mail = commands(letter, [plain, utf8], offered)[0]
     assert isinstance(mail, Mail)
@@ -111,7 +111,7 @@ def test_an_eai_recipient_asks_for_smtputf8_and_fails_alone_without_it():
 def test_a_sender_whose_own_address_needs_smtputf8_needs_it_for_everybody(reverse_path, in_header, expected):
     """X11."""
     path = None if reverse_path is None else Mailbox.parse(reverse_path)
-    letter = Letter(path, b"hello\r\n.\r\n", in_header)
+    letter = Letter(path, (b"hello\r\n", b".\r\n"), in_header)
     ann = Mailbox.parse("ann@a.test")
     mail = commands(letter, [ann], Extensions(smtputf8=True, esmtp=True))[0]
     assert isinstance(mail, Mail)
@@ -124,7 +124,9 @@ def test_a_message_that_is_too_large_is_not_even_offered():
     """X10."""
     plain = Mailbox.parse("ann@a.test")
     refusal = unsendable(
-        Letter(plain, bytes(2000)), plain, Extensions(esmtp=True, announces_size=True, size=1000)
+        Letter(plain, (bytes(1000), bytes(1000))),
+        plain,
+        Extensions(esmtp=True, announces_size=True, size=1000),
     )
     assert refusal is not None
     assert (refusal.fate, refusal.status, refusal.note) == (

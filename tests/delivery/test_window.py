@@ -253,7 +253,7 @@ def test_where_the_content_of_a_chunk_is_read_as_commands_nobody_is_taken_for_de
 
     def write(one):
         letter = letter_of(one)
-        return replace(letter, content=letter.content + b"and so on\r\n" * lines)
+        return replace(letter, pieces=letter.pieces + (b"and so on\r\n",) * lines)
 
     with patch.object(grammar, "BDAT_LINE", re.compile(rb"(?!)")):
         came = run(Script(), 40, write=write)

@@ -77,7 +77,7 @@ def _number(path: Mailbox | None) -> int:
 
 def shared_letter(one: Recipient) -> Letter:
     """The same for everybody."""
-    return Letter(Mailbox.parse("news@acme.test"), b"To: readers@acme.test\r\n\r\nHello\r\n")
+    return Letter(Mailbox.parse("news@acme.test"), (b"To: readers@acme.test\r\n\r\nHello\r\n",))
 
 
 @dataclass

@@ -53,7 +53,7 @@ def consignment(number: int) -> Consignment:
     content = canonical(
         f"Subject: {number}\r\nTo: {names(number)[0]}\r\n\r\nMessage {number}\r\n.\r\n".encode()
     )
-    letter = Letter(Mailbox.parse(reverse_path(number)), content)
+    letter = Letter(Mailbox.parse(reverse_path(number)), (content,))
     roll = Listed(people)
     return Consignment(
         Parcel("a.test", [(1, 2)], shared=True), roll, paths_of(roll.addresses), letter, number

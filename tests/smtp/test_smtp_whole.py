@@ -41,7 +41,7 @@ def singles(one: Whole | Envelope, forward_paths: list[str]) -> list[Command]:
     if one.smtputf8:
         parameters.append(("SMTPUTF8", None))
     begin: list[Command] = [Rset()] if one.reset else []
-    end: Command = Bdat(one.content, True) if isinstance(one, Whole) else Data()
+    end: Command = Bdat(b"".join(one.pieces), True) if isinstance(one, Whole) else Data()
     return [
         *begin,
         Mail(one.reverse_path, tuple(parameters)),
@@ -59,8 +59,8 @@ def transactions(draw: st.DrawFn) -> tuple[Whole | Envelope, list[str]]:
     smtputf8 = True
     if draw(st.booleans()):
         return Envelope(reverse_path, paths_of(people), size, smtputf8, reset), people
-    content = draw(contents)
-    return Whole(reverse_path, paths_of(people), content, size, smtputf8, reset), people
+    pieces = tuple(draw(st.lists(contents, min_size=1, max_size=4)))
+    return Whole(reverse_path, paths_of(people), pieces, size, smtputf8, reset), people
 
 
 @given(transactions(), st.booleans())
@@ -114,7 +114,7 @@ def test_a_server_hears_the_same_conversation_however_it_is_cut(data: st.DataObj
 
 # --- when it may be said ------------------------------------------------------------------------------
 
-WHOLE = Whole(ANN, paths_of(["bob@a.test"]), b"hello\r\n")
+WHOLE = Whole(ANN, paths_of(["bob@a.test"]), (b"hello\r\n",))
 ENVELOPE = Envelope(ANN, paths_of(["bob@a.test"]))
 
 

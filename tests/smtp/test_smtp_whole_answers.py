@@ -14,7 +14,7 @@ from bulkmail.errors import LocalProtocolError, RemoteProtocolError
 from bulkmail.smtp import ClientProtocol, EndOfData, Envelope, Mail, Rset, Whole, paths_of
 
 TWO = paths_of(["bob@a.test", "cat@a.test"])
-WHOLE = Whole(ANN, TWO, b"hello\r\n")
+WHOLE = Whole(ANN, TWO, (b"hello\r\n",))
 ENVELOPE = Envelope(ANN, TWO)
 Said = Whole | Envelope | EndOfData
 
