@@ -34,7 +34,10 @@ def stuff(canonical: bytes) -> bytes:
         raise ValueError("the content does not end in CRLF")
     # The first line has no CRLF in front of it.
     first = b"." if canonical.startswith(b".") else b""
-    return b"".join((first, canonical.replace(b"\r\n.", b"\r\n.."), END_OF_DATA))
+    # Mostly no line begins with a dot, and from behind that is seen twice as fast.
+    if canonical.rfind(b"\r\n.") >= 0:
+        canonical = canonical.replace(b"\r\n.", b"\r\n..")
+    return b"".join((first, canonical, END_OF_DATA))
 
 
 def unstuff(stuffed: bytes) -> bytes:
