@@ -31,10 +31,10 @@ def inlined(html: str) -> str:
 
     A document without <style> comes back as it is. Raise MarkupProblem where the inliner refuses it.
     """
-    from css_inline import InlineError
-
     if not any((token["kind"] or "").lower() == "style" for token in TOKEN.finditer(html)):
         return html
+    from css_inline import InlineError  # 2 MB, for those who need it
+
     hidden = _Hidden(html)
     try:
         result = _inliner().inline(hidden.document)

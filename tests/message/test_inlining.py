@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -156,3 +158,14 @@ def test_what_stays_of_a_stylesheet(css: str, left: str) -> None:
 def test_a_stylesheet_that_was_read_once_is_read_again_alike(css: str) -> None:
     once = remaining(css, {"a"})
     assert remaining(once, {"a"}) == once
+
+
+def test_what_inlines_is_loaded_only_where_there_is_something_to_inline() -> None:
+    """It takes memory for as long as a run lasts."""
+    code = (
+        "import sys; from bulkmail.message.document import inlined; "
+        "texts = '<p>Hi</p>', '<style>p {}</style>'; "
+        "print(*('css_inline' in sys.modules for text in texts if inlined(text)))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["False", "True"]
