@@ -6,7 +6,6 @@ but what is in flight on a connection, and what is rendered at once, need not be
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -32,7 +31,8 @@ class Errands:
     """A queue of them. The first are the next."""
 
     def __init__(self, errands: Iterable[Errand]) -> None:
-        self._queue = deque(errand for errand in errands if len(errand.roll))
+        # few, at each of a thousand sessions: a deque would begin with room for sixty-four
+        self._queue = [errand for errand in errands if len(errand.roll)]
 
     def __bool__(self) -> bool:
         return bool(self._queue)
@@ -43,12 +43,11 @@ class Errands:
 
     def put_back(self, errands: Sequence[Errand]) -> None:
         """They go next, in this order."""
-        self._queue.extendleft(errand for errand in reversed(errands) if len(errand.roll))
+        self._queue[:0] = [errand for errand in errands if len(errand.roll)]
 
     def rest(self) -> list[Errand]:
         """Take out all that is left."""
-        rest = list(self._queue)
-        self._queue.clear()
+        rest, self._queue = self._queue, []
         return rest
 
     def wanted(self, count: int, most: int) -> list[int]:
@@ -115,6 +114,5 @@ class Errands:
 
     def _drop(self, count: int) -> None:
         """The first `count` of the first parcel."""
-        parcel, roll = self._queue.popleft()
-        if count < len(roll):
-            self._queue.appendleft(Errand(parcel, roll[count:]))
+        parcel, roll = self._queue[0]
+        self._queue[:1] = [Errand(parcel, roll[count:])] if count < len(roll) else []

@@ -29,7 +29,6 @@ class TlsInfo:
     cipher: str  # "TLS_AES_256_GCM_SHA384"
     verified: bool  # the certificate chain and the name were checked and hold
     note: str = ""  # why it is not verified, where somebody looked
-    certificate: bytes = field(default=b"", repr=False)  # DER, where nobody did: `tls.doubts` reads it
 
 
 @dataclass(frozen=True, slots=True)

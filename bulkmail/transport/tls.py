@@ -37,10 +37,7 @@ def describe(stream: TlsStream, context: ssl.SSLContext) -> TlsInfo:
     """What the session is, after the handshake."""
     cipher = stream.session.cipher()
     verified = context.verify_mode is ssl.CERT_REQUIRED and context.check_hostname
-    seen = None if verified else stream.session.getpeercert(binary_form=True)
-    return TlsInfo(
-        stream.session.version() or "", cipher[0] if cipher else "", verified, certificate=seen or b""
-    )
+    return TlsInfo(stream.session.version() or "", cipher[0] if cipher else "", verified)
 
 
 def doubts(certificate: bytes | None, host: str, now: datetime) -> str:
