@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import rig
@@ -34,8 +35,19 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def test_a_command_is_measured_on_its_core() -> None:
-    code = "import os, sys; x = b'x' * 400_000_000; print(os.sched_getaffinity(0)); print(2); sys.exit(3)"
+def test_a_command_is_measured_on_its_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, octets = tmp_path / "seen", rig.octets
+
+    def looked(pid: int, file: str, what: str) -> int:
+        found = octets(pid, file, what)
+        if found > 400_000_000:
+            seen.touch()
+        return found
+
+    monkeypatch.setattr(rig, "octets", looked)
+    code = f"""import os, sys; x = b'x' * 400_000_000; print(os.sched_getaffinity(0)); print(2)
+while not os.path.exists({str(seen)!r}): pass
+sys.exit(3)"""
     used = rig.run(python(code), pinned=rig.sink_core())
     assert (used.code, used.lines, used.processes) == (3, [str(rig.sink_core()), "2"], 1)
     assert used.peak_mb > 400
