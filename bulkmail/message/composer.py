@@ -106,8 +106,16 @@ class Composer:
             seed = digest_of(draft, content)[:24]
             domain = draft.from_.rpartition("@")[2].rstrip("> ")
             domain = domain if domain.isascii() else "bulkmail.invalid"
-            signed = bool(self.keys)
-            return Parts(draft, content, environments, static, seed=seed, domain=domain, signed=signed)
+            return Parts(
+                draft,
+                content,
+                environments,
+                static,
+                unique=self._values.unique,
+                seed=seed,
+                domain=domain,
+                signed=bool(self.keys),
+            )
 
         for make in (lambda: HeaderFields(draft, environments, static), parts):
             try:

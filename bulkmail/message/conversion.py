@@ -7,7 +7,7 @@ the content is, and a file that is gone later is noticed before anything is sent
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from markupsafe import escape
@@ -19,7 +19,7 @@ from bulkmail.message.draft import Draft
 from bulkmail.message.images import image_sources, load_image, with_cids
 from bulkmail.message.marks import Words
 from bulkmail.message.mime import FilePart, TextPart
-from bulkmail.message.shape import Shape
+from bulkmail.message.shape import NONE, Shape
 from bulkmail.message.template import TemplateProblem
 
 CONVERTERS: dict[str, Callable[[str], str]] = {
@@ -83,7 +83,7 @@ class Conversion:
         return Problem(self.file, 0, 0, "", where + found.text)
 
     def shape(
-        self, texts: Mapping[str, str], slots: Sequence[int | str], unique: Collection[int] = ()
+        self, texts: Mapping[str, str], slots: Sequence[int | str], unique: Mapping[int, int] = NONE
     ) -> Shape:
         """The shape of documents by their kind; the word of value n is slot `slots[n]`, or a text.
 

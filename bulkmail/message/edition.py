@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bulkmail.message.signing_key import SigningKey
 
 BETWEEN = b"\0"  # messages: nothing in a header can hold it
-FORMAT = "2"  # part of the digest: raise it when the same draft begins to give other octets
+FORMAT = "3"  # part of the digest: raise it when the same draft begins to give other octets
 
 # Fields that would change what a reader sees or does if somebody added a second one (RFC 6376 section 8.15)
 OVERSIGNED = [

@@ -25,7 +25,6 @@ from bulkmail.message.shape import Bodies, Shape
 from bulkmail.message.symbol import Slot
 from bulkmail.message.template import Environments, Reason, Template, TemplateProblem, Unrenderable
 
-UNIQUE = frozenset({"email", "token", "unsubscribe_url"})  # nobody else has the same
 SHAPES_OCTETS = 64 * 1024 * 1024  # of shapes that are kept, those least in use given up first
 Texts = tuple[str, ...]
 
@@ -40,12 +39,15 @@ class Parts:
         environments: Environments,
         static: Mapping[str, object],
         *,
+        unique: Mapping[str, int],
         seed: str,
         domain: str,
         signed: bool,
     ) -> None:
-        """`seed`: 24 hexadecimal digits of the content. `domain`: of Content-IDs. Raise TemplateProblem."""
+        """`unique`: names of whose values nobody has the same, and how long these are, as a rule. `seed`: 24
+        hexadecimal digits of the content. `domain`: of Content-IDs. Raise TemplateProblem."""
         self._environments = environments
+        self._unique = unique
         self._words = Words(seed)
         self._problems: list[Problem] = []
         self._shapes: OrderedDict[Texts, Shape] = OrderedDict()
@@ -110,7 +112,7 @@ class Parts:
             values += marked.constant.values
         slots = list(dict.fromkeys(value for value in values if isinstance(value, Slot)))
         numbers = [slots.index(value) if isinstance(value, Slot) else value for value in values]
-        unique = [n for n, slot in enumerate(slots) if slot.name in UNIQUE]
+        unique = {n: self._unique[slot.name] for n, slot in enumerate(slots) if slot.name in self._unique}
         try:
             return self._conversion.shape(texts, numbers, unique), slots
         except MarkupProblem as problem:

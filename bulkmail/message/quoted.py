@@ -1,8 +1,9 @@
-"""Quoted-printable that is its own canonical form, in pieces that can stand anywhere.
+"""Quoted-printable that is its own canonical form, in pieces that do not depend on their neighbours.
 
-Every piece begins at the start of a line and ends with a line break, a soft one where its text goes on, so
-that the octets of a piece do not depend on its neighbours: what is the same for everybody is encoded once
-and the values are put in between (RFC 2045 section 6.7).
+A piece (`piece`) begins at the start of a line and ends with a line break, a soft one where its text goes on.
+A value that has room on the line of its neighbours (`slots`) is encoded so that it can stand anywhere
+(`within`). So what is the same for everybody is encoded once, and the values are put in between (RFC 2045
+section 6.7).
 
 DKIM's relaxed canonicalisation (RFC 6376 section 3.4.4) changes nothing here: there is no white space at the
 end of a line, none beside another, and no tab. No line begins with a dot or with "From ", which servers and
@@ -17,17 +18,18 @@ from collections.abc import Sequence
 LINE = 76  # RFC 2045 section 6.7 (5), the soft break's "=" included
 SOFT = b"=\r\n"
 
-# What stands for itself at the beginning of a line, is not touched by HTML's escaping, and needs no line end.
-SIMPLE = re.compile(r"(?!\.|From )[!#-%(-;?-~]+(?: [!#-%(-;?-~]+)*")
-_SIMPLE_LINE = re.compile(rb"(?!\.|From )[!-<>-~]+(?: [!-<>-~]+)*")
+# What stands for itself wherever and beside whatever it stands, and is not touched by HTML's escaping.
+SIMPLE = re.compile(r"(?!\.|From |F(?:r(?:om?)?)?\Z)[!#-%(-;?-~]+(?: [!#-%(-;?-~]+)*")
 _UNSAFE = re.compile(rb"[^ !-<>-~]")
 _RUNS = re.compile(rb"  +| \Z")
+_ENDS = re.compile(rb"  +|\A | \Z")
 _HEX = [b"=%02X" % octet for octet in range(256)]
 _TABLE = [bytes([octet]) if _UNSAFE.match(bytes([octet])) is None else _HEX[octet] for octet in range(256)]
 SHORT = 60  # octets: where a table is faster than a search
 BETWEEN = b"\0"  # texts of a column, none of which can hold it
 _SIMPLE_OCTETS = bytes(octet for octet in range(32, 127) if octet not in b"\"&'<=>") + BETWEEN
-_NOT_SIMPLE = (b"  ", b"\0 ", b" \0", b"\0\0", b"\0.", b"\0From ")  # in a column between two of BETWEEN
+_FROM = (b"F", b"Fr", b"Fro", b"From")  # what stands behind it may make it b"From "
+_NOT_SIMPLE = (b"  ", b"\0 ", b" \0", b"\0\0", b"\0.", b"\0From ", *(b"\0%b\0" % part for part in _FROM))
 
 
 def piece(text: str, end: bytes = SOFT) -> bytes:
@@ -39,14 +41,11 @@ def piece(text: str, end: bytes = SOFT) -> bytes:
         return text.encode("ascii") + end
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if "\n" not in text:
-        return _line(text.encode("utf-8"), end) if text or end != SOFT else b""
-    lines = text.encode("utf-8").split(b"\n")
-    last = lines.pop()
-    encoded = [_line(line, b"\r\n") for line in lines]
+    *lines, last = text.split("\n")
+    done = [_line(line, b"\r\n") for line in lines]
     if last or end != SOFT:
-        encoded.append(_line(last, end))
-    return b"".join(encoded)
+        done.append(_line(last, end))
+    return b"".join(done)
 
 
 def column(texts: Sequence[str]) -> bytes | None:
@@ -62,16 +61,58 @@ def column(texts: Sequence[str]) -> bytes | None:
     return joined
 
 
-def pieces(column: bytes, end: bytes = SOFT) -> list[bytes]:
-    """`piece` of each text of a `column`."""
-    return column[1:].replace(BETWEEN, end + BETWEEN).split(BETWEEN)[:-1]
+def around(column: bytes, before: bytes, behind: bytes) -> list[bytes]:
+    """Each text of a `column`, with these around it."""
+    texts = column[1:-1]
+    if before or behind:
+        texts = before + texts.replace(BETWEEN, behind + BETWEEN + before) + behind
+    return texts.split(BETWEEN) if column != BETWEEN else []
 
 
-def ended(text: str, soft: bytes) -> bytes:
-    """`piece(text, CRLF)`, from what `piece(text)` gave."""
-    if soft.endswith(SOFT) and not soft.endswith(b" " + SOFT):
-        return soft[:-3] + b"\r\n"
-    return piece(text, b"\r\n")
+def within(text: str) -> bytes | None:
+    """`text`, which is not empty, as it may stand anywhere in a line; None where it has line ends.
+
+    No space stands at its ends, nor beside another, and it is harmless at the beginning of a line, too.
+    """
+    if len(text) < LINE and SIMPLE.fullmatch(text):
+        return text.encode("ascii")
+    if "\n" in text or "\r" in text:
+        return None
+    return beginning(_ENDS.sub(lambda spaces: b"=20" * len(spaces[0]), _escaped(text.encode("utf-8"))))
+
+
+def encoded(text: str, *, ends: bool) -> bytes:
+    """`text`, without line ends, as octets to be cut into lines. `ends`: the line does behind it."""
+    line = _escaped(text.encode("utf-8"))
+    if b"  " in line or line.endswith(b" "):
+        line = _RUNS.sub(_spread, line)
+    if not ends and line.endswith(b"=20") and not line.endswith(b" =20"):
+        line = line[:-3] + b" "  # something stands behind it
+    return beginning(line, ends=ends)
+
+
+def cut(line: bytes, used: int = 0, *, ends: bool) -> list[bytes]:
+    """What was `encoded`, in parts that fit a line each, if `used` octets stand before the first already."""
+    parts: list[bytes] = []
+    start = 0
+    while len(line) - start > LINE - (not ends) - used:
+        stop = start + LINE - 1 - used
+        escape = line.rfind(b"=", max(start, stop - 2), stop)
+        if escape >= 0:
+            stop = escape  # an escape is not cut in two
+        parts.append(line[start:stop])
+        start, used = stop, 0
+        if line.startswith((b".", b"From "), start):
+            line = b"%s%s" % (line[:start], beginning(line[start:]))
+    parts.append(beginning(line[start:], ends=ends))
+    return parts
+
+
+def beginning(line: bytes, *, ends: bool = False) -> bytes:
+    """`line` as it may begin a line; unless it `ends` there, something may follow it."""
+    if line.startswith((b".", b"From ")) or (not ends and line in _FROM):
+        return b"=%02X%s" % (line[0], line[1:])
+    return line
 
 
 def closed(octets: bytes) -> bytes:
@@ -86,35 +127,16 @@ def closed(octets: bytes) -> bytes:
     return b"" if octets == b"\r\n" else octets
 
 
-def _line(line: bytes, end: bytes) -> bytes:
+def _line(text: str, end: bytes) -> bytes:
     """One line without its end, as many as it takes; `end` is the last one's."""
-    room = LINE - (end == SOFT)
-    if len(line) < SHORT:
-        line = b"".join([_TABLE[octet] for octet in line])
-        if len(line) <= room and b"  " not in line and line[-1:] != b" " and line[:1] not in b".F":
-            return line + end
-    elif len(line) <= room and _SIMPLE_LINE.fullmatch(line):
-        return line + end
-    else:
-        line = _UNSAFE.sub(_escape, line)
-    if b"  " in line or line.endswith(b" "):
-        line = _RUNS.sub(_spread, line)
-    if end == SOFT and line.endswith(b"=20") and not line.endswith(b" =20"):
-        line = line[:-3] + b" "  # the soft break stands behind it
-    lines: list[bytes] = []
-    start = 0
-    while True:
-        if line.startswith((b".", b"From "), start):
-            line = b"%s=%02X%s" % (line[:start], line[start], line[start + 1 :])
-        if len(line) - start <= room:
-            lines.append(line[start:] + end)
-            return b"".join(lines)
-        stop = start + LINE - 1
-        cut = line.rfind(b"=", stop - 2, stop)
-        if cut >= 0:
-            stop = cut  # an escape is not cut in two
-        lines.append(line[start:stop] + SOFT)
-        start = stop
+    ends = end != SOFT
+    return SOFT.join(cut(encoded(text, ends=ends), ends=ends)) + end
+
+
+def _escaped(octets: bytes) -> bytes:
+    if len(octets) < SHORT:
+        return b"".join([_TABLE[octet] for octet in octets])
+    return _UNSAFE.sub(_escape, octets)
 
 
 def _escape(match: re.Match[bytes]) -> bytes:

@@ -8,10 +8,10 @@ loop over one) have different shapes; those that differ in values share one.
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count, repeat
 from operator import itemgetter
+from types import MappingProxyType
 from typing import NamedTuple
 
 from markupsafe import escape
@@ -19,23 +19,13 @@ from markupsafe import escape
 from bulkmail.message import mime, quoted
 from bulkmail.message.dkim import relaxed_field
 from bulkmail.message.mime import FilePart, Multipart, Part, TextPart
+from bulkmail.message.slots import Quoted, laid_out
+from bulkmail.message.uses import Uses
 from bulkmail.smtp.content import canonical
 
-REMEMBERED = 500  # values of a slot: towns and first names come again and again
 LONG_PREFIX = 4096  # octets before the first slot that are worth a saved state of the hash
 CRLF = b"\r\n"
-
-_simple = quoted.SIMPLE.fullmatch
-_MARKUP = re.compile("[&<>\"']")
-
-
-class Quoted(NamedTuple):
-    """A slot in quoted-printable: which value, whether escaped for HTML, what stands behind it."""
-
-    value: int
-    html: bool
-    end: bytes
-
+NONE: Mapping[int, int] = MappingProxyType({})
 
 Piece = bytes | Quoted | TextPart | FilePart  # a text in base64 and a file's name vary as a whole
 Columns = list[Iterable[bytes]]
@@ -54,75 +44,22 @@ class Bodies(NamedTuple):
     digests: Sequence[bytes]
 
 
-class Uses:
-    """A value and the slots in which it stands, which may want it escaped or ended in different ways."""
-
-    def __init__(self, slots: Sequence[Quoted], *, unique: bool) -> None:
-        """`unique`: it never comes again."""
-        self.value = slots[0].value
-        self._slots = slots
-        self._ends = [slot.end for slot in slots]
-        self._known: dict[str, Sequence[bytes]] | None = None if unique else {}
-
-    def columns(self, texts: Sequence[str]) -> Iterable[Sequence[bytes]]:
-        """For each slot what stands in it, for each of the texts: encoded once where it is the same."""
-        known = self._known
-        if known is None:
-            return self._encoded(texts)
-        try:
-            return zip(*[known[text] for text in texts], strict=True)
-        except KeyError:
-            return zip(*self._learned(texts, known), strict=True)
-
-    def _learned(self, texts: Sequence[str], known: dict[str, Sequence[bytes]]) -> Iterator[Sequence[bytes]]:
-        """Other threads learn meanwhile, so nothing is ever taken out of what is known: it is replaced."""
-        new = [text for text in {*texts} if text not in known]
-        made: dict[str, Sequence[bytes]] = dict(zip(new, zip(*self._encoded(new), strict=True), strict=True))
-        found = {text: known.get(text) or made[text] for text in texts}
-        kept = {text: octets for text, octets in made.items() if len(text) <= quoted.LINE}
-        if len(known) + len(kept) > REMEMBERED:
-            self._known = kept
-        else:
-            known |= kept
-        return map(found.__getitem__, texts)
-
-    def _encoded(self, texts: Sequence[str]) -> Iterable[Sequence[bytes]]:
-        simple = quoted.column(texts)
-        if simple is not None:
-            return [quoted.pieces(simple, end) for end in self._ends]
-        return zip(*[self._octets(text) for text in texts], strict=True)
-
-    def _octets(self, value: str) -> list[bytes]:
-        if len(value) < quoted.LINE and _simple(value):  # in text and in HTML
-            plain = value.encode("ascii")
-            return [plain + end for end in self._ends]
-        octets: list[bytes] = []
-        done: dict[str, bytes] = {}
-        marked = _MARKUP.search(value) is not None
-        for _, html, end in self._slots:
-            text = str(escape(value)) if html and marked else value
-            soft = done.get(text)
-            if soft is None:
-                soft = done[text] = quoted.piece(text)
-            octets.append(soft if end == quoted.SOFT else quoted.ended(text, soft))
-        return octets
-
-
 class Shape:
     """What bodies have in common."""
 
     def __init__(
-        self, root: Part, boundary: bytes, unique: Collection[int] = (), *, hashed: bool = True
+        self, root: Part, boundary: bytes, unique: Mapping[int, int] = NONE, *, hashed: bool = True
     ) -> None:
-        """A slot of `root` is the number of a value; `unique` are those that never come again."""
+        """A slot of `root` is the number of a value. `unique`: those that never come again, and the octets
+        that they take as a rule."""
         self._hashed = hashed
-        laid_out = _Pieces(boundary)
-        fields = laid_out.add(root, outermost=True)
+        made = _Pieces(boundary, unique.get)
+        fields = made.add(root, outermost=True)
         self._fields = b"".join([*fields, CRLF])
         self._canonical_fields = repeat(b"".join([relaxed_field(field) for field in fields]))
-        pieces = _merged(laid_out.pieces)
+        pieces = _merged(made.pieces)
         single = isinstance(root, TextPart)
-        self._closes = single and laid_out.quoted  # the last line of a single part may be a value's
+        self._closes = single and made.quoted  # the last line of a single part may be a value's
         first = pieces[0] if isinstance(pieces[0], bytes) and not single else b""
         self._prefix = len(first) if len(first) >= LONG_PREFIX else 0
         self._state = hashlib.sha256(first[: self._prefix])
@@ -199,8 +136,8 @@ class Shape:
 class _Pieces:
     """The pieces of a body, in order."""
 
-    def __init__(self, boundary: bytes) -> None:
-        self._boundary = boundary
+    def __init__(self, boundary: bytes, width: Callable[[int], int | None]) -> None:
+        self._boundary, self._width = boundary, width
         self._levels = 0
         self.pieces: list[Piece] = []
         self.quoted = False  # some text is in quoted-printable
@@ -248,16 +185,7 @@ class _Pieces:
         segments = list(part.segments)
         if not str(segments[-1]).endswith("\n"):
             segments[-1] = f"{segments[-1]}\n"
-        for position in range(len(segments)):
-            segment = segments[position]
-            if isinstance(segment, str):
-                self.pieces.append(quoted.piece(segment))
-                continue
-            following = str(segments[position + 1])
-            ends = following.startswith("\n")  # then the line ends behind the value
-            if ends:
-                segments[position + 1] = following[1:]
-            self.pieces.append(Quoted(segment, part.html, CRLF if ends else quoted.SOFT))
+        self.pieces += laid_out(segments, html=part.html, width=self._width)
 
 
 def _merged(pieces: Sequence[Piece]) -> list[Piece]:

@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from markupsafe import escape
+
 from bulkmail.errors import Problem
+from bulkmail.message import quoted
 from bulkmail.message.batch import Batch
 from bulkmail.message.draft import Draft
 from bulkmail.message.letter import Addressed
@@ -17,6 +20,7 @@ from bulkmail.smtp.address import MAX_LABEL, MAX_LOCAL, Mailbox
 from bulkmail.smtp.grammar import PLAIN_MAILBOXES
 
 EMAIL = "email"
+EXPECTED_ADDRESS = 30  # octets, which most addresses do not have
 # What each name needs before it means anything.
 _NEEDS = {
     "list": "the campaign has no list: write list: {id: …}",
@@ -51,7 +55,8 @@ def canonical(addresses: Sequence[str]) -> Sequence[str]:
 
 
 class Values:
-    """`static`: values that are the same for everybody. `tokened`: names that hold a recipient's token."""
+    """`static`: values that are the same for everybody. `tokened`: names that hold a recipient's token.
+    `unique`: names of whose values nobody has the same, and how many octets these take in HTML, as a rule."""
 
     def __init__(self, draft: Draft, *, date: datetime, tokens: Tokens | None) -> None:
         self.problems = [
@@ -80,6 +85,12 @@ class Values:
             else:
                 self.static["unsubscribe_url"] = self.unsubscription.url("")
         self.tokened = frozenset(tokened)
+        self.unique = {EMAIL: EXPECTED_ADDRESS}
+        if tokens is not None:
+            self.unique["token"] = len(tokens.token(INERT))
+            if "unsubscribe_url" in tokened and self.unsubscription is not None:
+                link = str(escape(self.unsubscription.url(tokens.token(INERT))))
+                self.unique["unsubscribe_url"] = len(quoted.encoded(link, ends=False))
         self.columns: tuple[str, ...] = ()
         self._needs_token = self.verp or (self.unsubscription is not None and self.unsubscription.personal)
 

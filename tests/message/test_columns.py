@@ -18,11 +18,11 @@ from bulkmail.message import Composer, header, quoted
 from bulkmail.message.batch import Batch
 from bulkmail.message.draft import MailingList, Unsubscribe
 from bulkmail.message.letter import Addressed, Person
-from bulkmail.message.shape import REMEMBERED
 from bulkmail.message.signing_key import SigningKey
 from bulkmail.message.template import Environments
 from bulkmail.message.token import Tokens, base32
 from bulkmail.message.unsubscribe import Unsubscription
+from bulkmail.message.uses import REMEMBERED
 from bulkmail.message.values import canonical
 from bulkmail.smtp.address import AddressError, Mailbox
 
@@ -109,14 +109,17 @@ def test_fields_of_addresses(displays: list[str], addresses: list[str]) -> None:
 @example(["Ann", ""])
 @example(["Ann", " Ann"])
 @example(["Ann", "From Ann"])
+@example(["Ann", "Fro"])
 @example(["a\0b"])
-def test_pieces_of_quoted_printable(values: list[str]) -> None:
+def test_values_of_quoted_printable(values: list[str]) -> None:
     simple = quoted.column(values)
     plain = all(len(value) < quoted.LINE and quoted.SIMPLE.fullmatch(value) for value in values)
     assert (simple is not None) == plain
     if simple is not None:
+        assert quoted.around(simple, b"", b"") == [quoted.within(value) for value in values]
         for end in (quoted.SOFT, b"\r\n"):
-            assert quoted.pieces(simple, end) == [quoted.piece(value, end) for value in values]
+            assert quoted.around(simple, b"", end) == [quoted.piece(value, end) for value in values]
+        assert quoted.around(simple, b"=", b"") == [b"=" + value.encode() for value in values]
 
 
 @given(st.lists(st.sampled_from(PLAIN_ADDRESSES) | st.sampled_from(ADDRESSES), max_size=5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import a2b_qp
 from collections.abc import Mapping
 
 import pytest
@@ -55,5 +56,6 @@ def test_a_body_that_values_end_is_closed_as_its_octets_are(values: list[str]) -
     segments = [part for slot in slots for part in ("", slot)]
     shape = Shape(TextPart("plain", (*segments, "")), b"=_")
     (body,) = shape.bodies(1, [[value] for value in values]).pieces
-    apart = [quoted.piece(value) for value in values[:-1]] + [quoted.piece(values[-1], b"\r\n")]
-    assert b"".join(body[1:]) == quoted.closed(b"".join(apart))
+    octets = b"".join(body[1:])
+    assert octets == quoted.closed(octets)
+    assert a2b_qp(octets).replace(b"\r\n", b"\n").rstrip(b"\n") == "".join(values).encode().rstrip(b"\n")
