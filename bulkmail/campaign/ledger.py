@@ -92,11 +92,14 @@ class CampaignLedger:
         return await self._journal.read(self._load_few, parts, most)
 
     def _load_few(self, store: Store, parts: Sequence[Sequence[Span]], most: int) -> list[Roll | None]:
-        return [roll.alone(most) for roll in self._load(store, parts)]
+        return [roll if roll.alone() <= most else None for roll in self._load(store, parts)]
 
     def _load(self, store: Store, parts: Sequence[Sequence[Span]]) -> list[StoredRoll]:
         """In a thread. Who was suppressed between the plan and now is noticed here, once per slice."""
         rolls = [store.fetch(spans) for spans in parts]
+        if self._composer.personal:  # every row will be looked at
+            for roll in rolls:
+                roll.alone()
         if self._looking and not self._asking:
             addresses = chain.from_iterable(roll.addresses for roll in rolls)
             if self._suppressions.contains_keys(map(str.lower, addresses)):

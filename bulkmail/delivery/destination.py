@@ -27,7 +27,9 @@ REST = 0.9  # of the first retry's wait: those deferred with the site find it pr
 ROUTED_S = 30.0  # for which the way that a parcel was routed serves its first session
 AHEAD_S = 1.0  # by which the message rate is booked ahead when more sessions would only wait for it
 SLICE = 256  # personal recipients a session takes at a time: few enough to share, many enough for one fetch
+HELD = 16 * 1024  # of them for all sessions of a run: of a thousand, each takes sixteen
 SHARED_SLICE = 32  # whole transactions of those who share them
+SHARED_HELD = 64 * 1024  # recipients of these for all sessions: only their addresses are held
 TRANSACTIONS_PER_SESSION = 4  # how much backlog is worth another connection
 
 
@@ -97,13 +99,15 @@ class Destination:
         if not self._parcels or self.stopping or self.held_by is not None:
             return taken
         now = trio.current_time()
-        each, sharers = self.site.recipients_limit(now), 2 * self.site.connections_limit(now)
+        slots, connections = self.plant.slots, self.site.connections_limit(now)
+        each, sharers = self.site.recipients_limit(now), 2 * connections
+        crowd = max(1, slots.taken, min(connections, slots.total))
         room = 1.0  # of a slice
         while self._parcels and room > 0:
             parcel = self._parcels[0]
             if parcel.waiting:
-                most, size = (SHARED_SLICE, each) if parcel.shared else (SLICE, 1)
-                share = max(1, min(most, self._waiting // (size * sharers)))
+                most, size, held = (SHARED_SLICE, each, SHARED_HELD) if parcel.shared else (SLICE, 1, HELD)
+                share = max(1, min(most, self._waiting // (size * sharers), held // (size * crowd)))
                 count = min(parcel.waiting, size * max(1, int(room * share)))
                 taken.append(parcel.take_known(count))
                 self._waiting -= count

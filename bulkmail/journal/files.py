@@ -21,7 +21,7 @@ from bulkmail.errors import StoreError
 
 BUSY_MS = 10_000  # another process of ours commits within milliseconds; ten seconds means it is stuck
 PAGE_OCTETS = 16_384  # of new files: each page is written twice and read once, with two calls a write
-CACHE_KIB = 8_192
+CACHE_KIB = 2_048  # what is read is read once, and what is written is written behind the last
 CHECKPOINT_PAGES = 1_000  # 16 MB of WAL: a checkpoint syncs twice, so not after every few commits
 
 

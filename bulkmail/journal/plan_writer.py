@@ -16,11 +16,12 @@ from itertools import islice
 import apsw
 
 from bulkmail.errors import StoreError
-from bulkmail.journal.files import transaction
+from bulkmail.journal.files import CACHE_KIB, transaction
 from bulkmail.journal.records import LEFT_OUT, STATES, Interval, LeftOut, Planned, Run
 from bulkmail.journal.roll import BITS
 
 ROWS_PER_TRANSACTION = 100_000
+PLAN_CACHE_KIB = 8_192  # an index is sorted in it
 ROWS_PER_BATCH = 2_000  # recipients, left-out rows and intervals held back for one executemany
 SEEDS_FIRST = 1 << 40  # more than any interval can hold
 
@@ -98,6 +99,7 @@ class PlanWriter:
         """Wipe what an interrupted plan left, and open the first transaction."""
         # NORMAL: a commit is not synced, a checkpoint is. After a power loss the file is an older one, whole.
         self._db.pragma("synchronous", "NORMAL")
+        self._db.pragma("cache_size", -PLAN_CACHE_KIB)
         with transaction(self._db):
             self._db.execute(
                 """DROP INDEX IF EXISTS interval_open; DROP INDEX IF EXISTS interval_domain;
@@ -135,6 +137,8 @@ class PlanWriter:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         self._db.pragma("synchronous", "FULL")
+        self._db.pragma("cache_size", -CACHE_KIB)
+        self._db.pragma("shrink_memory")  # its pages are full of people whom others will read
 
     def _note(self, first: int, runs: Sequence[Run], seeds: bool) -> None:
         """The recipients from `first` on, who are written, are these intervals."""

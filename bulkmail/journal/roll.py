@@ -71,7 +71,7 @@ class Block:
     @property
     def rows(self) -> list[str]:
         if self._rows is None:
-            self._rows = self._text.split("\n")
+            self._rows, self._text = self._text.split("\n"), ""
         return self._rows
 
 
@@ -118,7 +118,7 @@ class Blocks:
 class _People:
     """What one `fetch` found, under all of the rolls that are cut from it."""
 
-    __slots__ = ("_begins", "_parts", "_rows", "addresses", "ids", "known", "shapes", "tried")
+    __slots__ = ("_begins", "_parts", "_rows", "addresses", "ids", "shapes", "tried")
 
     def __init__(
         self,
@@ -131,7 +131,6 @@ class _People:
         self.addresses = _cut([(block.addresses, i, j) for block, i, j in parts])
         self.tried = tried
         self.shapes = shapes
-        self.known: dict[int, Recipient] = {}
         self._parts = parts
         self._rows: list[str] | None = None
         self._begins = [0, *accumulate(j - i for _, i, j in parts)]  # where each of them does, in the whole
@@ -155,8 +154,7 @@ class _People:
         address = self.addresses[at]
         fields = parse_row(row, address, self.shapes)
         attempts, since = self.tried.get(number, (0, None))
-        self.known[at] = made = Recipient(number, address, fields, attempts, since)
-        return made
+        return Recipient(number, address, fields, attempts, since)
 
 
 def _cut(parts: Sequence[tuple[list[str], int, int]]) -> list[str]:
@@ -205,12 +203,12 @@ class Roll(Sequence[Recipient]):
         tried = self._people.tried
         return bool(tried) and not tried.keys().isdisjoint(self.ids)
 
-    def alone(self, most: int) -> Roll | None:
-        """The same without the blocks it was cut from, so that it can be kept; None for more than `most`
-        characters of rows. For what `fetch` has just returned.
+    def alone(self) -> int:
+        """Let go of the blocks it was cut from, most of which is others'; how many characters its rows have.
+
+        For what `fetch` has just returned.
         """
-        people = self._people
-        return self if sum(map(len, people.cut_out())) <= most else None
+        return sum(map(len, self._people.cut_out()))
 
     def pick(self, positions: Sequence[int]) -> Roll:
         """Those at `positions`, which ascend."""
@@ -226,13 +224,10 @@ class Roll(Sequence[Recipient]):
     def __getitem__(self, index: int | slice, /) -> Recipient | Roll:
         if isinstance(index, slice):
             return Roll(self._people, self._at[index])
-        at = self._at[index]
-        return self._people.known.get(at) or self._people.one(at)
+        return self._people.one(self._at[index])
 
     def __iter__(self) -> Iterator[Recipient]:
-        people = self._people
-        for at in self._at:
-            yield people.known.get(at) or people.one(at)
+        return map(self._people.one, self._at)
 
     def __repr__(self) -> str:
         return f"<Roll of {len(self)}: {list(self.addresses[:3])}>"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import trio
 from trio.testing import wait_all_tasks_blocked
 
@@ -34,3 +36,37 @@ async def test_nobody_who_comes_later_overtakes_who_waits(autojump_clock: trio.t
         assert not slots.enter_now(2, probing=True)
     assert entered == [1]
     assert slots.taken == 1
+
+
+async def test_who_is_stopped_while_waiting_leaves_his_place_to_the_next() -> None:
+    slots = Slots(2)
+    assert slots.enter_now(0, probing=False)
+    assert slots.enter_now(1, probing=False)
+    with trio.CancelScope() as stopped:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(slots.enter, 2, probing=True))
+            await wait_all_tasks_blocked()
+            stopped.cancel()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(slots.enter, 3, probing=True))  # the only probe, which nobody has kept
+        await wait_all_tasks_blocked()
+        slots.leave(0)
+    assert slots.taken == 2
+    slots.leave(1)
+    slots.proven(3)
+    assert slots.enter_now(4, probing=True)
+
+
+async def test_what_is_given_up_for_a_shortage_comes_back_to_who_waits() -> None:
+    slots = Slots(4)
+    for guest in range(4):
+        assert slots.enter_now(guest, probing=False)
+    slots.shed(10.0)
+    slots.shed(10.5)  # the same shortage
+    slots.leave(0)  # three are still inside, of three
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(slots.enter, 4, probing=False))
+        await wait_all_tasks_blocked()
+        assert (slots.total, slots.taken) == (3, 3)
+        slots.recover()
+    assert (slots.total, slots.taken) == (4, 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,11 +62,11 @@ def test_a_slice_of_a_roll_is_the_slice_of_a_list(parts: list[slice]) -> None:
     assert [*roll.addresses] == [one.address for one in people]
 
 
-def roll_of(size: int) -> Roll:
-    """Without a store."""
-    people = [recipient(number) for number in range(1, size + 1)]
+def roll_of(size: int, *, among: int | None = None, cell: str | None = None) -> Roll:
+    """Without a store. `among` so many in their block."""
+    people = [recipient(number) for number in range(1, (among or size) + 1)]
     addresses = "\n".join(one.address for one in people)
-    rows = "\n".join(SEPARATOR.join(("1", one.fields["n"])) for one in people)
+    rows = "\n".join(SEPARATOR.join(("1", cell or one.fields["n"])) for one in people)
     return Roll.of(range(1, size + 1), [(Block(0, addresses, rows), 0, size)], {}, {"1": ("n",)})
 
 
@@ -78,9 +79,20 @@ def test_some_are_picked_by_their_places(many: Store) -> None:
     )
 
 
-def test_a_recipient_is_read_once(many: Store) -> None:
-    roll = many.fetch([(1, 9)])
-    assert roll[4] is roll[2:][2]
+def test_a_roll_that_stands_alone_keeps_nothing_of_those_beside_it_and_none_that_was_read() -> None:
+    """A thousand sessions hold one each."""
+
+    def held(*, alone: bool) -> int:
+        tracemalloc.start()
+        try:
+            roll = roll_of(2, among=PER_BLOCK, cell="x" * 4_000)
+            assert not alone or roll.alone() == 2 * len("1 ") + 2 * 4_000
+            assert len([*roll, *roll]) == 4
+            return tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+    assert held(alone=True) < 100_000 < 1_000_000 < held(alone=False)
 
 
 def test_who_was_tried_before_is_told(many: Store) -> None:
