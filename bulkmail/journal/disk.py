@@ -1,9 +1,10 @@
 """Who writes to the disk: whoever asks, while that is over in no time, else a thread.
 
-A sync of a good disk takes 0.15 ms. Two hops between threads, and the struggle for the interpreter, cost as
-much, all of it processor time; so it is done on the spot. A disk that once was slow gets a thread, for tasks
-go on meanwhile, and is tried again later, each time later than the last. A thread of our own takes a third of
-what `trio.to_thread` costs. A test with a clock of its own gives the log a disk of its own.
+A sync of a good disk takes 0.15 to 0.3 ms. Two hops between threads, and the struggle for the interpreter,
+cost as much, all of it processor time; so it is done on the spot. A disk that is slow, and not just once in a
+while, gets a thread, for tasks go on meanwhile, and is tried again later, each time later than the last. A
+thread of our own takes a third of what `trio.to_thread` costs. A test with a clock of its own gives the log a
+disk of its own.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ Work = Callable[[], None]
 Done = Callable[[BaseException | None], None]
 
 
-SLOW_S = 0.0005  # with more, the loop stands still for longer than the hops take
+SLOW_S = 0.001  # with more, the loop stands still for longer than the hops take, though it had little to do
+FORGIVEN = 8  # quick ones in a row make up for one that was slow
 LEAST, MOST = 16, 4_096  # works that the thread does after one that was slow
 
 
@@ -41,13 +43,14 @@ class Disk(Protocol):
 
 
 class QuickDisk:
-    """The disk of a run: on the spot, or in `thread` after that took longer than SLOW_S."""
+    """The disk of a run: on the spot, or in `thread` after that was slow again and again."""
 
     def __init__(self, thread: Disk | None = None, clock: Callable[[], float] = time.perf_counter) -> None:
         self._thread = DiskThread() if thread is None else thread
         self._clock = clock
         self._away = 0  # works that the thread is still to do before it is tried again here
         self._penalty = LEAST
+        self._quick = FORGIVEN  # in a row
 
     def submit(self, work: Work, done: Done) -> None:
         if self._away:
@@ -56,11 +59,14 @@ class QuickDisk:
             return
         began = self._clock()
         failure = attempt(work)
-        if self._clock() - began > SLOW_S:
-            self._away = self._penalty
-            self._penalty = min(2 * self._penalty, MOST)
-        else:
+        if self._clock() - began <= SLOW_S:
+            self._quick += 1
             self._penalty = max(LEAST, self._penalty - 1)  # slow now and then is no reason to stay away long
+        else:
+            if self._quick < FORGIVEN:
+                self._away = self._penalty
+                self._penalty = min(2 * self._penalty, MOST)
+            self._quick = 0
         done(failure)
 
     def close(self) -> None:

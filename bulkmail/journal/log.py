@@ -4,7 +4,8 @@ Nothing is sent, and nothing settled, before it is on disk; but SQLite would mak
 pages and checkpoints. So a process appends to a log of its own, and the one that has the store takes logs in,
 many entries at once, and keeps with them how far it came (`Mark`). After a crash the rest is still here.
 
-Group commit: a sync takes as long for one entry as for a thousand. While the disk is busy, what callers
+Group commit: a sync takes as long for one entry as for a thousand. So it begins when all tasks but wait:
+until then any may have something to add, and the processor is not idle. While the disk is busy, what callers
 append gathers; when it is free, all of it is written at once, and everybody who waited for that is woken.
 
 A file that grows with each write makes the file system sync its own log as well, and wait for what others
@@ -21,6 +22,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from bulkmail.errors import StoreError
 from bulkmail.journal.disk import Disk, QuickDisk
@@ -29,7 +31,7 @@ from bulkmail.journal.records import Entry, Intent, Mark, Record
 
 SEGMENT_OCTETS = 16 << 20
 AHEAD_OCTETS = 64 << 10  # more takes longer than is done on the spot, see disk.py
-GATHER_S = 0.002  # for how long at most a sync waits for others to join; it takes about as long itself
+GATHER_S = 0.01  # for how long at most a sync waits for others to join: where many take turns, all never wait
 
 
 class _Group:
@@ -113,7 +115,7 @@ class Log:
             if self._writing is None and not self._starting:
                 self._starting = True
                 try:
-                    await self._gather(group)
+                    await self._gather()
                 finally:
                     self._starting = False
                 self._write_next()
@@ -125,13 +127,10 @@ class Log:
         return self.mark
 
     @staticmethod
-    async def _gather(group: _Group) -> None:
-        """Who is about to append something can join, while each round of the scheduler brings somebody."""
-        until = trio.current_time() + GATHER_S
-        before = 0
-        while len(group.entries) > before and trio.current_time() < until:
-            before = len(group.entries)
-            await trio.lowlevel.cancel_shielded_checkpoint()
+    async def _gather() -> None:
+        """Who is about to append something can join: until all but wait."""
+        with trio.CancelScope(deadline=trio.current_time() + GATHER_S, shield=True):
+            await wait_all_tasks_blocked()
 
     def check(self) -> None:
         """Raise StoreError where something has failed."""

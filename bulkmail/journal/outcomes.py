@@ -47,9 +47,9 @@ UPDATE interval SET open = 0 WHERE {touching("interval")} AND open = 1 AND NOT E
     SELECT 1 FROM pending WHERE pending.last >= interval.first
         AND pending.first = (SELECT max(first) FROM pending WHERE first <= interval.last))"""
 
-_REPLIES = "INSERT INTO reply SELECT ?1 + key, ?2, ?3, value FROM json_each(?4)"
+_REPLIES = "INSERT OR ROLLBACK INTO reply SELECT ?1 + key, ?2, ?3, value FROM json_each(?4)"
 _ATTEMPTS = """
-INSERT INTO attempt SELECT ?1 + key, ?2 + key, ?1 + key, ?3, value, ?4 + key, ?5, NULL, 1
+INSERT OR ROLLBACK INTO attempt SELECT ?1 + key, ?2 + key, ?1 + key, ?3, value, ?4 + key, ?5, NULL, 1
 FROM json_each(?6)"""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import trio
 
-from bulkmail.journal.disk import LEAST, MOST, SLOW_S, DiskThread, QuickDisk
+from bulkmail.journal.disk import FORGIVEN, LEAST, MOST, SLOW_S, DiskThread, QuickDisk
 
 
 class Clock:
@@ -45,16 +45,25 @@ async def test_what_is_quick_is_done_before_it_is_waited_for() -> None:
     assert done == [None]
 
 
-async def test_after_a_slow_one_a_thread_does_the_next_and_longer_each_time() -> None:
+async def test_when_it_is_slow_again_a_thread_does_the_next_and_longer_each_time() -> None:
     clock = Clock()
     disk = QuickDisk(clock=clock)
 
     def slow() -> None:
         clock.now += 2 * SLOW_S
 
-    found = [(await where(disk, slow))[0] for _ in range(1 + LEAST + 1 + 2 * LEAST + 1)]
+    found = [(await where(disk, slow))[0] for _ in range(2 + LEAST + 1 + 2 * LEAST + 1)]
     disk.close()
-    assert found == ["here", *["thread"] * LEAST, "here", *["thread"] * 2 * LEAST, "here"]
+    assert found == ["here", "here", *["thread"] * LEAST, "here", *["thread"] * 2 * LEAST, "here"]
+
+
+async def test_one_that_is_slow_after_many_quick_ones_is_forgiven() -> None:
+    clock, thread = Clock(), InThread()
+    disk = QuickDisk(thread, clock)
+    for number in range(10 * (FORGIVEN + 1)):
+        took = 0 if number % (FORGIVEN + 1) else 2 * SLOW_S
+        disk.submit(lambda took=took: setattr(clock, "now", clock.now + took), lambda _: None)
+    assert thread.works == 0
 
 
 async def test_however_slow_it_is_it_is_tried_again_and_forgiven_when_it_is_quick() -> None:

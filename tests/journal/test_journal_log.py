@@ -54,6 +54,41 @@ async def test_callers_of_one_moment_share_one_sync(name: LogName, disk: Callabl
     assert (one.writes, len(read(name))) == (1, 50)
 
 
+async def test_who_still_has_work_to_do_before_appending_shares_it_too(name: LogName) -> None:
+    one = Log(name)
+
+    async def caller(number: int) -> None:
+        for _ in range(number):
+            await trio.lowlevel.checkpoint()
+        one.append([delivered(number)])
+        await one.sync()
+
+    async with trio.open_nursery() as callers:
+        for number in range(1, 50, 7):
+            callers.start_soon(caller, number)
+    one.close()
+    assert (one.writes, len(read(name))) == (1, 7)
+
+
+async def test_a_sync_does_not_wait_for_ever_for_who_never_waits(
+    name: LogName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "GATHER_S", 0.0)
+    one = Log(name)
+    one.append([delivered(1)])
+
+    async def busy() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(busy)
+        await one.sync()
+        nursery.cancel_scope.cancel()
+    one.close()
+    assert one.writes == 1
+
+
 async def test_what_is_synced_can_be_read_and_marks_say_where(name: LogName) -> None:
     one = Log(name)
     one.append([delivered(1)])
@@ -187,7 +222,7 @@ async def test_where_no_thread_can_be_had_all_who_wait_are_told(
     async def caller(number: int) -> None:
         one.append([delivered(number)])
         try:
-            for _ in range(2):  # the first of a quick disk is done on the spot
+            for _ in range(3):  # the first two of a quick disk are done on the spot
                 one.append([delivered(number)])
                 await one.sync()
         except StoreError as error:
