@@ -22,8 +22,8 @@ Asked = TypeVar("Asked")
 Written = TypeVar("Written")
 
 
-def threads_for(composer: Composer) -> int:
-    """As many as there are processors; 0 where a letter costs less than the way to a thread.
+def threads_for(composer: Composer, *, processes: int = 1) -> int:
+    """As many as each of so many processes has processors; 0 where a letter costs less than the way there.
 
     Letters cost something where each is signed, or where some need a conversion of their own: of HTML, for
     milliseconds, in which an event loop would hear nobody. Where there is one processor, signatures are not
@@ -31,7 +31,7 @@ def threads_for(composer: Composer) -> int:
     """
     if not composer.personal:
         return 0
-    processors = len(os.sched_getaffinity(0))
+    processors = -(-len(os.sched_getaffinity(0)) // processes)
     side_by_side = bool(composer.keys) and processors > 1
     return processors if side_by_side or not composer.one_shape else 0
 

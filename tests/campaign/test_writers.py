@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
-from bulkmail.campaign.writers import Writers
+from bulkmail.campaign.writers import Writers, threads_for
 
 
 async def test_everybody_gets_what_was_written_for_him() -> None:
@@ -52,3 +55,28 @@ async def test_who_is_cancelled_does_not_wait_and_what_was_not_begun_is_not_writ
     go_on.set()
     writers.close()
     assert written == [1]
+
+
+@pytest.mark.parametrize(
+    ("processors", "processes", "signed", "one_shape", "threads"),
+    [
+        (1, 1, True, True, 0),
+        (2, 1, True, True, 2),
+        (2, 2, True, True, 0),  # each process has its processor, and signs there
+        (3, 2, True, True, 2),
+        (8, 2, True, True, 4),
+        (8, 1, False, True, 0),
+        (2, 2, False, False, 1),  # a conversion would hold up the loop
+    ],
+)
+def test_letters_are_written_beside_the_loop_where_that_is_sooner_or_the_loop_would_stand_still(
+    processors: int,
+    processes: int,
+    signed: bool,
+    one_shape: bool,
+    threads: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
+    composer: Any = SimpleNamespace(personal=True, keys=(1,) * signed, one_shape=one_shape)
+    assert threads_for(composer, processes=processes) == threads

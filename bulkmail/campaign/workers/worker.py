@@ -104,7 +104,7 @@ def _ledger(prepared: Prepared, log: LogName, *, of: int) -> Iterator[CampaignLe
             accounting = AccountingLog(campaign.log, campaign.campaign)
             stack.callback(accounting.close)
         notebook = stack.enter_context(Notebook(log))  # closed before: what is to be accounted for is written
-        threads = -(-threads_for(prepared.composer) // of)
+        threads = threads_for(prepared.composer, processes=of)
         writers = Writers(threads) if threads else None
         if writers is not None:
             stack.callback(writers.close)
