@@ -170,7 +170,10 @@ def parse_secret(value: object, environ: Mapping[str, str]) -> Secret:
 
 def absolute(text: str) -> Path:
     """A path, taken relative to the folder of the file it was written in."""
-    path = Path(text).expanduser()
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:  # ~somebody whom this machine does not know: a name like any other, as to a shell
+        path = Path(text)
     folder = text.mark.folder if isinstance(text, Scalar) else Path()
     return Path(os.path.abspath(folder / path))
 

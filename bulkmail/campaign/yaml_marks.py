@@ -23,6 +23,7 @@ try:
 except ImportError:  # PyYAML built without libyaml: slower, otherwise the same
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
+DEEPEST = 200  # collections in one another; libyaml composes by recursion, and a C stack ends without a word
 MAX_NODES = 100_000  # aliases may repeat each other a billion times; no campaign file has this many values
 TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq", "null", "bool", "int", "float")}
 NULL = re.compile(r"^(~|null|Null|NULL|)$")
@@ -126,7 +127,8 @@ def read_yaml(
 def compose(text: str, loader: type[Any], file: str, problems: list[Problem]) -> yaml.Node | None:
     """PyYAML's nodes; an empty mapping for an empty document, None (and a problem) for what is not YAML."""
     try:
-        root = yaml.compose(text, loader)
+        deep = too_deep(text, loader)
+        root = None if deep else yaml.compose(text, loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
@@ -140,10 +142,23 @@ def compose(text: str, loader: type[Any], file: str, problems: list[Problem]) ->
             Problem(file, before.count("\n") + 1, column, "", "a control character is not allowed")
         )
         return None
-    except RecursionError:
-        problems.append(Problem(file, 1, 1, "", "nested too deeply"))
+    if deep:
+        problems.append(Problem(file, deep, 0, "", "nested too deeply"))
         return None
     return root if root is not None else yaml.MappingNode("tag:yaml.org,2002:map", [])
+
+
+def too_deep(text: str, loader: type[Any]) -> int:
+    """The line on which more than DEEPEST collections are open, or 0. Raises YAMLError."""
+    depth = 0
+    for event in yaml.parse(text, loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > DEEPEST:
+                return event.start_mark.line + 1 if event.start_mark is not None else 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return 0
 
 
 def _explained(error: yaml.MarkedYAMLError, text: str, line: int) -> str:

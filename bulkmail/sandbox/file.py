@@ -27,6 +27,9 @@ from bulkmail.sandbox.names import Domain, Host
 from bulkmail.sandbox.values import MISSING, did_you_mean, recipient
 from bulkmail.sandbox.world import World
 
+_DEEPEST = (
+    50  # collections in one another: composed by recursion, more of them end the process without a word
+)
 _TOP = ("unknown_domains", "domains", "hosts")
 _UNKNOWN = ("accept", "nxdomain")
 
@@ -49,16 +52,31 @@ def read(source: Path | str, *, keep: Keep = "memory") -> World:
     name = str(source) if isinstance(source, Path) else "<sandbox>"
     content = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
     reading = _Reading(name)
-    try:
-        root = yaml.compose(content, Loader=_Loader)
-    except yaml.MarkedYAMLError as problem:
-        mark = problem.problem_mark or problem.context_mark
-        place = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        raise ConfigError(Problem(name, *place, "", f"not YAML: {problem.problem}")) from None
+    root = _composed(content, name)
     world = reading.world(root, keep)
     if reading.problems:
         raise ConfigError(sorted(reading.problems, key=lambda p: (p.line, p.column)))
     return world
+
+
+def _composed(content: str, name: str) -> yaml.Node | None:
+    """Raises ConfigError."""
+    try:
+        depth = 0
+        for event in yaml.parse(content, Loader=_Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                line = event.start_mark.line + 1 if event.start_mark is not None else 0
+                raise ConfigError(Problem(name, line, 0, "", "nested too deeply"))
+        root: yaml.Node | None = yaml.compose(content, Loader=_Loader)
+    except yaml.MarkedYAMLError as problem:
+        mark = problem.problem_mark or problem.context_mark
+        place = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        raise ConfigError(Problem(name, *place, "", f"not YAML: {problem.problem}")) from None
+    except yaml.YAMLError as problem:  # a character that YAML does not allow, told without a mark
+        line = content.count("\n", 0, getattr(problem, "position", 0)) + 1
+        raise ConfigError(Problem(name, line, 0, "", "a control character is not allowed")) from None
+    return root
 
 
 class _Reading:
