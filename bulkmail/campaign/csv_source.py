@@ -53,7 +53,10 @@ def read_csv(text: TextIO, spec: ListSpec, file: str, shape: Shape | None = None
         found = _find_header(text)
         if found is None:
             return
-        cells = next(csv.reader([found.text], delimiter=found.separator))
+        try:
+            cells = next(csv.reader([found.text], delimiter=found.separator))
+        except csv.Error as error:
+            raise ConfigError(Problem(file, found.first, 0, "", f"the header: {error}")) from error
         if reason := text_problem(cells):
             raise ConfigError(Problem(file, found.first, 0, "", f"the header is {reason}"))
         header = resolve_header(spec, file, found.first, cells)

@@ -90,7 +90,10 @@ def _object(line: str) -> dict[str, str] | str:
         return "not a JSON object"
     for value in found.values():
         if type(value) is not str:
-            exact = json.loads(text)  # numbers inside of what is nested stay numbers
+            try:
+                exact = json.loads(text)  # numbers inside of what is nested stay numbers
+            except ValueError:  # sys.int_info.default_max_str_digits
+                return "not a row: a number of thousands of digits"
             found = {k: v if type(v) is str else _text(exact[k]) for k, v in found.items() if v is not None}
             break
     return text_problem((*found, *found.values())) or found

@@ -8,6 +8,7 @@ of the physical line on which it starts, because that is what an editor shows to
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,7 +158,8 @@ def resolve_header(spec: ListSpec, file: str, line: int, header: Sequence[str]) 
             problems.append(Problem(file, line, 0, "", f"the column {column!r} is there {len(found)} times"))
         else:
             problems.append(Problem(file, line, 0, "", _missing(name, column, own)))
-    twice = sorted({name for i, name in enumerate(own) if name and i not in at and own.count(name) > 1})
+    times = Counter(own)
+    twice = sorted({name for i, name in enumerate(own) if name and i not in at and times[name] > 1})
     problems += [Problem(file, line, 0, "", f"the column {name!r} is there more than once") for name in twice]
     if problems:
         raise ConfigError(problems)

@@ -152,6 +152,7 @@ def listed(file: Path, spool: Path) -> Iterator[tuple[str, str, str]]:
     from bulkmail.campaign.listing import ListSpec
     from bulkmail.campaign.sources import read_list
     from bulkmail.campaign.text_file import open_text
+    from bulkmail.errors import ConfigError, Problem
     from bulkmail.smtp.address import AddressError, Mailbox
 
     shown = "-" if str(file) == "-" else str(file)
@@ -159,18 +160,21 @@ def listed(file: Path, spool: Path) -> Iterator[tuple[str, str, str]]:
         file = spool / "list"
         with file.open("wb") as kept_input:
             shutil.copyfileobj(sys.stdin.buffer, kept_input)
-    with open_text(file, shown) as text:
-        first = text.readline().strip()
-        try:
-            bare = first.startswith("#") or bool(Mailbox.parse(first))
-        except AddressError:
-            bare = False
-        if bare:
-            text.seek(0)
-            for number, line in enumerate(text, 1):
-                if line.strip() and not line.startswith("#"):
-                    yield f"{shown}:{number}", line.strip(), ""
-            return
+    try:
+        with open_text(file, shown) as text:
+            first = text.readline().strip()
+            try:
+                bare = first.startswith("#") or bool(Mailbox.parse(first))
+            except AddressError:
+                bare = False
+            if bare:
+                text.seek(0)
+                for number, line in enumerate(text, 1):
+                    if line.strip() and not line.startswith("#"):
+                        yield f"{shown}:{number}", line.strip(), ""
+                return
+    except UnicodeDecodeError as error:  # UTF-16 that was cut off
+        raise ConfigError(Problem(shown, 0, 0, "", f"not {error.encoding} text: {error.reason}")) from error
     suffix = ".jsonl" if first.startswith("{") else ".csv"
     kept = file if file.suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson") else spool / f"list{suffix}"
     if kept != file and not kept.exists():
