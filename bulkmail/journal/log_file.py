@@ -123,20 +123,27 @@ def encode_lines(entries: Sequence[Entry]) -> list[bytes]:
 def decode(line: bytes) -> list[Entry] | None:
     """The entries of a line without its newline; None where it is not what was written.
 
-    They amount to the same as what was said, in fewer entries: a new one begins behind an intent.
+    Raises ValueError where the checksum fits and this program never wrote such a line. The entries amount to
+    the same as what was said, in fewer entries: a new one begins behind an intent.
     """
     try:
         if int(line[:8], 16) != crc32(line[9:]) or line[8:9] != b" ":
             return None
     except ValueError:
         return None
-    places, *items = json.loads(line[9:])
+    try:
+        return _entries(*json.loads(line[9:]))
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"a line that cannot be understood: {error!r}") from error
+
+
+def _entries(places: list[list[str]], *items: Any) -> list[Entry]:
     entries: list[Entry] = []
     records: list[Record] = []
     intents: list[Intent] = []
     closed: list[int] = []
     for item in items:
-        length = 0 if item.__class__ is int else len(item)
+        length = 0 if item.__class__ is int else len(item) or -1
         if length in (3, 4):
             intents += _intents(item, places)
             continue

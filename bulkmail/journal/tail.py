@@ -45,7 +45,7 @@ class Tail:
     def read_rest(self) -> Iterator[tuple[list[Entry], Mark]]:
         """`read` once more, when nobody writes to it any more. StoreError also where it is damaged."""
         yield from self.read()
-        if self._file is not None and any(decode(line) is not None for line in self._lines()):
+        if self._file is not None and any(self._decoded(line) is not None for line in self._lines()):
             raise self._damaged()
 
     def close(self) -> None:
@@ -66,12 +66,18 @@ class Tail:
                 self._check_header(line)
                 entries: list[Entry] | None = []
             else:
-                entries = decode(line)
+                entries = self._decoded(line)
                 if entries is None:
                     return
             self.mark = self.mark._replace(offset=self.mark.offset + len(line) + 1)
             if entries:
                 yield entries, self.mark
+
+    def _decoded(self, line: bytes) -> list[Entry] | None:
+        try:
+            return decode(line)
+        except ValueError as error:
+            raise self._damaged() from error
 
     def _open(self) -> bool:
         if self._file is None:
