@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
+from bulkmail.campaign.parking import Parking
 from bulkmail.delivery.dispatch import Dispatcher
 from bulkmail.delivery.work import Parcel, Roll, Span
 from bulkmail.journal import Journal, Store
@@ -33,7 +34,8 @@ class Feed:
 
     `first_pass`: end when everybody has been tried once. `limit`: end after so many recipients were handed
     out, those who are tried again not counted. `fetch_few` reads those who are handed out with their parcel;
-    None: nobody is.
+    None: nobody is. `parking`: keep back what is for sites that have too much out already; off where there is
+    but one.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Feed:
         limit: int | None,
         now: Callable[[], float],
         fetch_few: FetchFew | None = None,
+        parking: bool = False,
     ) -> None:
         self._journal = journal
         self._dispatcher = dispatcher
@@ -57,16 +60,23 @@ class Feed:
         self._ready: deque[Parcel] = deque()
         self._after: tuple[int, int] | None = None
         self._planned = True  # some of the plan may not have been read yet
-        self._turn = [self._read_plan, self._read_due]  # whose page is next, if there is one
+        self._parking = Parking()
+        if parking:
+            dispatcher.park = self._parking.park
+        # whose page is next, if there is one
+        self._turn = deque((self._read_plan, self._read_due, self._read_parked))
 
     async def next(self) -> Parcel | None:
         """The next parcel, once there is one; None when the campaign has nothing more to do. StoreError."""
         while not self._ready:
-            first, second = self._turn
-            if await first():
-                self._turn = [second, first]
-            elif not await second() and not await self._wait_due():
-                return None
+            for _ in range(len(self._turn)):
+                read = self._turn[0]
+                self._turn.rotate(-1)
+                if await read():
+                    break
+            else:
+                if not await self._wait_due():
+                    return None
         return self._ready.popleft()
 
     async def _read_plan(self) -> bool:
@@ -81,7 +91,8 @@ class Feed:
             wanted = self._within_limit(spans)
             if wanted:
                 shared = interval.shared and self._shareable
-                parcels.append(Parcel(interval.domain, wanted, shared=shared))
+                number = interval.id if wanted == spans else None
+                parcels.append(Parcel(interval.domain, wanted, shared=shared, interval=number))
         await self._hand_out(parcels)
         return self._planned
 
@@ -107,6 +118,25 @@ class Feed:
             ]
         )
         return bool(due)
+
+    async def _read_parked(self) -> bool:
+        """Whether there was anybody for whose site there is room."""
+        if not self._parking:
+            return False
+        intervals, retries = self._parking.take(self._room, PAGE)
+        if intervals:
+            read = await self._journal.read(Store.open_intervals, None, len(intervals), of=intervals)
+            retries += [
+                Parcel(one.domain, spans, shared=one.shared and self._shareable, interval=one.id)
+                for one, spans in read
+            ]
+        await self._hand_out(retries)
+        return bool(retries)
+
+    def _room(self, site: str) -> int:
+        """How many parked parcels of a site are worth looking at: not one by one, as places fall free."""
+        room = self._dispatcher.room(site)
+        return room if room >= PAGE else 0
 
     async def _hand_out(self, parcels: Sequence[Parcel]) -> None:
         small = [parcel for parcel in parcels if parcel.waiting <= FEW]

@@ -16,7 +16,7 @@ from bulkmail.errors import ConfigError
 from bulkmail.transport.descriptors import raise_limit
 from bulkmail.transport.pool import Pool
 
-SESSIONS = 1_000  # of all sites together; each is a descriptor, and half of what we may open is for others
+SESSIONS = 1_000  # of all sites together; each is a descriptor, and as many again may be set aside
 
 
 def planted(
@@ -64,4 +64,4 @@ def limits_of(campaign: Campaign) -> Limits:
 def session_slots(processes: int) -> int:
     """Sessions that may be open at once in this process, whose limit of descriptors is raised for them."""
     sessions = SESSIONS // processes
-    return max(1, min(sessions, raise_limit(2 * sessions + 200) // 2))
+    return max(1, min(sessions, raise_limit(4 * sessions) // 4))

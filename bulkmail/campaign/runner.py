@@ -235,6 +235,7 @@ class _Run:
             limit=self.limit,
             now=time.time,
             fetch_few=ledger.fetch_few if self.crew is None else None,  # workers read for themselves
+            parking=self.campaign.delivery.via.kind != "relay",
         )
         watchers.start_soon(self._report_progress, journal, dispatcher)
         if self.until.seconds is not None:

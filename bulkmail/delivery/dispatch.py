@@ -7,7 +7,7 @@ sessions: a run is over when its source is and every session has ended.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -18,11 +18,14 @@ from bulkmail.delivery.plant import Plant
 from bulkmail.delivery.session import session
 from bulkmail.delivery.slots import SHORTAGE_PAUSE_S
 from bulkmail.delivery.unreached import NOWHERE, no_route, settle_untried
+from bulkmail.delivery.watch import Watch
 from bulkmail.delivery.work import Parcel
 from bulkmail.dns.routes import NoRoute, Route
 from bulkmail.errors import LocalResourceError
 
-ROUTERS = 128  # DNS look-ups side by side; a silent name server holds one for as long as it is asked
+ROUTERS = 128  # DNS look-ups side by side, and beside them so many that
+PATIENT = 1_000  # have had no answer for
+MOMENT_S = 0.25  # of silence: name servers that say nothing are waited for, and hold up nobody (P3)
 OPEN_PARCELS = 4_000  # domains whose recipients may be out at once
 REOPEN = 9 * OPEN_PARCELS // 10  # so few of them are left before more are opened
 
@@ -32,7 +35,8 @@ Source = Callable[[], Awaitable[Parcel | None]]
 class Dispatcher:
     """Carries parcels from a source to the destinations until the source ends or `stop` is called.
 
-    `on_finished` is told of each parcel in which everybody has a fate.
+    `on_finished` is told of each parcel in which everybody has a fate. `park` may be set by whoever keeps
+    parcels of sites that have too many out, and says whether he takes this one; he asks `room` later.
     """
 
     def __init__(self, plant: Plant, *, on_finished: Callable[[Parcel], None] = lambda parcel: None) -> None:
@@ -41,6 +45,8 @@ class Dispatcher:
         self.destinations: dict[str, Destination] = {}
         self.stopping = False
         self.open_parcels = 0
+        self.park: Callable[[Parcel, str], bool] = lambda parcel, site: False
+        self._out: Counter[str] = Counter()  # parcels, by site
         self._room = trio.Event()
         self._unrouted: deque[Parcel] = deque()  # what the routers are to take next
         self._exhausted = False  # and nothing more will come
@@ -51,12 +57,33 @@ class Dispatcher:
 
     async def run(self, source: Source) -> None:
         """Deliver everything that `source` yields, until it yields None. Raises StoreError."""
-        async with trio.open_nursery() as sessions:
-            with self._before_mail:
-                async with trio.open_nursery() as routers:
-                    for _ in range(ROUTERS):
-                        routers.start_soon(self._router, sessions)
-                    await self._feed(source)
+        async with trio.open_nursery() as beside:
+            beside.start_soon(self.plant.slots.watch)
+            async with trio.open_nursery() as sessions:
+                with self._before_mail:
+                    async with trio.open_nursery() as routers:
+                        routers.start_soon(self._route_all, sessions)
+                        await self._feed(source)
+            beside.cancel_scope.cancel()
+
+    async def _route_all(self, sessions: trio.Nursery) -> None:
+        """Routers until everything is routed; one more for each that waits for an answer, up to a bound."""
+        patient: set[Parcel] = set()
+
+        def another(waiting: Parcel) -> bool:
+            if len(patient) >= PATIENT:
+                return False
+            patient.add(waiting)
+            routers.start_soon(self._router, sessions, watch, patient)
+            return True
+
+        watch = Watch(MOMENT_S, another)
+        async with trio.open_nursery() as beside:
+            beside.start_soon(watch.run)
+            async with trio.open_nursery() as routers:
+                for _ in range(ROUTERS):
+                    routers.start_soon(self._router, sessions, watch, patient)
+            beside.cancel_scope.cancel()
 
     def stop(self) -> None:
         """No new MAIL; open transactions go on to their verdict (P1)."""
@@ -100,15 +127,24 @@ class Dispatcher:
             self._taken.set()
         return parcel
 
-    async def _router(self, sessions: trio.Nursery) -> None:
-        while (parcel := await self._next()) is not None:
+    async def _router(self, sessions: trio.Nursery, watch: Watch[Parcel], patient: set[Parcel]) -> None:
+        replaced = False
+        while not replaced and (parcel := await self._next()) is not None:
+            watch.begin(parcel)
             route = await self._routed(parcel.domain)
+            watch.end(parcel)
+            if replaced := parcel in patient:
+                patient.remove(parcel)
             if isinstance(route, NoRoute):
                 await settle_untried(parcel, no_route(route), NOWHERE, self.plant)
                 self._finished(parcel)
             elif self.stopping:  # and nobody would stop what is begun now
                 return
+            elif self.room(route.site) < 0 and self.park(parcel, route.site):
+                self._one_less()
             else:
+                parcel.site = route.site
+                self._out[route.site] += 1
                 await self._place(parcel, route, sessions)
 
     async def _place(self, parcel: Parcel, route: Route, sessions: trio.Nursery) -> None:
@@ -137,8 +173,23 @@ class Dispatcher:
             except LocalResourceError:  # nobody's fault but ours: ask again when there may be more (T6)
                 await trio.sleep(SHORTAGE_PAUSE_S)
 
+    def room(self, site: str) -> int:
+        """How many more parcels a site should have out: no more than are left for all others.
+
+        So one that takes everything has half, two have a third each, and somebody new finds room.
+        """
+        return OPEN_PARCELS - self.open_parcels - self._out[site]
+
     def _finished(self, parcel: Parcel) -> None:
         self._on_finished(parcel)
+        if parcel.site:
+            self._out[parcel.site] -= 1
+            if not self._out[parcel.site]:
+                del self._out[parcel.site]
+        self._one_less()
+
+    def _one_less(self) -> None:
+        """One parcel is out no more."""
         self.open_parcels -= 1
         if self.open_parcels <= REOPEN:
             self._room.set()

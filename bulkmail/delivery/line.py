@@ -5,23 +5,36 @@ What cannot be had is told as a disposition, for that is what it means to the re
 
 from __future__ import annotations
 
+from functools import partial
+
 import trio
 
 from bulkmail.delivery.destination import Destination
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.shaping import least
-from bulkmail.delivery.unreached import no_connection, no_route
+from bulkmail.delivery.unreached import fell_silent, no_connection, no_route
 from bulkmail.dns.routes import NoRoute, Route
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.dial import Unreachable
 from bulkmail.transport.stage import Stage
 
 
-class Line:
-    """At most one connection at a time."""
+class Patience:
+    """Whether somebody ended it."""
 
-    def __init__(self, destination: Destination) -> None:
+    ended = False
+
+    def end(self, wait: trio.CancelScope) -> None:
+        self.ended = True
+        wait.cancel()
+
+
+class Line:
+    """At most one connection at a time. `guest` is who has the slot for it."""
+
+    def __init__(self, destination: Destination, guest: object) -> None:
         self.connection: Connection | None = None
+        self._guest = guest
         self._destination = destination
         self._site = destination.site
         self._plant = destination.plant
@@ -41,18 +54,26 @@ class Line:
         if isinstance(route, NoRoute):
             return no_route(route)
         self._route = route
+        slots = self._plant.slots
         while self.connection is None:
+            patient = Patience()
             try:
                 with self._destination.waiting() as wait:
                     turn = self._site.connections.book(now := trio.current_time())
                     if turn > now:
                         await trio.sleep_until(turn)
+                    slots.listening(self._guest, partial(patient.end, wait))
                     self.connection = await self._plant.pool.acquire(route)
                     self._site.standing += 1
             except Unreachable as unreachable:
                 return no_connection(unreachable)
+            finally:
+                slots.heard(self._guest)
             if wait.cancelled_caught:
-                return None
+                if self._destination.stopping or not patient.ended:
+                    return None
+                self._plant.pool.fell_silent(route)
+                return fell_silent(route)
             if self.connection is not None and self._worn(self.connection):
                 await self.leave()  # idle since the site took as many as it takes on one
         self.connection.lockstep = self._site.learned(trio.current_time()).lockstep

@@ -23,6 +23,7 @@ from bulkmail.delivery.errands import Errand, Errands
 from bulkmail.delivery.line import Line
 from bulkmail.delivery.shaping import least
 from bulkmail.delivery.slots import SHORTAGE_PAUSE_S
+from bulkmail.delivery.transaction import Transacted
 from bulkmail.delivery.unreached import NOWHERE, where_of
 from bulkmail.delivery.work import Taken, Work
 from bulkmail.errors import ConfigError, LocalResourceError
@@ -73,7 +74,7 @@ class _Session:
         self.destination = destination
         self.plant = destination.plant
         self.site = destination.site
-        self.line = Line(destination)
+        self.line = Line(destination, self)
         self.ahead = Ahead(destination.plant.work, lambda: destination.plant.slots.taken)
         self.surplus = False  # the site takes no more connections than the others have
         self._spoke: tuple[Connection, float] | None = None  # whom we heard last, and when
@@ -230,14 +231,22 @@ class _Session:
             conclusion.drop(one)
             return False
 
+        slots = self.plant.slots
+
+        def tell(found: Sequence[tuple[Consignment, Transacted]]) -> bool:
+            slots.listening(self)
+            return conclusion.tell(found)
+
         try:
-            await carry(connection, consignments, conclusion.intend, conclusion.tell, more, still)
+            slots.listening(self)
+            await carry(connection, consignments, conclusion.intend, tell, more, still)
         except trio.Cancelled:
             conclusion.close(known=True)  # a carrier that is cancelled tells of all that it must
             raise
         except BaseException:
             conclusion.close(known=False)
             raise
+        slots.heard(self)
         conclusion.close(known=True)
         if conclusion.trouble is None:
             self._spoke = (connection, trio.current_time())

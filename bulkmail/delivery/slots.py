@@ -4,13 +4,25 @@ Each session is a descriptor. When the kernel has no more, our concurrency is wh
 destinations: a quarter of it is given up, at most once a second, and comes back with every connection that
 succeeds. At most half of the sessions may be those of sites that have not answered yet, so that black holes
 leave room for the others.
+
+Nor may a host hold up others by saying nothing (P3). A session whose peer has been silent for a moment is set
+aside: it goes on waiting, and its slot is free. What is set aside has a bound of its own; where that is
+reached, of those who have no connection yet the one who has waited longest gives up, if it was long enough.
+Who hears from his peer after all is in at once, so there may be a few more for a while, but never more than
+both bounds together: going aside and coming back change nothing, and newcomers wait for a slot.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import trio
 
+from bulkmail.delivery.watch import Watch
+
 SHORTAGE_PAUSE_S = 1.0  # before anybody asks again for what this machine had run out of
+MOMENT_S = 0.5  # of silence; a far host may take it for each step, and loses nothing by being set aside
+LEAST_S = 30.0  # that everybody has for connecting, however many wait
 
 
 class _Limit:
@@ -51,6 +63,10 @@ class _Limit:
             self.inside.remove(guest)
             self._admit()
 
+    def readmit(self, guest: object) -> None:
+        """He was inside before, and is again, whether or not there is room."""
+        self.inside.add(guest)
+
     def allow(self, most: int) -> None:
         self._most = most
         self._admit()
@@ -63,19 +79,24 @@ class _Limit:
 
 
 class Slots:
-    """`total` sessions. A session takes one, and as long as its site is unproven one of the probes too."""
+    """`total` sessions, and as many set aside. A session takes one slot, and as long as its site is unproven
+    one of the probes too.
+    """
 
     def __init__(self, total: int) -> None:
-        self.total = total  # how many may be open now
+        self.total = total  # how many may be open now, those set aside not counted
         self._full = total
         self._sessions = _Limit(total)
         self._probes = _Limit(max(1, total // 2))
+        self._aside: dict[object, float] = {}  # whose peer is silent, since when, the longest first
+        self._give_up: dict[object, Callable[[], None]] = {}  # of those who have no connection yet
         self._shed_at = -SHORTAGE_PAUSE_S
+        self._watch = Watch(MOMENT_S, self._set_aside)
 
     @property
     def taken(self) -> int:
         """How many are open."""
-        return len(self._sessions.inside)
+        return len(self._sessions.inside) + len(self._aside)
 
     def enter_now(self, guest: object, *, probing: bool) -> bool:
         """Take a slot if one is free, and nobody waits for it; else nothing is taken."""
@@ -99,12 +120,58 @@ class Slots:
 
     def leave(self, guest: object) -> None:
         """Give back what the guest has, if anything."""
+        self.heard(guest)
         self._probes.leave(guest)
         self._sessions.leave(guest)
 
     def proven(self, guest: object) -> None:
         """The guest's site has answered: it is no probe any more."""
         self._probes.leave(guest)
+
+    # --- silence -----------------------------------------------------------------------------------
+
+    def listening(self, guest: object, give_up: Callable[[], None] | None = None) -> None:
+        """From now on the guest waits for his peer. `give_up` ends that, where nothing would be lost."""
+        if guest in self._aside:
+            self.heard(guest)
+        if give_up is not None:
+            self._give_up[guest] = give_up
+        self._watch.begin(guest)
+
+    def heard(self, guest: object) -> None:
+        """The guest does not wait for his peer any more."""
+        self._watch.end(guest)
+        self._give_up.pop(guest, None)
+        if self._aside.pop(guest, None) is not None:
+            self._sessions.readmit(guest)
+
+    async def watch(self) -> None:
+        """Look after those who listen, until cancelled."""
+        await self._watch.run()
+
+    def _set_aside(self, guest: object) -> bool:
+        """His peer has been silent for a moment; False where there is no room to set him aside."""
+        if guest not in self._sessions.inside:
+            return True  # he waits for a slot
+        if len(self._aside) >= self.total and not self._one_gives_up():
+            return False
+        self._aside[guest] = trio.current_time()
+        self._probes.leave(guest)
+        self._sessions.leave(guest)
+        return True
+
+    def _one_gives_up(self) -> bool:
+        latest = trio.current_time() + MOMENT_S - LEAST_S
+        for guest, since in self._aside.items():
+            if since > latest:
+                break
+            if (give_up := self._give_up.get(guest)) is not None:
+                self.heard(guest)
+                give_up()
+                return True
+        return False
+
+    # --- shortages ---------------------------------------------------------------------------------
 
     def shed(self, now: float) -> None:
         """The kernel had no more for us."""

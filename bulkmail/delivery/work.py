@@ -200,6 +200,7 @@ class Parcel:
     is empty and nothing of it is out: `out` counts recipients taken and not yet settled one way or another.
     `attempts`: how often its recipients were tried before, where they come back from a deferral. `known`: all
     of them, where they are few and were read with many others; for whoever takes them all at once.
+    `interval`: the number by which all of it can be read again, where that is so. `site`: where it is queued.
     """
 
     def __init__(
@@ -209,8 +210,11 @@ class Parcel:
         *,
         shared: bool,
         attempts: int = 0,
+        interval: int | None = None,
     ) -> None:
         self.domain = domain
+        self.interval = interval
+        self.site = ""
         self.shared = shared
         self.attempts = attempts
         self._spans = list(spans)[::-1]  # the next ones last

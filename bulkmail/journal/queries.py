@@ -19,6 +19,8 @@ OPEN_INTERVALS = """
 SELECT first, last, domain, shared, seeds FROM interval
 WHERE open = 1 AND (rank, first) > (?, ?) ORDER BY rank, first LIMIT ?"""
 
+OPEN_INTERVAL = "SELECT first, last, domain, shared, seeds FROM interval WHERE first = ? AND open = 1"
+
 PENDING = f"SELECT first, last FROM pending WHERE {touching('pending')} ORDER BY first"
 
 TAKEN = f"""
@@ -45,19 +47,27 @@ def totals(db: apsw.Connection) -> dict[str, int]:
 
 
 def open_intervals(
-    db: apsw.Connection, after: int | None, limit: int
+    db: apsw.Connection, after: int | None, limit: int, of: Sequence[int] = ()
 ) -> list[tuple[Interval, list[tuple[int, int]]]]:
-    """At most `limit` intervals and their pending ranges, in the order of delivery, beyond `after`."""
+    """At most `limit` intervals and their pending ranges, in the order of delivery, beyond `after`.
+
+    `of`: those of these that are open, instead.
+    """
     position: tuple[int, int] = (-(1 << 62), 0)
     if after is not None:
         for (rank,) in db.execute("SELECT rank FROM interval WHERE first = ?", (after,)):
             position = (rank, after)
+    found = (
+        [row for number in of for row in rows(db, OPEN_INTERVAL, (number,))]
+        if of
+        else rows(db, OPEN_INTERVALS, (*position, limit))
+    )
     return [
         (
             Interval(first, domain, first, last, bool(shared), bool(seeds)),
             [(max(first, a), min(last, b)) for a, b in db.execute(PENDING, (first, last, first))],
         )
-        for first, last, domain, shared, seeds in rows(db, OPEN_INTERVALS, (*position, limit))
+        for first, last, domain, shared, seeds in found
     ]
 
 

@@ -1,7 +1,7 @@
 """How many of this process's file descriptors a part of it may take. Whoever has them all can open nothing.
 
-Sessions take half of them (each has a connection, and for moments a second one while addresses race), name
-servers, the store and whatever else runs here the rest.
+Sessions take a quarter of them, those whose peers are silent another (each has a connection, and for moments
+a second one while addresses race), name servers, the store and whatever else runs here the rest.
 """
 
 from __future__ import annotations

@@ -115,6 +115,13 @@ class Dialer:
         for address in addresses:
             self._dead.mark_troubled(address, self.approach.port, now)
 
+    def fell_silent(self, route: Route) -> None:
+        """None of its hosts' addresses answered in the time that there was."""
+        now = trio.current_time()
+        for host in route.hosts:
+            for address in host.addresses:
+                self._dead.mark(address, self.approach.port, now)
+
     async def _open_host(self, host: Host, site: str, attempts: list[Attempt]) -> Connection | None:
         now = trio.current_time()
         port = self.approach.port

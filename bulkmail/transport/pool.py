@@ -52,8 +52,7 @@ class Pool:
     ) -> None:
         self._dialer = dialer
         self.per_host = per_host
-        self._idle_s = idle_s
-        self._messages = messages
+        self._idle_s, self._messages = idle_s, messages
         self._max_idle = idle_allowance() if max_idle is None else max_idle
         self._idle: OrderedDict[Connection, float] = OrderedDict()  # since when; longest idle first
         self._idle_at: dict[str, list[Connection]] = {}
@@ -61,6 +60,7 @@ class Pool:
         self._waiting = Queues()
         self._kept = trio.Event()  # one was put away: `expire` has a new deadline to look at
         self._closed = False
+        self.fell_silent = dialer.fell_silent  # whoever waited for a connection to a route and gave up
 
     @property
     def idle(self) -> int:

@@ -20,6 +20,7 @@ from bulkmail.campaign.workers.messages import Begin, Bye, Stop
 from bulkmail.campaign.workers.parent import Distributor
 from bulkmail.campaign.workers.process import Process
 from bulkmail.delivery.plant import Plant
+from bulkmail.delivery.slots import Slots
 from bulkmail.journal import Journal, Store
 
 WAY = Way("out.test", 25)
@@ -57,7 +58,7 @@ async def rig(tmp_path: Path, process: subprocess.Popen[bytes]) -> AsyncIterator
         crew = Crew((Process(0, process.pid, ours),), (store.new_log(1),))
         journal = Journal(store)
         distributor = Distributor(
-            cast(Plant, SimpleNamespace()),
+            cast(Plant, SimpleNamespace(slots=Slots(10))),
             crew,
             way=WAY,
             journal=journal,

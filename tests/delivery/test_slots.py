@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
+import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from bulkmail.delivery.slots import Slots
+from bulkmail.delivery.slots import LEAST_S, MOMENT_S, Slots
 
 
 async def test_a_free_slot_is_had_at_once_and_the_probes_leave_room_for_others() -> None:
@@ -70,3 +71,61 @@ async def test_what_is_given_up_for_a_shortage_comes_back_to_who_waits() -> None
         assert (slots.total, slots.taken) == (3, 3)
         slots.recover()
     assert (slots.total, slots.taken) == (4, 4)
+
+
+async def entered(slots: Slots, guest: int, *, gave_up: list[int] | None = None) -> None:
+    await slots.enter(guest, probing=False)
+    slots.listening(guest, None if gave_up is None else lambda: gave_up.append(guest))
+
+
+async def test_whose_peer_is_silent_is_set_aside_and_others_have_the_slot(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """P3."""
+    slots = Slots(2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(slots.watch)
+        for guest in range(4):
+            await entered(slots, guest)
+        await trio.sleep(LEAST_S)
+        full = slots.taken, slots.enter_now(4, probing=False)  # there is no room to set more aside
+        for guest in range(4):
+            slots.heard(guest)  # and are in, all of them
+        slots.leave(0)
+        slots.leave(1)
+        assert not slots.enter_now(4, probing=False)
+        slots.leave(2)
+        assert (full, slots.enter_now(4, probing=False)) == ((4, False), True)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_probe_that_is_set_aside_is_none_any_more(autojump_clock: trio.testing.MockClock) -> None:
+    """P3."""
+    slots = Slots(2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(slots.watch)
+        assert slots.enter_now(0, probing=True)
+        assert not slots.enter_now(1, probing=True)
+        slots.listening(0)
+        await slots.enter(1, probing=True)
+        assert trio.current_time() == autojump_clock.current_time() == pytest.approx(MOMENT_S)
+        nursery.cancel_scope.cancel()
+
+
+async def test_where_too_many_are_silent_the_longest_gives_up_if_it_was_long(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """P3: one that converses does not, for his message may be on its way."""
+    slots = Slots(2)
+    gave_up: list[int] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(slots.watch)
+        await entered(slots, 0)
+        await entered(slots, 1, gave_up=gave_up)
+        await trio.sleep(1.0)
+        await entered(slots, 2, gave_up=gave_up)
+        await trio.sleep(LEAST_S - 2.0)
+        before = list(gave_up)
+        await trio.sleep(2.0)
+        assert (before, gave_up, slots.taken) == ([], [1], 3)
+        nursery.cancel_scope.cancel()

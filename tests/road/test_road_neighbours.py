@@ -1,0 +1,98 @@
+"""Hosts and name servers that keep others waiting, in front of those who do not: these are not held up.
+
+Large domains come first, so the bad ones have two recipients each, and the good ones one. Nobody bad answers
+as long as a test lasts: they are held when the last of the good has his mail, and then the run is broken off.
+"""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from road_rig import PATIENCE_S, people
+
+from bulkmail.campaign import planting
+from bulkmail.delivery import dispatch
+
+FEW = 8  # sessions, half of them for those who have not answered yet; and as many who are only waited for
+GOOD = 4
+
+
+async def good_ones_are_done(road, bad: list[str], good: list[str], **settings: object) -> dict[str, int]:
+    """What had become of all when the good ones were delivered to, and how many bad hosts were `held`.
+
+    Hangs where they are not.
+    """
+    seen: dict[str, int] = {}
+    ledger = road.running.world.ledger
+    addresses = [f"{one}@{domain}" for domain in bad for one in ("ann", "bob")]
+    addresses += [f"ann@{domain}" for domain in good]
+
+    def tell(event) -> None:
+        if event["event"] == "progress" and event["totals"]["delivered"] == len(good):
+            seen.update(event["totals"], held=sum(ledger.open_at(f"mx.{domain}") for domain in bad))
+            running.cancel()
+
+    with trio.fail_after(PATIENCE_S), trio.CancelScope() as running:
+        await road.send(*addresses, tell=tell, **settings)
+    return seen
+
+
+@pytest.mark.parametrize("kind", ["never greets", "slow", "black hole", "tarpit"])
+async def test_tarpits_are_all_held_while_the_others_finish(world, road, monkeypatch, kind):
+    """P3."""
+    monkeypatch.setattr(planting, "SESSIONS", FEW)
+    bad, good = [f"bad{n}.test" for n in range(FEW)], [f"good{n}.test" for n in range(GOOD)]
+    for name in good:
+        world.domain(name)
+    for name in bad:
+        domain = world.domain(name)
+        match kind:
+            case "never greets":
+                domain.stall("GREETING")
+            case "slow":
+                domain.slow(10.0)
+            case "tarpit":
+                domain.tarpit(60.0)
+            case _:
+                domain.black_hole()
+    seen = await good_ones_are_done(road, bad, good)
+    held = 0 if kind == "black hole" else FEW  # which knows nothing of who tries
+    assert (seen["pending"], seen["held"]) == (2 * FEW, held)
+
+
+async def test_name_servers_that_say_nothing_hold_up_no_other_domain(world, road, monkeypatch):
+    """P3, D1."""
+    monkeypatch.setattr(dispatch, "ROUTERS", 2)
+    bad, good = [f"mute{n}.test" for n in range(6)], [f"good{n}.test" for n in range(GOOD)]
+    for name in good:
+        world.domain(name)
+    for name in bad:
+        world.domain(name).dns_timeout()
+    seen = await good_ones_are_done(road, bad, good)
+    assert seen["pending"] == 2 * len(bad)
+
+
+async def test_a_slow_site_with_many_domains_leaves_room_for_others(world, road, monkeypatch):
+    """P3."""
+    monkeypatch.setattr(dispatch, "OPEN_PARCELS", 8)
+    monkeypatch.setattr(dispatch, "REOPEN", 7)
+    bad, good = [f"many{n}.test" for n in range(40)], [f"good{n}.test" for n in range(GOOD)]
+    for name in good:
+        world.domain(name)
+    for name in bad:
+        world.domain(name).host("mx.slow.test")
+    world.host("mx.slow.test").stall("MAIL")
+    seen = await good_ones_are_done(road, bad, good)
+    assert seen["pending"] == 2 * len(bad)
+
+
+async def test_what_was_kept_back_for_a_crowded_site_is_delivered_in_its_turn(world, send, monkeypatch):
+    """P3: nobody is forgotten, nobody gets two (which `send` looks at)."""
+    monkeypatch.setattr(dispatch, "OPEN_PARCELS", 8)
+    monkeypatch.setattr(dispatch, "REOPEN", 7)
+    monkeypatch.setattr("bulkmail.campaign.feed.PAGE", 2)
+    bad = [f"many{n}.test" for n in range(40)]
+    for name in bad:
+        world.domain(name).host("mx.one.test").greylist()
+    report = await send(*(one for name in bad for one in people(2, name)))
+    assert (report.totals["delivered"], report.exit) == (80, 0)
