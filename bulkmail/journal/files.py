@@ -120,7 +120,11 @@ def told(path: Path, kind: Kind) -> Iterator[None]:
     """Whatever SQLite raises becomes a StoreError that says what to do."""
     try:
         yield
-    except (apsw.CorruptError, apsw.NotADBError) as error:
+    except (
+        apsw.CorruptError,
+        apsw.NotADBError,
+        UnicodeDecodeError,
+    ) as error:  # SQLite reads any octets as text
         raise StoreError(f"{path}: is damaged, or is not a {kind.name}: {error}. {kind.advice}") from error
     except apsw.FullError as error:
         raise StoreError(f"{path}: the disk is full. Make room and run again.") from error

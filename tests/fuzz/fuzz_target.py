@@ -37,7 +37,7 @@ TARGETS: dict[str, Target] = {}
 
 
 def target(
-    *, seeds: Iterable[bytes] = (), words: Iterable[bytes] = (), longest: int = 2048, examples: int = 100
+    *, seeds: Iterable[bytes] = (), words: Iterable[bytes] = (), longest: int = 2048, examples: int = 200
 ) -> Callable[[Callable[[bytes], None]], Callable[[bytes], None]]:
     """Enter the function into TARGETS under its name."""
 

@@ -8,6 +8,8 @@ import base64
 import binascii
 import json
 import re
+from contextlib import suppress
+from datetime import UTC, datetime
 from itertools import pairwise
 
 from fuzz_smtp import SAID, heard
@@ -32,7 +34,9 @@ from bulkmail.smtp import (
     parse_command,
     paths_of,
 )
+from bulkmail.transport.certificate import read_certificate
 from bulkmail.transport.stage import Stage
+from bulkmail.transport.tls import doubts
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -157,3 +161,37 @@ class _Person:
 
     def __init__(self, id: int, address: str) -> None:
         self.id, self.address, self.fields = id, address, {}
+
+
+# Of a host mx.a.test at 192.0.2.1, by an authority that nobody knows.
+DER = base64.b64decode(
+    "MIICMjCCAdmgAwIBAgIUbxXFjrHZeEpxhVQLxyCf59XZYiQwCgYIKoZIzj0EAwIwQDEXMBUGA1UECgwOdHJ1c3RtZSB2MS4yLjExJTAj"
+    "BgNVBAsMHFRlc3RpbmcgQ0EgI1hqblczckxLQkc0MEx5Sk8wIBcNMDAwMTAxMDAwMDAwWhgPMzAwMDAxMDEwMDAwMDBaMEIxFzAVBgNV"
+    "BAoMDnRydXN0bWUgdjEuMi4xMScwJQYDVQQLDB5UZXN0aW5nIGNlcnQgI1RzZGNqcC1yOGxiUUZ2MEowWTATBgcqhkjOPQIBBggqhkjO"
+    "PQMBBwNCAARBQ/qld5+mjz7TOAqiYtHZv0HZ9ba7UCeE83n4z8KVtlXEfqKh2a8wy0b984wjgP4zccctPsrU8ZVRjUMJfEXHo4GsMIGp"
+    "MB0GA1UdDgQWBBSg62TTd5l3IpxX8Tl8x29Oa0c4aDAMBgNVHRMBAf8EAjAAMB8GA1UdIwQYMBaAFF0NSg+GS+IIK2HWyUdogLFXVdib"
+    "MB0GA1UdEQEB/wQTMBGCCW14LmEudGVzdIcEwAACATAOBgNVHQ8BAf8EBAMCBaAwKgYDVR0lAQH/BCAwHgYIKwYBBQUHAwIGCCsGAQUF"
+    "BwMBBggrBgEFBQcDAzAKBggqhkjOPQQDAgNHADBEAiAMApFNN5uqAMRs1oDDT0vjmW+7qskDeL7dXJw7vDqE8wIgNtkSF3dhy+2ZBooG"
+    "9WXxGbUjmnELAwX5A0OY3mUYpLQ="
+)
+OIDS = (
+    b"\x06\x03\x55\x1d\x11",
+    b"\x06\x03\x55\x1d\x13",
+    b"\x06\x03\x55\x04\x0a",
+    b"\x2a\x86\x48\xce\x3d\x02\x01",
+)
+
+
+@target(
+    seeds=(DER,),
+    words=(
+        *OIDS, b"\x30\x82\x01", b"\x82\x09", b"\x87\x10", b"\xa0\x03\x02\x01\x02", b"\x18\x0f30000101000000Z",
+        b"\0", b"\xff",
+    ),
+    longest=900,
+)  # fmt: skip
+def certificate(data: bytes) -> None:
+    """What it says about itself, or ValueError; and what is wrong with it, as text for people."""
+    with suppress(ValueError):
+        read_certificate(data)
+    assert doubts(data, "mx.a.test", datetime(2026, 11, 22, tzinfo=UTC))

@@ -14,7 +14,8 @@ from bulkmail.campaign.json_source import read_jsonl
 from bulkmail.campaign.listing import ListSpec, resolve_header
 from bulkmail.campaign.yaml_data import load_data
 from bulkmail.cli.suppress import listed
-from bulkmail.errors import ConfigError
+from bulkmail.errors import ConfigError, StoreError
+from bulkmail.journal import Suppressions
 from bulkmail.sandbox import file as sandbox_file
 
 SPEC = ListSpec(["x"])
@@ -75,3 +76,16 @@ def test_a_list_of_suppressions_that_was_cut_off_in_mid_character_is_refused(tmp
     path.write_bytes("ann@a.test\n".encode("utf-16")[:-1])
     with pytest.raises(ConfigError, match="not utf-16-le text: truncated data"):
         list(listed(path, tmp_path))
+
+
+def test_text_in_a_store_that_is_no_text_is_damage(tmp_path: Path) -> None:
+    """J6: SQLite does not look what it takes for text."""
+    path = tmp_path / "project.db"
+    with Suppressions.open(path) as store:
+        store.add(["ann@a.test"], "asked")
+    path.write_bytes(path.read_bytes().replace(b"asked", b"ask\x80d"))
+    with (
+        Suppressions.open(path) as store,
+        pytest.raises(StoreError, match="is damaged, or is not a project store"),
+    ):
+        store.check("ann@a.test")
