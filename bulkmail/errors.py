@@ -6,6 +6,7 @@ file cannot be used, or that the disk refused. Whatever else escapes is a bug.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -96,6 +97,19 @@ class CampaignChanged(ConfigError):
 
 class StoreError(BulkmailError):
     """The journal cannot be read or written; nothing more may be sent."""
+
+
+class DiskRefused(StoreError):
+    """The disk is full, or fails: once that is mended the same command goes on (exit code 5)."""
+
+
+def refusal(error: OSError, text: str) -> StoreError:
+    """What `error` means for a file of ours; `text` says which, and what was to be done with it."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskRefused(f"{text}: the disk is full. Make room and run again.")
+    if error.errno == errno.EIO:
+        return DiskRefused(f"{text}: the disk fails ({error.strerror}). Mend that and run again.")
+    return StoreError(f"{text}: {error.strerror}")
 
 
 class CampaignLocked(StoreError):

@@ -7,14 +7,16 @@ the journal knows. Reply text is escaped before it gets here (FAULTS.md G6).
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bulkmail.delivery.work import Recipient, Verdict
-from bulkmail.errors import StoreError
+from bulkmail.errors import StoreError, refusal
 
 STATE_OF_EXPIRED = "expired"
 
@@ -30,9 +32,10 @@ class AccountingLog:
         self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            _mend(descriptor)
         except OSError as error:
-            raise StoreError(f"the accounting log {path} cannot be opened: {error.strerror}") from error
+            raise refusal(error, f"the accounting log {path} cannot be opened") from error
         self._descriptor: int | None = descriptor
         self._failure: StoreError | None = None
         self._failure_told = False
@@ -80,7 +83,7 @@ class AccountingLog:
             while left:
                 left = left[os.write(self._descriptor, left) :]
         except OSError as error:
-            self._failure = StoreError(f"the accounting log {self._path} cannot be written: {error.strerror}")
+            self._failure = refusal(error, f"the accounting log {self._path} cannot be written")
             self._failure.__cause__ = error
 
     def close(self) -> None:
@@ -95,7 +98,29 @@ class AccountingLog:
         """Raise StoreError where a `write` has failed."""
         if self._failure is not None:
             self._failure_told = True
-            raise StoreError(str(self._failure)) from self._failure.__cause__
+            raise type(self._failure)(str(self._failure)) from self._failure.__cause__
+
+
+def _mend(descriptor: int) -> None:
+    """Take back a last line that a crash has cut short; end it where others write there, too. OSError.
+
+    Else the next one would be written behind it, and neither could be read. Whoever writes shares a lock.
+    """
+    alone = True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        alone = False
+    end = os.fstat(descriptor).st_size
+    begin = end
+    while begin and os.pread(descriptor, 1, begin - 1) != b"\n":
+        begin -= 1
+    if begin < end and alone:
+        os.ftruncate(descriptor, begin)
+    elif begin < end:
+        os.write(descriptor, b"\n")
+    with suppress(OSError):  # not every file system has locks
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def _utc(epoch: float) -> str:

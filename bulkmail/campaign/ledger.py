@@ -51,6 +51,7 @@ class Book(Protocol):
         then: Callable[[], None] | None = None,
     ) -> None: ...
     async def sync(self) -> None: ...
+    def check(self) -> None: ...
     async def read(self, fn: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T: ...
 
 
@@ -107,6 +108,9 @@ class CampaignLedger:
         return rolls
 
     def withheld(self, rolls: Sequence[Roll]) -> AbstractSet[int]:
+        self._journal.check()  # where the disk has failed, nobody sends MAIL any more (J3)
+        if self._log is not None:
+            self._log.check()
         # What is added during the run may be an import of millions: only the batch at hand is asked for.
         if not (self._asking or self._suppressions.changed()):
             return frozenset()

@@ -24,7 +24,7 @@ from bulkmail.campaign.listing import ListSpec, Source, SqlSource
 from bulkmail.campaign.plan import make_plan
 from bulkmail.delivery.retry import JITTER
 from bulkmail.errors import CampaignChanged, ConfigError, Problem
-from bulkmail.journal import LEFT_OUT, SETTLED, CampaignLock, Exported, Store, Suppressions
+from bulkmail.journal import LEFT_OUT, SETTLED, CampaignLock, Exported, Store, Suppressions, told
 from bulkmail.message import Composer
 
 # What may change on a resume, by the word of --accept-changes, and how it is told.
@@ -178,7 +178,8 @@ def _plan(
     date = datetime.now(UTC).replace(microsecond=0)
     composer = compose(campaign, date=date)
     spec = list_spec(campaign)
-    path.unlink(missing_ok=True)
+    with told(path, "removed"):
+        path.unlink(missing_ok=True)
     identity = {
         "campaign": campaign.campaign,
         "via": str(campaign.delivery.via),

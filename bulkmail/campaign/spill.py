@@ -25,7 +25,7 @@ from typing import BinaryIO
 
 from bulkmail.campaign.candidates import OVERHEAD, Candidates, getter
 from bulkmail.campaign.partition import Hot, Share, Split, by_domain, hot_of
-from bulkmail.errors import StoreError
+from bulkmail.errors import refusal
 
 _BITS = 10
 LEVELS = 32 // _BITS  # how often a 32-bit hash can be split by further bits
@@ -247,4 +247,4 @@ def _told() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"the list cannot be put aside while it is planned: {error}") from error
+        raise refusal(error, "the list cannot be put aside while it is planned") from error

@@ -17,7 +17,14 @@ from collections.abc import Iterator, Sequence
 import click
 
 from bulkmail import __version__
-from bulkmail.errors import BulkmailError, CampaignLocked, ConfigError, ConversationEnded, StoreError
+from bulkmail.errors import (
+    BulkmailError,
+    CampaignLocked,
+    ConfigError,
+    ConversationEnded,
+    DiskRefused,
+    StoreError,
+)
 
 VERBS = {
     "init": "Make a project folder: defaults, a first campaign, its list.",
@@ -183,7 +190,7 @@ def _code(error: BaseException) -> int | None:
             return LOCKED
         case click.Abort() if isinstance(error.__cause__, KeyboardInterrupt):
             return INTERRUPTED
-        case StoreError() if _is_full(error.__cause__):
+        case DiskRefused():
             return STOPPED
         case click.ClickException():
             return error.exit_code if error.exit_code != 1 else USAGE
@@ -195,16 +202,9 @@ def _code(error: BaseException) -> int | None:
             return USAGE
         case BrokenPipeError():
             return PIPE_CLOSED
-        case OSError() if _is_full(error):
+        case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return STOPPED
     return None
-
-
-def _is_full(error: BaseException | None) -> bool:
-    """Whether the disk is."""
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return type(error).__name__ == "FullError"  # apsw's, not imported here
 
 
 def _bug(error: BaseException, leaf: BaseException) -> int:

@@ -106,7 +106,7 @@ def look_into_journal(campaign: Campaign, *, to_send: bool = False) -> Store:
         except StoreError as error:
             if to_send:
                 store.close()
-                raise StoreError(
+                raise type(error)(
                     "what happened last cannot be taken in, and some of those who would be listed may have "
                     f"been delivered to: {error}"
                 ) from error.__cause__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bulkmail.journal.lock import CampaignLock
 from bulkmail.journal.log import Log
-from bulkmail.journal.log_file import LogName
+from bulkmail.journal.log_file import LogName, told
 from bulkmail.journal.plan_writer import PlanWriter
 from bulkmail.journal.records import (
     LEFT_OUT,
@@ -60,4 +60,5 @@ __all__ = [
     "Suppressions",
     "Undelivered",
     "suppression_key",
+    "told",
 ]

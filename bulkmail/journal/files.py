@@ -17,7 +17,8 @@ from typing import Any
 
 import apsw
 
-from bulkmail.errors import StoreError
+from bulkmail.errors import DiskRefused, StoreError, refusal
+from bulkmail.journal.log_file import sync_directory
 
 BUSY_MS = 10_000  # another process of ours commits within milliseconds; ten seconds means it is stuck
 PAGE_OCTETS = 16_384  # of new files: each page is written twice and read once, with two calls a write
@@ -67,7 +68,7 @@ def _make(path: Path, kind: Kind, fill: Callable[[apsw.Connection], object]) -> 
             _fill(new, kind, fill)
             os.rename(new, path)
     except OSError as error:
-        raise StoreError(f"{path}: cannot be created: {error.strerror}") from error
+        raise refusal(error, f"{path}: cannot be created") from error
     return True
 
 
@@ -81,8 +82,11 @@ def _fill(path: Path, kind: Kind, fill: Callable[[apsw.Connection], object]) -> 
             db.pragma("application_id", kind.application_id)
             db.pragma("user_version", kind.version)
             fill(db)
+        # Closing does it, too, but says nothing where the disk refuses; and without its WAL, which keeps
+        # the old name, the file would be an empty shell.
+        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     finally:
-        db.close()  # the last connection: the WAL is folded in and removed
+        db.close()
 
 
 def connect(path: Path, kind: Kind, *, read_only: bool = False) -> apsw.Connection:
@@ -127,13 +131,24 @@ def told(path: Path, kind: Kind) -> Iterator[None]:
     ) as error:  # SQLite reads any octets as text
         raise StoreError(f"{path}: is damaged, or is not a {kind.name}: {error}. {kind.advice}") from error
     except apsw.FullError as error:
-        raise StoreError(f"{path}: the disk is full. Make room and run again.") from error
+        raise DiskRefused(f"{path}: the disk is full. Make room and run again.") from error
+    except apsw.IOError as error:
+        raise DiskRefused(f"{path}: the disk is full or fails ({error}). Mend that and run again.") from error
     except (apsw.BusyError, apsw.LockedError) as error:
         raise StoreError(f"{path}: another process is writing to it and does not finish") from error
     except (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError) as error:
+        if isinstance(error, apsw.CantOpenError) and _may_write(path):
+            raise DiskRefused(
+                f"{path}: cannot be opened: {error}. The disk is full or fails; mend that and run again."
+            ) from error
         raise StoreError(f"{path}: cannot be opened: {error}. Look at its owner and mode.") from error
     except apsw.Error as error:
         raise StoreError(f"{path}: {type(error).__name__}: {error}") from error
+
+
+def _may_write(path: Path) -> bool:
+    """Nothing but the disk itself keeps us from it."""
+    return os.access(path.parent, os.W_OK | os.X_OK) and (not path.exists() or os.access(path, os.W_OK))
 
 
 @contextmanager
@@ -159,10 +174,14 @@ def rows(db: apsw.Connection, query: str, bindings: Sequence[apsw.SQLiteValue] =
 
 
 def make_directory(path: Path) -> None:
-    """Make `path` and its parents; what is made is for its user alone, what exists is left as it is."""
+    """Make `path` and its parents; what is made is for its user alone, what exists is left as it is.
+
+    It is on disk, name and all: else a power cut could take it away, and whatever was synced in it. OSError.
+    """
     if not path.is_dir():
         make_directory(path.parent)
         path.mkdir(mode=0o700, exist_ok=True)
+        sync_directory(path.parent)
 
 
 def beside(path: Path) -> tuple[Path, Path]:

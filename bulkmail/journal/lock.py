@@ -9,12 +9,16 @@ import contextlib
 import fcntl
 import os
 import socket
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from bulkmail.errors import CampaignLocked, StoreError
+from bulkmail.errors import CampaignLocked, refusal
 from bulkmail.journal.files import make_directory
+
+NAMELESS = "it does not say who it is"
+NAMELESS_S = 1.0  # for which one may be who has taken the lock
 
 
 class CampaignLock:
@@ -28,24 +32,39 @@ class CampaignLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock, or raise CampaignLocked naming who has it (J4). Never waits."""
+        """Take the lock, or raise CampaignLocked naming who has it (J4). Never waits for it. StoreError."""
         if self._descriptor is not None:
             raise CampaignLocked(f"{self.path}: this very object holds it already")
         descriptor = _open(self.path)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = _read(descriptor)
+            self._take(descriptor)
+        except BaseException:
             os.close(descriptor)
-            raise CampaignLocked(f"another run holds this campaign: {holder}") from None
-        except OSError as error:
-            os.close(descriptor)
-            raise StoreError(f"{self.path}: cannot be locked: {error.strerror}") from error
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()} since {started}\n".encode(), 0)
+            raise
         os.set_inheritable(descriptor, True)
         self._descriptor = descriptor
+
+    def _take(self, descriptor: int) -> None:
+        give_up = time.monotonic() + NAMELESS_S
+        try:
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    # whoever has just taken it says in the next moment who he is
+                    if (holder := _read(descriptor)) or time.monotonic() > give_up:
+                        raise CampaignLocked(
+                            f"another run holds this campaign: {holder or NAMELESS}"
+                        ) from None
+                    time.sleep(0.001)
+            started = datetime.now(UTC).isoformat(timespec="seconds")
+            os.ftruncate(descriptor, 0)
+            os.pwrite(
+                descriptor, f"pid {os.getpid()} on {socket.gethostname()} since {started}\n".encode(), 0
+            )
+        except OSError as error:
+            raise refusal(error, f"{self.path}: cannot be locked") from error
 
     def release(self) -> None:
         """Let go, unless a child still holds it. The file stays: removing it would let two in."""
@@ -72,7 +91,7 @@ class CampaignLock:
             # be refused, and is told to try again by the same message that names nobody.
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return _read(descriptor)
+            return _read(descriptor) or NAMELESS
         finally:
             os.close(descriptor)
         return None
@@ -92,9 +111,10 @@ def _open(path: Path) -> int:
         make_directory(path.parent)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StoreError(f"{path}: cannot be opened: {error.strerror}") from error
+        raise refusal(error, f"{path}: cannot be opened") from error
 
 
 def _read(descriptor: int) -> str:
+    """Who has it, as far as he says."""
     text = os.pread(descriptor, 500, 0).decode("utf-8", "replace").strip()
-    return text if text.isprintable() and text else "it does not say who it is"
+    return text if text.isprintable() else NAMELESS

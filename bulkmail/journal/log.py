@@ -100,7 +100,8 @@ class Log:
     async def sync(self) -> Mark:
         """All that was appended before the call is on disk when it returns. Raises StoreError.
 
-        A caller that is cancelled takes nothing back.
+        So it does where that is on disk, and something later has failed meanwhile. A caller that is
+        cancelled takes nothing back.
         """
         self.check()
         if self._next.entries:
@@ -123,7 +124,8 @@ class Log:
         finally:
             group.waiting -= 1
         if group.failure is not None:
-            raise StoreError(str(group.failure)) from group.failure
+            raise type(group.failure)(str(group.failure)) from group.failure
+        self.check()  # something else may have failed by the time we were woken: nothing more is to begin
         return self.mark
 
     @staticmethod
@@ -135,7 +137,7 @@ class Log:
     def check(self) -> None:
         """Raise StoreError where something has failed."""
         if self.failure is not None:
-            raise StoreError(str(self.failure)) from self.failure
+            raise type(self.failure)(str(self.failure)) from self.failure
 
     def fail(self, error: BaseException) -> None:
         """Nothing more is taken, and whoever waits is told."""

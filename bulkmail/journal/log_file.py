@@ -24,7 +24,6 @@ killed, NULs may stand behind it: see AHEAD_OCTETS in log.py.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -34,7 +33,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from bulkmail.errors import StoreError
+from bulkmail.errors import refusal
 from bulkmail.journal.records import Entry, Intent, Record
 
 FORMAT = 2
@@ -196,6 +195,4 @@ def told(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(f"{path}: the disk is full. Make room and run again.") from error
-        raise StoreError(f"{path}: cannot be {what}: {error.strerror}") from error
+        raise refusal(error, f"{path}: cannot be {what}") from error

@@ -95,6 +95,10 @@ class Journal:
                 if self._behind > MOST:
                     await self._visit_now(nothing)
 
+    def check(self) -> None:
+        """Raise StoreError where something has failed. Cheap: asked before each MAIL."""
+        self._log.check()
+
     async def commit(
         self, records: Sequence[Record] = (), intents: Sequence[Intent] = (), closed: Sequence[int] = ()
     ) -> None:

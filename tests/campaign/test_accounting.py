@@ -103,7 +103,7 @@ async def test_an_accounting_log_that_cannot_be_written_is_told_and_what_happene
     os.close(full)
     await case.deliver(1)
     await case.ledger.synced()
-    with pytest.raises(StoreError, match=r"accounting\.jsonl cannot be written: No space left"):
+    with pytest.raises(StoreError, match=r"accounting\.jsonl cannot be written: the disk is full"):
         await case.deliver(2)
     case.book.close()
     case.log.close()
@@ -119,8 +119,38 @@ async def test_one_that_fails_last_is_told_at_the_end(case: Case) -> None:
     os.close(full)
     await case.deliver(1)
     case.book.close()
-    with pytest.raises(StoreError, match="cannot be written: No space left"):
+    with pytest.raises(StoreError, match="cannot be written: the disk is full"):
         case.log.close()
+
+
+async def test_nobody_is_sent_to_any_more_when_the_disk_has_failed(case: Case) -> None:
+    """J3: asked before each MAIL."""
+    case.book._log.fail(StoreError("the disk failed"))
+    with pytest.raises(StoreError, match="the disk failed"):
+        case.ledger.withheld([])
+    case.book.close()
+    case.log.close()
+
+
+def test_a_line_that_a_crash_has_cut_short_is_taken_back(tmp_path: Path) -> None:
+    """J1: else the next one would stand behind it, and neither could be read."""
+    path = tmp_path / "accounting.jsonl"
+    path.write_bytes(b'{"whole": 1}\n{"cut sh')
+    log = AccountingLog(path, "c")
+    log.write(b'{"next": 1}\n')
+    log.close()
+    assert path.read_text() == '{"whole": 1}\n{"next": 1}\n'
+
+
+def test_a_line_that_another_process_may_be_writing_is_not_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "accounting.jsonl"
+    other = AccountingLog(path, "other")
+    other.write(b'{"cut sh')
+    log = AccountingLog(path, "c")
+    log.write(b'{"next": 1}\n')
+    log.close()
+    other.close()
+    assert path.read_text() == '{"cut sh\n{"next": 1}\n'
 
 
 @pytest.mark.parametrize("case", ["run"], indirect=True)

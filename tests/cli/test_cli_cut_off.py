@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import apsw
 import pytest
 
 from bulkmail import cli
-from bulkmail.errors import StoreError
+from bulkmail.errors import DiskRefused
 from bulkmail.journal import Planned, Record, Store
 from bulkmail.journal.log_file import encode_lines
 
@@ -50,7 +49,7 @@ def damaged(file: Path) -> None:
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> None:
     def take_in(*_: object) -> None:
-        raise StoreError("hello.journal: the disk is full. Make room and run again.") from apsw.FullError()
+        raise DiskRefused("hello.journal: the disk is full. Make room and run again.")
 
     monkeypatch.setattr(Store, "take_in", take_in)
 

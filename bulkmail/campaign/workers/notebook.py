@@ -36,6 +36,10 @@ class Notebook:
         """See Log.sync."""
         await self._log.sync()
 
+    def check(self) -> None:
+        """See Log.check."""
+        self._log.check()
+
     async def read(self, fn: Callable[Concatenate[Store, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn` in a thread with the store as the parent left it last, for reading only."""
         async with self._reading:
