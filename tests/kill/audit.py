@@ -19,13 +19,14 @@ from pathlib import Path
 
 import apsw
 
+from bulkmail.errors import StoreError
 from bulkmail.journal import Store
 from tests.kill.receiver import Copy
 from tests.kill.scenario import Scenario
 
 SETTLED = ("delivered", "bounced", "expired", "cancelled")
 LEFT_OUT = ("invalid", "duplicate", "filtered", "excluded", "suppressed", "skipped")
-INTERRUPTED = "interrupted"  # how the text of a recovery begins
+INTERRUPTED = "interrupted before"  # how the text of a recovery begins
 
 
 class Broken(AssertionError):
@@ -50,6 +51,7 @@ class Snapshot:
     totals: Mapping[str, int] = field(default_factory=dict)
     states: Mapping[str, str] = field(default_factory=dict)  # who is in the plan
     answered: Counter[str] = field(default_factory=Counter)  # final dots answered 2yz
+    attempts: Counter[tuple[str, str]] = field(default_factory=Counter)  # that ended by themselves, and how
     listed: Counter[str] = field(default_factory=Counter)  # attempts that ended in doubt
     interrupted: frozenset[tuple[str, float]] = frozenset()  # those of them that a recovery listed
     intents: frozenset[Open] = frozenset()
@@ -69,8 +71,11 @@ def read(journal: Path, scratch: Path) -> Snapshot:
         original = journal.with_name(journal.name + suffix)
         if original.exists():
             shutil.copyfile(original, copy.with_name(copy.name + suffix))
-    with Store.open(copy) as store:
-        store.take_in_leftovers()
+    try:
+        with Store.open(copy) as store:
+            store.take_in_leftovers()
+    except StoreError as error:
+        raise Broken(str(error)) from error
     db = apsw.Connection(str(copy))
     try:
         return _read(db)
@@ -97,6 +102,7 @@ def _read(db: apsw.Connection) -> Snapshot:
                     raise Broken(f"{people[number]} is {state} and {unfinished[number]}")
     final: dict[int, str] = {}
     answered: Counter[str] = Counter()
+    ended: Counter[tuple[str, str]] = Counter()
     listed: Counter[str] = Counter()
     interrupted: list[tuple[str, float]] = []
     attempts = """SELECT a.first, a.last, a.state, a.at, a.attempted, r.text FROM attempt a
@@ -111,6 +117,8 @@ def _read(db: apsw.Connection) -> Snapshot:
             listed[address] += state == "in_doubt"
             if state == "in_doubt" and text.startswith(INTERRUPTED):
                 interrupted.append((address, at))
+            elif attempted:
+                ended[address, state] += 1
     if len(set(interrupted)) != len(interrupted):
         raise Broken("one interruption was listed twice")
     intents: list[Open] = []
@@ -118,7 +126,15 @@ def _read(db: apsw.Connection) -> Snapshot:
         intents += [Open(people[number], at, host) for number in range(first, last + 1)]
     states = {address: unfinished.get(number) or final.get(number, "") for number, address in people.items()}
     return Snapshot(
-        True, "frozen" in meta, totals, states, answered, listed, frozenset(interrupted), frozenset(intents)
+        True,
+        "frozen" in meta,
+        totals,
+        states,
+        answered,
+        ended,
+        listed,
+        frozenset(interrupted),
+        frozenset(intents),
     )
 
 

@@ -1,11 +1,12 @@
-"""Kills the runner at seeded moments, resumes, and holds journal and receiving side to the law (J1).
+"""Kills the runner everywhere, resumes, and holds journal and receiving side to the law (J1, J2, J3).
 
-    python -m tests.kill.harness --seed N --kills N
+    python -m tests.kill.harness --kills 10000 --results FILE     goes on where it was interrupted
+    python -m tests.kill.harness calls/plain/0/17 …               these cases (cases.py says what they are)
+    python -m tests.kill.harness --every calls/plain/0            all of them, until nothing more is hit
 
-A campaign is killed many times before a last run may finish it; campaigns follow each other until there were
-enough kills. Each runner is forked from this process, which has imported everything and has neither threads
-nor a loop, so that a runner costs milliseconds instead of half a second; it executes the real command line.
-The moments vary with the speed of the machine; the law holds at all of them, so the verdict does not.
+Each runner is forked from this process, which has imported everything and has neither threads nor a loop, so
+that a runner costs milliseconds instead of half a second; it executes the real command line. What a run does
+and when varies with the speed of the machine; the law holds whatever it was, so the verdict does not.
 """
 
 from __future__ import annotations
@@ -13,23 +14,26 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
-import random
+import itertools
+import json
+import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from tests.kill.audit import Broken, Open, Snapshot, check, check_end, demand, read
-from tests.kill.process import JOURNAL, STDERR, Ended, run
-from tests.kill.receiver import Receiver
-from tests.kill.scenario import Moment, Scenario, draw
+from tests.kill.audit import Broken
+from tests.kill.cases import Case, case, drawn
+from tests.kill.killing import Killing, Tally
+from tests.kill.process import STDERR
+from tests.kill.shim import with_shim
 
-KILLS_PER_CAMPAIGN = 10
 ON_USE = (  # what the command line imports only when it is used
     "bulkmail.campaign.prepare",
     "bulkmail.campaign.runner",
@@ -41,181 +45,184 @@ ON_USE = (  # what the command line imports only when it is used
     "bulkmail.sandbox.authority",
     "bulkmail.sandbox.serve",
 )
+STORY = 24  # lines of it that are told
 
 
-@dataclass(slots=True)
-class Tally:
-    kills: int = 0
-    campaigns: int = 0
-    runs: int = 0
-    where: Counter[str] = field(default_factory=Counter)  # what the killed runner was about
-    in_doubt: int = 0
-    arrived: int = 0
-    most: tuple[int, int] = (0, 0)  # in doubt after one kill, and how many it could have been
-    second_copies: int = 0
-
-
-class Killing:
-    """One campaign, from its first run to its last."""
-
-    def __init__(self, scenario: Scenario, moments: Sequence[Moment], folder: Path, tally: Tally) -> None:
-        self.scenario, self.moments, self.folder, self.tally = scenario, moments, folder, tally
-        self.rng = random.Random(f"{scenario.name} and its operator")
-        self.story: list[str] = []
-        self.journal = folder / JOURNAL
-        self.last = Snapshot()
-        self.opened: dict[Open, str] = {}  # and the run that had opened it
-        self.exactly = True
-        self.scratch = folder / "scratch"
-        self.scratch.mkdir()
-        self.receiver = Receiver(scenario, folder / "received")
-        self.file = scenario.write(folder, self.receiver.resolver, self.receiver.port)
-
-    def run(self) -> None:
-        """Raises Broken."""
-        try:
-            for moment in self.moments:
-                if self._attempt(moment):
-                    break
-                if self.scenario.verdict and self.rng.random() < 0.3:
-                    self._resolve()
-            while not self._attempt(None):
-                pass
-            if self.scenario.verdict:
-                self._resolve()
-                self._attempt(None)
-            self.receiver.quiet()
-            self._conclude()
-        finally:
-            self.receiver.close()
-
-    # --- one run ------------------------------------------------------------------------------------------
-
-    def _attempt(self, moment: Moment | None) -> bool:
-        """One run, killed at `moment` unless it ends before; whether the campaign has ended."""
-        name = f"run{self.tally.runs}.test"
-        self.tally.runs += 1
-        words = ["run", str(self.file), "--yes", "--new", "--json", "--workers", str(self.scenario.workers)]
-        ended = self._process(words, name, moment)
-        now = self._audit(name)
-        if ended.killed:
-            self.tally.kills += 1
-            self._classify(now)
-            return False
-        if ended.lost:  # the run itself has put those of the dead worker in doubt
-            self.tally.kills += 1
-            self.tally.where["with its workers, of whom one died"] += 1
-            self.exactly = False
-            if ended.code == 5:
-                return False
-        if moment is not None and moment.warnings:
-            self.exactly &= "SIGINT" not in moment.warnings
-            if ended.signal == signal.SIGTERM or ended.code in (5, 130):
-                return False
-        demand(ended.code in (0, 4), f"{name} ended by itself with exit code {ended.code}")
-        return True
-
-    def _resolve(self) -> None:
-        words = ["resolve", str(self.file), "--in-doubt", self.scenario.verdict]
-        ended = self._process(words, "operator.test", None)
-        demand(ended.code == 0 or not self.journal.exists(), f"resolve ended with exit code {ended.code}")
-        self._audit("resolve")
-
-    def _audit(self, name: str) -> Snapshot:
-        before, self.last = self.last, read(self.journal, self.scratch)
-        check(self.scenario, before, self.last, self.receiver.copies())
-        for one in self.last.intents:
-            self.opened.setdefault(one, name)
-        return self.last
-
-    def _classify(self, now: Snapshot) -> None:
-        where = (
-            ("before its journal existed" if not self.journal.exists() else "while planning")
-            if not now.planned
-            else "planned, nothing sent"
-            if not now.frozen
-            else "with open transactions"
-            if now.intents
-            else "sending, nothing open"
-        )
-        self.tally.where[where] += 1
-        could = self.scenario.open_per_site * len(self.scenario.sites)
-        self.tally.most = max(self.tally.most, (len(now.intents), could))
-        self.story.append(f"  killed {where}: {len(now.intents)} in doubt")
-
-    def _conclude(self) -> None:
-        copies = self.receiver.copies()
-        check(self.scenario, self.last, self.last, copies)
-        check_end(self.scenario, self.last, copies, self.opened, exactly=self.exactly)
-        arrived = {(copy.to, copy.helo) for copy in copies}
-        self.tally.in_doubt += len(self.opened)
-        self.tally.arrived += sum((one.address, name) in arrived for one, name in self.opened.items())
-        twice = Counter(copy.to for copy in copies)
-        self.tally.second_copies += sum(count - 1 for count in twice.values())
-        self.tally.campaigns += 1
-
-    def _process(self, words: list[str], name: str, moment: Moment | None) -> Ended:
-        self.story.append(f"{name}: {words[0]}, {'to be killed ' + str(moment) if moment else 'to its end'}")
-        try:
-            return run(words, name, moment, self.receiver, self.folder)
-        except TimeoutError as late:
-            raise Broken(str(late)) from late
-
-
-# --- many campaigns -----------------------------------------------------------------------------------------
-
-
-def kill(seed: int, kills: int, *, keep: bool) -> bool:
-    """Kill `kills` runners; prints what was found, and how to see a failure again. True: the law holds."""
+def warm() -> None:
+    """Everything a runner imports is imported, once for all of them."""
     for module in ON_USE:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()  # so that a child's collector does not copy the parent's pages
-    tally, began, number = Tally(), time.monotonic(), 0
-    while tally.kills < kills:
-        scenario = draw(seed, number, kills=KILLS_PER_CAMPAIGN)
-        number += 1
-        folder = Path(tempfile.mkdtemp(prefix="bulkmail-kill-"))
-        killing = Killing(scenario, scenario.moments[: kills - tally.kills], folder, tally)
-        try:
-            killing.run()
-        except Broken as broken:
-            _tell(broken, killing, seed, kills)
-            return False
-        if not keep:
-            shutil.rmtree(folder)
-    seconds = time.monotonic() - began
-    print(f"seed {seed}: {tally.kills} kills in {tally.runs} runs of {tally.campaigns} campaigns")
-    print(
-        "  the runner was killed " + ", ".join(f"{n} times {what}" for what, n in tally.where.most_common())
-    )
-    print(f"  in doubt: {tally.in_doubt} recipients, of whom {tally.arrived} had really arrived")
-    print("  most in doubt after one kill: {} of the {} that could have been open".format(*tally.most))
-    print(f"  second copies: {tally.second_copies}, all of recipients listed as in doubt; nobody lost")
-    print(f"  {seconds:.1f} s, {tally.kills / seconds:.1f} kills/s")
-    return True
 
 
-def _tell(broken: Broken, killing: Killing, seed: int, kills: int) -> None:
-    print(f"THE LAW IS BROKEN: {broken}")
+def attempt(one: Case, *, keep: bool) -> tuple[Tally, bool, str]:
+    """Its tally, whether the last blow fell, and how the law was broken ("" where it was not)."""
+    folder = Path(tempfile.mkdtemp(prefix="bulkmail-kill-"))
+    tally = Tally()
+    killing = Killing(one.scenario, one.blows, folder, tally, cut=one.cut)
+    try:
+        killing.run()
+    except Broken as broken:
+        return tally, killing.reached, _told(broken, one, killing)
+    if not keep:
+        shutil.rmtree(folder)
+    return tally, killing.reached, ""
+
+
+def _told(broken: Broken, one: Case, killing: Killing) -> str:
     scenario = killing.scenario
-    print(f"  campaign {scenario.name}: {scenario.content} content, on_doubt {scenario.on_doubt}, "
-          f"{len(scenario.people)} recipients, {len(scenario.sites)} sites")  # fmt: skip
-    print("\n".join(f"  {line}" for line in killing.story[-8:]))
+    lines = [
+        f"THE LAW IS BROKEN: {broken}",
+        f"  case {one.name}: {scenario.content} content, on_doubt {scenario.on_doubt}, "
+        f"{scenario.workers} workers, {len(scenario.people)} recipients, {len(scenario.sites)} sites"
+        + (f", cut {one.cut}" if one.cut else ""),
+        *(f"  {line}" for line in killing.story[-STORY:]),
+    ]
     errors = killing.folder / STDERR
     if errors.exists():
-        print("  " + "\n  ".join(errors.read_text(errors="replace").splitlines()[-30:]))
-    print(f"  journal and received mail: {killing.folder}")
-    print(f"  again: python -m tests.kill.harness --seed {seed} --kills {kills}")
+        lines += [f"  {line}" for line in errors.read_text(errors="replace").splitlines()[-30:]]
+    lines.append(f"  journal and received mail: {killing.folder}")
+    lines.append(f"  again: python -m tests.kill.harness {one.name}")
+    return "\n".join(lines)
+
+
+def add(to: Tally, more: Tally) -> None:
+    for field in fields(Tally):
+        one, other = getattr(to, field.name), getattr(more, field.name)
+        if field.name == "most":
+            setattr(to, field.name, max(one, other))
+        else:
+            setattr(to, field.name, one + other)
+
+
+# --- many -------------------------------------------------------------------------------------------------
+
+
+class Every(Iterator[str]):
+    """The names of an enumeration, until one of them has hit nothing any more."""
+
+    def __init__(self, prefix: str, begin: int, step: int, most: int) -> None:
+        self._names = (f"{prefix}/{number}" for number in range(begin, most + 1, step))
+        self.hit = True  # whether the last one did
+
+    def __next__(self) -> str:
+        if not self.hit:
+            raise StopIteration
+        return next(self._names)
+
+
+def go(
+    names: Iterator[str], results: Path | None, *, keep: bool, stop: bool, until: int | None
+) -> tuple[Tally, int]:
+    """Try them in turn, and how many broke the law. What is in `results` is counted and not tried again."""
+    total, failures = Tally(), 0
+    known: dict[str, Tally] = {}
+    if results is not None and results.exists():
+        for line in results.read_text().splitlines():
+            entry: dict[str, Any] = json.loads(line)
+            known[entry.pop("case")] = _tally(entry)
+    while (until is None or total.kills < until) and not (stop and failures):
+        name = next(names, None)
+        if name is None:
+            break
+        if name in known:
+            add(total, known[name])
+            continue
+        tally, hit, broken = attempt(case(name), keep=keep)
+        add(total, tally)
+        if isinstance(names, Every):
+            names.hit = hit
+        if broken:
+            failures += 1
+            print(broken, flush=True)
+        elif results is not None:
+            with results.open("a") as file:
+                file.write(json.dumps({"case": name, **_plain(tally)}) + "\n")
+    return total, failures
+
+
+def _plain(tally: Tally) -> dict[str, Any]:
+    return {field.name: getattr(tally, field.name) for field in fields(Tally)}
+
+
+def _tally(entry: dict[str, Any]) -> Tally:
+    counters = {key: Counter(entry[key]) for key in ("where", "struck", "exits")}
+    return Tally(**{**entry, **counters, "most": tuple(entry["most"])})
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Kill the runner at seeded random moments and resume.")
+    parser = argparse.ArgumentParser(description="Kill the runner everywhere and resume.")
+    parser.add_argument("cases", nargs="*", help="names of cases")
+    parser.add_argument(
+        "--every", action="append", default=[], metavar="PREFIX", help="such as calls/plain/0"
+    )
+    parser.add_argument("--part", default="1/1", metavar="K/N", help="every N-th of them, from the K-th")
+    parser.add_argument("--most", type=int, default=100_000, help="the last one of an enumeration")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--kills", type=int, default=25)
+    parser.add_argument("--kills", type=int, help="so many, of cases of all kinds")
+    parser.add_argument("--results", type=Path, help="where what is done is kept")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--stop", action="store_true", help="at the first case that breaks the law")
     parser.add_argument("--keep", action="store_true", help="leave the campaigns' folders")
     options = parser.parse_args()
-    return 0 if kill(options.seed, options.kills, keep=options.keep) else 1
+    with_shim()
+    warm()
+    began = time.monotonic()
+    workers = [_fork(options, number) for number in range(options.jobs)]
+    total, broken = Tally(), 0
+    for pid, pipe in workers:
+        with open(pipe, encoding="utf-8") as told:
+            said = told.read()
+        _, status = os.waitpid(pid, 0)
+        if status or not said:
+            broken += 1
+            continue
+        entry = json.loads(said)
+        broken += entry.pop("broken")
+        add(total, _tally(entry))
+    seconds = round(time.monotonic() - began, 1)
+    cpu = round(sum(os.times()[:4]), 1)
+    print(json.dumps({**_plain(total), "broken": broken, "seconds": seconds, "cpu": cpu}), flush=True)
+    return 1 if broken else 0
+
+
+def _fork(options: argparse.Namespace, number: int) -> tuple[int, int]:
+    """One of the processes that share the cases; what it has to tell comes out of the pipe."""
+    heard, told = os.pipe()
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid:
+        os.close(told)
+        return pid, heard
+    code = 1
+    try:
+        total, broken = _share(options, number)
+        os.write(told, json.dumps({**_plain(total), "broken": broken}).encode())
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def _share(options: argparse.Namespace, number: int) -> tuple[Tally, int]:
+    """What the `number`th of the processes has to do."""
+    part, parts = map(int, options.part.split("/"))
+    first, step = part + number * parts, parts * options.jobs
+    runs: list[Iterator[str]] = [Every(prefix, first, step, options.most) for prefix in options.every]
+    runs.append(itertools.islice(options.cases, number, None, options.jobs))
+    kills = None
+    if options.kills is not None:
+        kills = -(-options.kills // options.jobs)
+        runs.append(itertools.islice(drawn(options.seed), number, None, options.jobs))
+    total, broken = Tally(), 0
+    for names in runs:
+        tally, failed = go(names, options.results, keep=options.keep, stop=options.stop, until=kills)
+        add(total, tally)
+        broken += failed
+    return total, broken
 
 
 if __name__ == "__main__":

@@ -11,21 +11,33 @@ import select
 import signal
 import sys
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import trio
 
 from bulkmail import cli
 from bulkmail.journal import CampaignLock
 from tests.kill.receiver import Receiver
-from tests.kill.scenario import Moment, Victim
+from tests.kill.scenario import Moment
+from tests.kill.shim import Control, How, Strike
+from tests.kill.steps import Step, kill
 
 PATIENCE_S = 120.0  # for one run; the slowest takes a few seconds
 LOOK_S = 0.001  # between looks whether the journal is there
 JOURNAL = Path(".bulkmail", "killed.journal")
 STDERR = "stderr.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Two:
+    """Another run of the campaign is started so long after the first."""
+
+    delay_s: float
+
+
+Blow = Moment | Strike | Step | Two
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +53,92 @@ class Ended:
         return self.signal == signal.SIGKILL
 
 
-def run(words: list[str], name: str, moment: Moment | None, receiver: Receiver, folder: Path) -> Ended:
-    """`bulkmail WORDS`, under `name` in EHLO, killed at `moment` unless it ends before.
+def run(
+    words: list[str],
+    name: str,
+    blow: Blow | None,
+    receiver: Receiver,
+    folder: Path,
+    control: Control | None = None,
+) -> Ended:
+    """`bulkmail WORDS`, under `name` in EHLO, and what the `blow` does to it unless it ends before.
 
-    Raises TimeoutError where it does neither; then every task of it has written to `stderr.txt` where it
-    waits.
+    `folder`: of the campaign; beside it is what it says. A Strike needs a `control` that was made for it.
+    Raises TimeoutError where the run hangs; then every task of it has written to `stderr.txt` where it waits.
     """
     receiver.drain()
-    events, written = os.pipe()
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid == 0:
-        _become(words, name, written, folder / STDERR)
-    os.close(written)
+    started = start(words, name, folder, control)
+    receiver.arm(started.pid, blow if isinstance(blow, Step) else None)
+    started.go()
+    moment = blow if isinstance(blow, Moment) else None
     try:
-        what = _watch(pid, events, moment, receiver, folder / JOURNAL)
+        what = _watch(started.pid, started.events, moment, receiver, folder / JOURNAL)
     finally:
-        os.close(events)
-        _, status = os.waitpid(pid, 0)
+        status = started.over()
     if what == "late":
         raise TimeoutError(f"a run did not end within {PATIENCE_S:.0f} seconds")
     _all_gone(folder / JOURNAL)
     if os.WIFSIGNALED(status):
         return Ended(os.WTERMSIG(status), -1)
-    return Ended(0, os.waitstatus_to_exitcode(status), lost=what == "lost")
+    lost = what == "lost"
+    if isinstance(blow, Step):
+        lost = bool(receiver.steps()[1].get("lost"))
+    elif isinstance(blow, Strike):
+        lost = control is not None and control.struck and blow.how in (How.BEFORE, How.AFTER, How.TORN)
+    return Ended(0, os.waitstatus_to_exitcode(status), lost)
+
+
+def two(
+    words: list[str], names: tuple[str, str], delay_s: float, folder: Path
+) -> list[tuple[int, Ended, str]]:
+    """Two runs of one campaign: of each its process id, how it ended and what it said on standard error."""
+    started = [start(words, name, folder, errors=folder.parent / f"{name}.txt") for name in names]
+    for one in started:
+        one.go()
+        time.sleep(delay_s)
+    found = []
+    for one, name in zip(started, names, strict=True):
+        while os.read(one.events, 65536):
+            pass
+        status = one.over()
+        said = (folder.parent / f"{name}.txt").read_text(errors="replace")
+        found.append((one.pid, Ended(0, os.waitstatus_to_exitcode(status)), said))
+    return found
+
+
+class Started:
+    """A runner that waits for the word to go."""
+
+    def __init__(self, pid: int, events: int, word: int) -> None:
+        self.pid = pid
+        self.events = events  # what it says on standard output; ends with it
+        self._word = word
+
+    def go(self) -> None:
+        os.write(self._word, b".")
+        os.close(self._word)
+
+    def over(self) -> int:
+        """Its status, when it has ended."""
+        os.close(self.events)
+        return os.waitpid(self.pid, 0)[1]
+
+
+def start(
+    words: list[str], name: str, folder: Path, control: Control | None = None, *, errors: Path | None = None
+) -> Started:
+    """Fork a runner, which does nothing yet."""
+    events, written = os.pipe()
+    heard, word = os.pipe()
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        os.close(word)
+        os.close(events)
+        _become(words, name, written, errors or folder.parent / STDERR, heard, control)
+    os.close(written)
+    os.close(heard)
+    return Started(pid, events, word)
 
 
 def _all_gone(journal: Path) -> None:
@@ -74,19 +148,6 @@ def _all_gone(journal: Path) -> None:
         if time.monotonic() > give_up:
             raise TimeoutError(f"the campaign was held for {PATIENCE_S:.0f} seconds after the end of the run")
         time.sleep(LOOK_S)
-
-
-def _kill(pid: int, victim: Victim, *, sending: bool) -> bool:
-    """Kill all of the run, its parent alone, or a worker; True: the run goes on without that one."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split() if sending else []
-    workers = [int(child) for child in children]
-    if victim == "worker" and workers:
-        os.kill(workers[0], signal.SIGKILL)
-        return True
-    for one in (pid, *(workers if victim == "all" else ())):
-        with suppress(ProcessLookupError):  # a worker that has just been let go
-            os.kill(one, signal.SIGKILL)
-    return False
 
 
 def _watch(pid: int, events: int, moment: Moment | None, receiver: Receiver, journal: Path) -> str:
@@ -103,7 +164,8 @@ def _watch(pid: int, events: int, moment: Moment | None, receiver: Receiver, jou
             if warnings and now >= since + moment.delay_s / 2:
                 os.kill(pid, signal.Signals[warnings.pop(0)])
             if now >= since + moment.delay_s:
-                if not _kill(pid, moment.victim, sending=_event("started") in heard):
+                # before the start a child is no worker
+                if not kill(pid, moment.victim if _event("started") in heard else "parent"):
                     return what
                 what, moment = "lost", None
                 continue
@@ -111,7 +173,7 @@ def _watch(pid: int, events: int, moment: Moment | None, receiver: Receiver, jou
         if now >= give_up:
             os.kill(pid, signal.SIGUSR1)
             time.sleep(1.0)  # to say where it hangs
-            _kill(pid, "all", sending=True)
+            kill(pid, "all")
             return "late"
         if moment is not None and since is None and moment.event == "journal":
             since = now if journal.exists() else None
@@ -134,10 +196,13 @@ def _event(name: str) -> bytes:
     return f'"event": "{name}"'.encode()
 
 
-def _become(words: list[str], name: str, out: int, errors: Path) -> None:
+def _become(
+    words: list[str], name: str, out: int, errors: Path, heard: int, control: Control | None
+) -> NoReturn:
     """In the child: be the command line, and never return."""
     code = 70
     try:
+        os.setpgid(0, 0)  # so that it can be killed with its workers, and nobody else
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(out, 1)
         os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
@@ -145,6 +210,10 @@ def _become(words: list[str], name: str, out: int, errors: Path) -> None:
             os.close(out)
         os.environ |= {"EHLO": name, "BULKMAIL_TRACEBACK": "1"}
         signal.signal(signal.SIGUSR1, _say_where)
+        os.read(heard, 1)
+        os.close(heard)
+        if control is not None:
+            control.arm()
         code = cli.exit_code(words)
         sys.stdout.flush()
     except KeyboardInterrupt:  # before the command line has begun, or when it has ended

@@ -1,23 +1,27 @@
 """The receiving side: a process of its own that serves a world and keeps the count of what it accepted.
 
 It outlives every runner. Each accepted transaction is a line on disk before its 250, and a byte in a pipe, by
-which the harness sets the moment of a kill. On a byte from the harness it waits until the last conversation
-is over and answers; when the harness has gone, it ends.
+which the harness sets the moment of a kill; so is who is connected, and named by RCPT, with the time. What
+the harness asks is a line of JSON, and so is the answer; when the harness has gone, it ends.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import trio
 
 from bulkmail import sandbox
 from bulkmail.sandbox.ledger import Ledger, Presence, Received, Session
 from tests.kill.scenario import Scenario
+from tests.kill.steps import Step, Steps, watch
 
 QUIET_S = 20.0  # a conversation whose client is dead ends at once; longer than this is a bug of the sandbox
 
@@ -44,15 +48,21 @@ class TellingLedger(Ledger):
     ) -> tuple[Session, Presence]:
         session, presence = super().connected(host, sites, is_open)
         self.conversing.add(session.id)
+        self._note("connected", session)
         return session, presence
 
     def left(self, session: Session, presence: Presence) -> None:
         super().left(session, presence)
-        self.conversing.discard(session.id)
+        if session.id in self.conversing:
+            self.conversing.discard(session.id)
+            self._note("left", session)
 
     def accept(self, received: Received) -> None:
         super().accept(received)
         os.write(self._told, b".")
+
+    def _note(self, event: str, session: Session) -> None:
+        self._line({"event": event, "ns": time.monotonic_ns(), "session": session.id, "host": session.host})
 
 
 class Receiver:
@@ -92,21 +102,51 @@ class Receiver:
 
     def quiet(self) -> None:
         """Return when every conversation is over, so that the ledger is final for the runs until now."""
-        os.write(self._ask, b"?")
-        if os.read(self._hello, 1) != b"!":
+        if not self._question("quiet"):
             raise AssertionError("the receiving side did not come to rest")
+
+    def arm(self, pid: int, step: Step | None) -> None:
+        """The run of `pid` begins, at whose `step` something is to happen. Steps are counted from here."""
+        self._question("arm", pid, None if step is None else asdict(step))
+
+    def steps(self) -> tuple[int, dict[str, Any]]:
+        """How many there were since `arm`, and what was done at the one that was told."""
+        count, done = cast("tuple[int, dict[str, Any]]", self._question("steps"))
+        return count, done
+
+    def _question(self, *words: object) -> object:
+        os.write(self._ask, json.dumps(words).encode() + b"\n")
+        answer = b""
+        while not answer.endswith(b"\n"):
+            data = os.read(self._hello, 65536)
+            if not data:
+                raise AssertionError("the receiving side has gone")
+            answer += data
+        return json.loads(answer)
+
+    def open_at(self, at_ns: int) -> Counter[str]:
+        """How many connections to each host were open at this time, by the monotonic clock."""
+        found: Counter[str] = Counter()
+        for entry in self._entries():
+            if entry["event"] in ("connected", "left") and entry["ns"] <= at_ns:
+                found[entry["host"]] += 1 if entry["event"] == "connected" else -1
+        return found
 
     def copies(self) -> list[Copy]:
         """Everything that was accepted, recipient by recipient."""
-        found: list[Copy] = []
+        return [
+            Copy(to, entry["helo"], entry["host"])
+            for entry in self._entries()
+            if entry["event"] == "accepted"
+            for to in entry["to"]
+        ]
+
+    def _entries(self) -> Iterator[dict[str, Any]]:
         with (self._folder / "ledger.jsonl").open(encoding="utf-8") as lines:
             for line in lines:
                 if not line.endswith("\n"):
                     break  # being written at this instant
-                entry = json.loads(line)
-                if entry["event"] == "accepted":
-                    found += [Copy(to, entry["helo"], entry["host"]) for to in entry["to"]]
-        return found
+                yield json.loads(line)
 
     def close(self) -> None:
         for descriptor in (self._ask, self._hello, self.told):
@@ -117,17 +157,29 @@ class Receiver:
 async def _serve(scenario: Scenario, folder: Path, hello: int, ask: int, told: int) -> None:
     world = scenario.world()
     ledger = world.ledger = TellingLedger(told)
+    steps = Steps()
+    watch(steps)
     async with sandbox.serve(world, directory=folder) as running, trio.lowlevel.FdStream(ask) as asked:
         os.write(hello, f"{running.dns[0]}:{running.dns[1]} {running.smtp_port}".encode())
-        async for questions in asked:
-            for _ in questions:
-                with trio.move_on_after(QUIET_S):
-                    # a connection that the kernel holds for us is seen only when it is accepted
-                    while ledger.conversing or await _still(ledger):  # noqa: ASYNC110
-                        await trio.sleep(0.001)
-                    os.write(hello, b"!")
-                    continue
-                return
+        async for questions in asked:  # the harness waits for each answer, so it is one, and whole
+            answer: object = True
+            match json.loads(questions):
+                case ["quiet"]:
+                    answer = await _quiet(ledger)
+                case ["arm", pid, step]:
+                    steps.arm(pid, None if step is None else Step(**step))
+                case ["steps"]:
+                    answer = steps.count, steps.done
+            os.write(hello, json.dumps(answer).encode() + b"\n")
+
+
+async def _quiet(ledger: TellingLedger) -> bool:
+    with trio.move_on_after(QUIET_S):
+        # a connection that the kernel holds for us is seen only when it is accepted
+        while ledger.conversing or await _still(ledger):  # noqa: ASYNC110
+            await trio.sleep(0.001)
+        return True
+    return False
 
 
 async def _still(ledger: TellingLedger) -> bool:

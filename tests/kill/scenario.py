@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 from bulkmail.sandbox import World
+from tests.kill.steps import Victim
 
 Kind = Literal["plain", "unknown", "greylisted"]
 Content = Literal["shared", "grouped", "personal"]
-Victim = Literal["all", "parent", "worker"]
 Event = Literal["fork", "journal", "planned", "started", "accepted"]
 
 MESSAGES_IN_FLIGHT = 8  # on a connection: the default of shaping.default.messages_in_flight
@@ -60,6 +60,7 @@ class Site:
     close_after: int | None  # messages per connection, then 421
     rcpt_limit: int | None  # recipients per transaction, then 452
     lost_replies: int  # so many ends of data are taken and never answered (FAULTS.md X8)
+    chunking: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +78,17 @@ class Scenario:
     invalid: int
     moments: tuple[Moment, ...]
     workers: int  # processes that send
+    in_flight: int = MESSAGES_IN_FLIGHT
+
+    @property
+    def open_per_session(self) -> int:
+        """The most recipients that may be in doubt on one connection."""
+        return self.in_flight * (1 if self.content == "personal" else self.per_transaction)
 
     @property
     def open_per_site(self) -> int:
         """The most recipients that may be in doubt at one site after one kill."""
-        return (
-            self.connections
-            * MESSAGES_IN_FLIGHT
-            * (1 if self.content == "personal" else self.per_transaction)
-        )
+        return self.connections * self.open_per_session
 
     def site_of(self, host: str) -> str:
         return next(site.name for site in self.sites if host in site.hosts)
@@ -131,6 +134,8 @@ shaping:
     connection_rate: 100000/s
     recipients_per_transaction: {self.per_transaction}
     messages_per_connection: 20
+    messages_in_flight: {self.in_flight}
+log: accounting.jsonl
 """,
             encoding="utf-8",
         )
@@ -149,6 +154,8 @@ shaping:
                 host = world.host(name)
                 if not site.tls:
                     host.tls("none")
+                if not site.chunking:
+                    host.extensions(without=["CHUNKING"])
                 if site.delay_s:
                     host.delay("END_OF_DATA", site.delay_s)
                 if site.close_after is not None:
@@ -197,6 +204,52 @@ def draw(seed: int, campaign: int, *, kills: int) -> Scenario:
         invalid=rng.randint(0, 3),
         moments=moments,
         workers=workers,
+    )
+
+
+def small(way: str, seed: str) -> Scenario:
+    """A campaign that is over in a tenth of a second, whose letters go one `way` (see cases.py)."""
+    rng = random.Random(f"{way} {seed}")
+    content: Content = "personal"
+    if way in ("shared", "resend", "workers-shared"):
+        content = "shared"
+    elif way == "grouped":
+        content = "grouped"
+    sites = tuple(
+        Site(
+            name=f"s{number}",
+            hosts=(f"mx.s{number}.example",),
+            domains=tuple(f"d{n}.s{number}.example" for n in range(2 - number)),
+            tls=False,
+            delay_s=0.0,
+            close_after=None,
+            rcpt_limit=None,
+            lost_replies=0,
+            chunking=way != "riding",
+        )
+        for number in range(2)
+    )
+    domains = [domain for site in sites for domain in site.domains]
+    kinds: list[Kind] = ["plain"] * 20 + ["unknown", "greylisted", "unknown", "greylisted"]
+    people = tuple(
+        Person(f"{kind}{number}@{rng.choice(domains)}", kind, rng.choice(COUNTRIES))
+        for number, kind in enumerate(kinds)
+    )
+    return Scenario(
+        name=f"{way}/{seed}",
+        content=content,
+        on_doubt="resend" if way == "resend" else "hold",
+        verdict="",
+        report=way == "plain",
+        connections=1 if way in ("riding", "breath") else 2,
+        per_transaction=3,
+        sites=sites,
+        people=people,
+        duplicates=1,
+        invalid=1,
+        moments=(),
+        workers=2 if way.startswith("workers") else 1,
+        in_flight=1 if way == "plain" else MESSAGES_IN_FLIGHT,
     )
 
 

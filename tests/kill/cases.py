@@ -1,0 +1,103 @@
+"""Cases by name: a name says all of what is tried, so that a case can be tried again alone.
+
+    moments/SEED/NUMBER                a campaign of hundreds, killed ten times at random moments
+    calls/WAY/SEED/N                   killed at the N-th call that changes a file, and in the resume again
+    power/WAY/SEED/N                   the same, and what was not synced is lost, or some of it
+    steps/WAY/SEED/N                   killed, or warned, at the N-th step of the protocol
+    disk/WAY/ERROR/N                   the N-th call fails: ENOSPC, EIO …; "s" behind it: and all later ones
+    two/WAY/SEED/N                     another run is started N milliseconds after the first
+    short/WAY/SEED/N                   the N-th write is a short one
+
+WAY names a small campaign by how its letters go; the rest is drawn from the name.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.kill.power import Cut
+from tests.kill.process import Blow, Two
+from tests.kill.scenario import Scenario, draw, small
+from tests.kill.shim import How, Strike
+from tests.kill.steps import Act, Step, Victim
+
+KILLS_PER_CAMPAIGN = 10
+WAYS = ("plain", "riding", "breath", "shared", "grouped", "resend", "workers", "workers-shared")
+ERRORS = {name: getattr(errno, name) for name in ("ENOSPC", "EIO", "EROFS", "EACCES")}
+MOST_BLOWS = 6
+FAMILIES = ("calls", "power", "steps", "moments", "disk")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    name: str
+    scenario: Scenario
+    blows: tuple[Blow, ...]
+    cut: Cut = ""
+
+
+def case(name: str) -> Case:
+    """Raises ValueError for a name that means nothing."""
+    match name.split("/"):
+        case ["moments", seed, number]:
+            scenario = draw(int(seed), int(number), kills=KILLS_PER_CAMPAIGN)
+            return Case(name, scenario, scenario.moments)
+        case [("calls" | "power" | "steps" | "disk" | "short" | "two") as family, way, seed, number] if (
+            way in WAYS
+        ):
+            # an enumeration is of one campaign: only what befalls it differs
+            scenario = small(way, seed if seed.isdigit() else "0")
+            rng = random.Random(name)
+            at = int(number)
+            if family == "calls":
+                return Case(name, scenario, _calls(rng, at))
+            if family == "power":
+                return Case(name, scenario, _calls(rng, at, alone=False), rng.choice(("all", "some")))
+            if family == "steps":
+                return Case(name, scenario, _steps(rng, at, scenario.workers))
+            if family == "two":
+                return Case(name, scenario, (Two(at / 1000),))
+            if family == "short":
+                return Case(name, scenario, (Strike(at, How.SHORT, keep=rng.choice((0, 300, 999))),))
+            error = ERRORS[seed.removesuffix("s")]
+            return Case(name, scenario, (Strike(at, How.FAIL, error, lasting=seed.endswith("s")),))
+    raise ValueError(f"{name} is no case")
+
+
+def _calls(rng: random.Random, at: int, *, alone: bool = True) -> tuple[Blow, ...]:
+    how = rng.choice((How.BEFORE, How.AFTER, How.TORN))
+    group = not alone or rng.random() < 0.7
+    blows = [Strike(at, how, group=group, keep=rng.randint(0, 999))]
+    while len(blows) < MOST_BLOWS and rng.random() < 0.6:
+        # in the recovery, which is the beginning of the next run, or soon after
+        how = rng.choice((How.BEFORE, How.AFTER, How.TORN))
+        blows.append(Strike(rng.randint(1, rng.choice((40, 160))), how, keep=rng.randint(0, 999)))
+    return tuple(blows)
+
+
+def _steps(rng: random.Random, at: int, workers: int) -> tuple[Blow, ...]:
+    acts: tuple[Act, ...] = ("SIGKILL", "SIGTERM", "SIGINT", "SIGINT twice")
+    victims: tuple[Victim, ...] = ("all", "parent", "worker") if workers > 1 else ("all",)
+    blows = [Step(at, rng.choices(acts, (70, 10, 10, 10))[0], rng.choice(victims))]
+    while len(blows) < MOST_BLOWS and rng.random() < 0.6:
+        blows.append(Step(rng.randint(1, 80), "SIGKILL", rng.choice(victims)))
+    return tuple(blows)
+
+
+def drawn(seed: int) -> Iterator[str]:
+    """Names without end, of all kinds."""
+    rng = random.Random(f"{seed} and its cases")
+    number = 0
+    while True:
+        family = rng.choices(FAMILIES, (40, 20, 25, 10, 5))[0]
+        number += 1
+        if family == "moments":
+            yield f"moments/{seed}/{number}"
+            continue
+        way = rng.choice(WAYS)
+        most = {"calls": 420, "power": 420, "steps": 260, "disk": 420}[family]
+        third = rng.choice(("ENOSPC", "ENOSPCs", "EIO", "EIOs")) if family == "disk" else f"{seed}{number}"
+        yield f"{family}/{way}/{third}/{rng.randint(1, most)}"
