@@ -12,12 +12,14 @@ and when varies with the speed of the machine; the law holds whatever it was, so
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import importlib
 import itertools
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -50,6 +52,7 @@ ON_USE = (  # what the command line imports only when it is used
     "bulkmail.sandbox.authority",
     "bulkmail.sandbox.serve",
 )
+PR_SET_PDEATHSIG = 1
 STORY = 24  # lines of it that are told
 # What would be on a disk is known to the shim: there is nothing to be learned from waiting for a real one.
 PLACE = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -133,7 +136,8 @@ def go(
     if results is not None and results.exists():
         for line in results.read_text().splitlines():
             entry: dict[str, Any] = json.loads(line)
-            known[entry.pop("case")] = _tally(entry)
+            name = entry.pop("case")
+            known[name] = _tally(entry)
     while (until is None or total.kills < until) and not (stop and failures):
         name = next(names, None)
         if name is None:
@@ -209,6 +213,7 @@ def _fork(options: argparse.Namespace, number: int) -> tuple[int, int]:
         return pid, heard
     code = 1
     try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # it does not outlive the first one
         total, broken = _share(options, number)
         os.write(told, json.dumps({**_plain(total), "broken": broken}).encode())
         code = 0
