@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 @click.command("sandbox")
 @click.argument("world", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
+    "--behaviour",
+    "-b",
+    "behaviours",
+    multiple=True,
+    metavar="[DOMAIN:] NAME[: VALUE]",
+    help='As in WORLD: "a.test: greylist", "*.test: {slow: 1s}"; without a domain, of all. See --list.',
+)
+@click.option(
     "--port", type=click.IntRange(0, 65535), default=2525, show_default=True, help="SMTP; 0: a free one."
 )
 @click.option(
@@ -42,9 +50,16 @@ if TYPE_CHECKING:
     help="Messages as files, nothing on disk, one JSON line per transaction, or numbers only.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One ready line, and a summary at the end, as JSON.")
-@click.option("--list", "list_only", is_flag=True, help="List the behaviours that WORLD can use.")
+@click.option("--list", "list_only", is_flag=True, help="List all behaviours.")
 def command(
-    world: Path | None, port: int, dns_port: int, directory: Path, keep: Keep, as_json: bool, list_only: bool
+    world: Path | None,
+    behaviours: tuple[str, ...],
+    port: int,
+    dns_port: int,
+    directory: Path,
+    keep: Keep,
+    as_json: bool,
+    list_only: bool,
 ) -> None:
     """Run DNS and mail exchangers on loopback that behave as WORLD (a YAML file) says.
 
@@ -61,6 +76,8 @@ def command(
 
     try:
         found = World.default(keep=keep) if world is None else World.from_yaml(world, keep=keep)
+        for behaviour in behaviours:
+            found.add(behaviour)
         trio.run(
             _serve,
             found,

@@ -199,7 +199,8 @@ class Answers:
                 return Reply.of(550, f"Relay access denied: {name} is not ours", enhanced="5.7.1")
             manner = self.manner
             said = self._world.verdict(domain, path.local.decode())
-            if said is not None and self._world.holds(said, "RCPT TO", str(path)):
+            # who greylists knows the sender, too: under another reverse-path one begins anew (X13)
+            if said is not None and self._world.holds(said, "RCPT TO", str(path), str(self._reverse_path)):
                 return said
         if manner.rcpt_limit is not None and len(self._recipients) >= manner.rcpt_limit:
             return Said(raw=manner.rcpt_limit_reply)

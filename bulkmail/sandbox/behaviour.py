@@ -134,6 +134,8 @@ class Manner:
     quota: int | None = None  # messages per host, whatever the connection
     quota_refusals: int | None = None  # after so many refused MAILs the quota begins anew; None: never
     quota_reply: bytes = b"450 4.2.1 Quota exceeded, try again in 2 seconds\r\n"
+    idle_s: float | None = None  # so long between transactions, then the connection is closed
+    idle_reply: bytes = b"421 4.4.2 Idle for too long\r\n"  # with these words; b"": with none
     max_connections: int | None = None
     max_connections_reply: bytes = b"421 4.7.0 Too many connections from your address\r\n"
     users: dict[str, str] = field(default_factory=dict)

@@ -81,6 +81,7 @@ _ALL = (
     Row("mx-cname", DOMAIN, flag, True, lambda t, v: t.mx_alias(), "the MX is an alias", "D6"),
     Row("mx-ip", DOMAIN, text, "192.0.2.1", lambda t, v: t.host(v), "the MX is an IP literal", "D6"),
     Row("mx-localhost", DOMAIN, flag, True, lambda t, v: t.host("localhost"), "the MX is `localhost`", "D6"),
+    Row("mx-private", DOMAIN, text, "10.0.0.1", lambda t, v: [h.at(v) for h in t.hosts], "the MX is at a private address", "D6"),
     Row("many-mx", DOMAIN, count, 300, lambda t, v: t.many_hosts(v), "hundreds of MX", "D8"),
     Row("malformed", EVERYWHERE, count, 1, lambda t, v: t.malformed(v), "unreadable records before the good ones", "D9"),
     Row("truncated", EVERYWHERE, flag, True, lambda t, v: t.truncated(), "UDP answers truncated: ask by TCP"),
@@ -113,6 +114,8 @@ _ALL = (
     Row("wrong-enhanced", EVERYWHERE, flag, True, lambda t, v: t.reply("RCPT", b"550 4.2.2 which is it"), "enhanced code against the reply's class", "G7"),
     Row("extra-reply", EVERYWHERE, stage, "END_OF_DATA", lambda t, v: t.extra(v), "one reply too many after this stage", "G8"),
     Row("missing-reply", EVERYWHERE, stage, "RCPT", lambda t, v: t.silent(v, times=1), "one reply too few at this stage", "G8"),
+    Row("idle-421", EVERYWHERE, seconds, 1.0, lambda t, v: t.leave_idle(v), "421 after so long without a transaction", "G2 G9"),
+    Row("idle-close", EVERYWHERE, seconds, 1.0, lambda t, v: t.leave_idle(v, b""), "closed after so long without a transaction", "G9"),
     # --- TLS
     Row("tls", EVERYWHERE, choice(*TLS_KINDS), MISSING, lambda t, v: t.tls(v), "STARTTLS: " + ", ".join(TLS_KINDS), "S1-S5"),
     Row("no-tls", EVERYWHERE, flag, True, lambda t, v: t.tls("none"), "STARTTLS not offered", "S1"),
@@ -120,6 +123,8 @@ _ALL = (
     Row("tls-extra", EVERYWHERE, flag, True, lambda t, v: t.tls("extra"), "bytes after the 220 to STARTTLS", "S2"),
     Row("tls-broken", EVERYWHERE, flag, True, lambda t, v: t.tls("broken"), "handshake fails", "S4"),
     Row("tls-untrusted", EVERYWHERE, flag, True, lambda t, v: t.tls("untrusted"), "a certificate of nobody's", "S5"),
+    Row("tls-wrong-name", EVERYWHERE, flag, True, lambda t, v: t.tls("wrong-name"), "a certificate for another name", "S5"),
+    Row("tls-expired", EVERYWHERE, flag, True, lambda t, v: t.tls("expired"), "a certificate of long ago", "S5"),
     Row("implicit-tls", HOST, flag, True, lambda t, v: t.set(implicit_tls=v), "TLS from the first octet (smtps)"),
     # --- transaction
     Row("reply", EVERYWHERE, replies, MISSING, lambda t, v: [t.reply(s, **a) for s, a in v.items()], "other words by stage: {MAIL: 451 later}", "G2 X1-X16"),

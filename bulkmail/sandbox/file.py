@@ -43,7 +43,7 @@ _Loader.yaml_implicit_resolvers = {
         (tag, pattern) for tag, pattern in known if tag.rsplit(":", 1)[1] in ("int", "float", "null", "bool")
     ]
     for first, known in _Loader.yaml_implicit_resolvers.items()
-    if first not in "yYnNoO"
+    if not first or first not in "yYnNoO"  # nothing at all is null
 }
 
 
@@ -52,11 +52,27 @@ def read(source: Path | str, *, keep: Keep = "memory") -> World:
     name = str(source) if isinstance(source, Path) else "<sandbox>"
     content = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
     reading = _Reading(name)
-    root = _composed(content, name)
-    world = reading.world(root, keep)
-    if reading.problems:
-        raise ConfigError(sorted(reading.problems, key=lambda p: (p.line, p.column)))
+    world = reading.world(_composed(content, name), keep)
+    reading.done()
     return world
+
+
+def add(world: World, text: str) -> None:
+    """One more entry of `domains`, as it stands in a file: "a.test: greylist".
+
+    Behaviours without a domain ("greylist", "slow: 200ms") are those of every domain that is not mentioned.
+    Raises ConfigError with every problem.
+    """
+    reading = _Reading(f"--behaviour {text!r}")
+    root = _composed(text, reading.name)
+    keys = [str(key.value) for key, _ in root.value] if isinstance(root, yaml.MappingNode) else []
+    if any(set(key) & set(".*?") for key in keys):
+        reading.domains(world, root)
+    elif root is None or root.tag.endswith(":null"):
+        raise ConfigError(Problem(reading.name, 1, 1, "", "the name of a behaviour is wanted"))
+    else:
+        reading.pattern(world, "*", root, "")
+    reading.done()
 
 
 def _composed(content: str, name: str) -> yaml.Node | None:
@@ -88,7 +104,12 @@ class _Reading:
 
     def wrong(self, node: yaml.Node, where: str, text: str) -> None:
         mark = node.start_mark
-        self.problems.append(Problem(self.name, mark.line + 1, mark.column + 1, where, text))
+        self.problems.append(Problem(self.name, mark.line + 1, mark.column + 1, where.lstrip("."), text))
+
+    def done(self) -> None:
+        """Raises ConfigError if there were problems."""
+        if self.problems:
+            raise ConfigError(sorted(self.problems, key=lambda p: (p.line, p.column)))
 
     def items(self, node: yaml.Node | None, where: str) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
         """(key, key node, value node) of a mapping; an empty value is an empty mapping."""
@@ -141,17 +162,19 @@ class _Reading:
             if unknown not in _UNKNOWN:
                 self.wrong(node, "unknown_domains", f"one of {', '.join(_UNKNOWN)}, not {unknown!r}")
         world = World(keep=keep) if unknown == "nxdomain" else World.default(keep=keep)
-        for name, _, node in self.items(parts.get("domains"), "domains"):
-            if "*" in name or "?" in name:
-                self.pattern(world, name, node)
-            else:
-                self.domain(world.domain(name), node, f"domains.{name}")
+        self.domains(world, parts.get("domains"))
         for name, _, node in self.items(parts.get("hosts"), "hosts"):
             self.behaviours(world.host(name), node, f"hosts.{name}", HOST)
         return world
 
-    def pattern(self, world: World, name: str, node: yaml.Node) -> None:
-        where = f"domains.{name}"
+    def domains(self, world: World, root: yaml.Node | None) -> None:
+        for name, _, node in self.items(root, "domains"):
+            if "*" in name or "?" in name:
+                self.pattern(world, name, node, f"domains.{name}")
+            else:
+                self.domain(world.domain(name), node, f"domains.{name}")
+
+    def pattern(self, world: World, name: str, node: yaml.Node, where: str) -> None:
         self.domain(World().domain("pattern.invalid"), node, where)  # its mistakes are told now, not later
 
         def apply(domain: Domain) -> None:
@@ -206,12 +229,12 @@ class _Reading:
                 row.apply(target)
 
     def row(self, key: str, node: yaml.Node, where: str, place: str, own: tuple[str, ...]) -> Row | None:
-        row = CATALOGUE.get(key.replace("_", "-"))
+        row, at = CATALOGUE.get(key.replace("_", "-")), f"{where}.{key}"
         if row is None:
             known = [name for name, one in CATALOGUE.items() if place in one.where]
-            self.wrong(node, f"{where}.{key}", "unknown behaviour" + did_you_mean(key, [*known, *own]))
+            self.wrong(node, at, "unknown behaviour" + did_you_mean(key, [*known, *own]))
         elif place not in row.where:
-            self.wrong(node, f"{where}.{key}", f"stands only at a {row.where}")
+            self.wrong(node, at, f"stands only at a {row.where}")
             return None
         return row
 

@@ -7,6 +7,9 @@ more, as nobody could say what a further reply would answer.
 
 from __future__ import annotations
 
+import math
+from typing import NoReturn
+
 import trio
 
 from bulkmail.sandbox.answers import Answers, Event
@@ -81,7 +84,7 @@ class Conversation:
                 await self._end()
             if not self._holds_back():
                 await self._flush()
-            data = await wire.receive()
+            data = await (wire.receive() if manner.idle_s is None else self._patiently(manner.idle_s))
             if not data:
                 raise _Over
             if protocol.state is State.CONTENT:
@@ -89,6 +92,14 @@ class Conversation:
             elif manner.flushes_input and b"\n" in data:
                 data = data[: data.index(b"\n") + 1]  # what was sent ahead is thrown away (X9)
             protocol.receive_data(data)
+
+    async def _patiently(self, seconds: float) -> bytes:
+        """What comes, but between transactions only for so long (G9)."""
+        patience = seconds if self._protocol.state is State.READY else math.inf
+        with trio.move_on_after(patience):
+            return await self._wire.receive()
+        self._out += self._host.manner.idle_reply
+        return await self._end()
 
     def _holds_back(self) -> bool:
         """Whether replies wait for more: an unfinished line says that its flight is not all here."""
@@ -219,7 +230,7 @@ class Conversation:
             pace = self._host.manner.seconds_per_byte
             await (self._wire.drip(data, pace) if pace else self._wire.send(data))
 
-    async def _end(self, *, reset: bool = False) -> None:
+    async def _end(self, *, reset: bool = False) -> NoReturn:
         """Nothing is said behind this. The peer may connect again as soon as it reads the last reply."""
         self._world.ledger.left(self.session, self._presence)
         await self._flush()

@@ -175,6 +175,10 @@ class Speaker(ABC):
         """So many messages in all; then MAIL is refused, for good or `refusals` times."""
         return self.set(quota=messages, quota_reply=line(reply), quota_refusals=refusals)
 
+    def leave_idle(self, seconds: float, reply: bytes = b"421 4.4.2 Idle for too long") -> Self:
+        """A connection without a transaction is closed after so long, with `reply` if there is one (G9)."""
+        return self.set(idle_s=seconds, idle_reply=line(reply))
+
     def max_connections(
         self, n: int, reply: bytes = b"421 4.7.0 Too many connections from your address"
     ) -> Self:

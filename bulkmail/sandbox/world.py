@@ -83,6 +83,15 @@ class World:
 
         return read(source, keep=keep)
 
+    def add(self, behaviour: str) -> None:
+        """An entry of `domains` of a file; behaviours alone are for every domain. Raises ConfigError.
+
+        It is what `bulkmail sandbox --behaviour` does.
+        """
+        from bulkmail.sandbox.file import add
+
+        add(self, behaviour)
+
     # --- building ---------------------------------------------------------------------------------------
 
     def domain(self, name: str) -> Domain:
@@ -117,7 +126,7 @@ class World:
         if domain is not None:
             return domain
         for pattern, apply in self.patterns:
-            if fnmatch.fnmatchcase(name, pattern):
+            if name not in self.hosts and fnmatch.fnmatchcase(name, pattern):
                 domain = self.domain(name)
                 apply(domain)
                 return domain

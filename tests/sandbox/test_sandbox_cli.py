@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from bulkmail.cli.sandbox import command
 from bulkmail.errors import ConfigError
+from bulkmail.sandbox.catalogue import CATALOGUE
 
 RUN = [sys.executable, "-c", "from bulkmail.cli.sandbox import command; command()"]
 
@@ -42,9 +43,38 @@ def test_it_says_when_it_is_ready_and_stops_cleanly(stop: signal.Signals, tmp_pa
 
 
 def test_behaviours_are_listed() -> None:
-    listed = CliRunner().invoke(command, ["--list"]).output
-    assert "greylist" in listed
-    assert "[X8]" in listed
+    listed = CliRunner().invoke(command, ["--list"]).output.splitlines()
+    assert [line.split()[0] for line in listed] == list(CATALOGUE)
+    assert all(row.help in line for row, line in zip(CATALOGUE.values(), listed, strict=True))
+    assert "[X8]" in "".join(listed)
+
+
+def test_an_unknown_behaviour_is_told_its_neighbour() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'greylist'"):
+        CliRunner().invoke(command, ["--behaviour", "greylst"], catch_exceptions=False)
+
+
+def test_a_behaviour_given_on_the_command_line_is_that_of_the_hosts(tmp_path: Path) -> None:
+    arguments = [
+        "-b",
+        "unknown",
+        "--port=0",
+        "--dns-port=0",
+        f"--directory={tmp_path}",
+        "--keep=counts",
+        "--json",
+    ]
+    with subprocess.Popen([*RUN, *arguments], stdout=subprocess.PIPE, text=True, env=os.environ) as process:
+        assert process.stdout is not None
+        try:
+            ready = json.loads(process.stdout.readline())
+            with (
+                smtplib.SMTP("127.0.0.1", ready["port"], "out.test", timeout=30) as client,
+                pytest.raises(smtplib.SMTPRecipientsRefused, match="No such user"),
+            ):
+                client.sendmail("a@out.test", "x@any.test", "Subject: x\r\n\r\nhello\r\n")
+        finally:
+            process.kill()
 
 
 def test_a_wrong_world_is_refused(tmp_path: Path) -> None:

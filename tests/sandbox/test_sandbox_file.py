@@ -87,6 +87,11 @@ def test_what_is_not_yaml_is_told_with_its_place() -> None:
         World.from_yaml("domains: {a: [")
 
 
+def test_a_domain_of_which_nothing_is_said_takes_mail() -> None:
+    world = World.from_yaml("unknown_domains: nxdomain\ndomains:\n  a.test:\n  b.test: {}\n")
+    assert [world.find(name) is not None for name in ("a.test", "b.test", "c.test")] == [True, True, False]
+
+
 def test_an_empty_file_is_the_default_world() -> None:
     assert World.from_yaml("").find("anything.org") is not None
 
@@ -116,3 +121,51 @@ def test_every_behaviour_that_needs_a_value_takes_one_and_not_none(name: str, va
     with pytest.raises(ConfigError):
         World.from_yaml(f"hosts: {{ a.test: {name} }}")
     assert CATALOGUE[name].default is MISSING
+
+
+@pytest.mark.parametrize(
+    ("behaviours", "manners"),
+    [
+        (["no-pipelining"], {"a.test": {"PIPELINING"}, "b.test": {"PIPELINING"}}),
+        (["a.test: no-pipelining"], {"a.test": {"PIPELINING"}, "b.test": set()}),
+        (
+            ["a.test: { without: [SIZE, DSN] }", "b*: no-tls"],
+            {"a.test": {"SIZE", "DSN"}, "b.test": {"STARTTLS"}},
+        ),
+        (["without: DSN"], {"a.test": {"DSN"}, "b.test": {"DSN"}}),
+        (
+            ["[no-tls, no-pipelining]"],
+            {"a.test": {"STARTTLS", "PIPELINING"}, "b.test": {"STARTTLS", "PIPELINING"}},
+        ),
+    ],
+)
+def test_behaviours_can_be_given_one_by_one(behaviours: list[str], manners: dict[str, set[str]]) -> None:
+    world = World.default()
+    usual = World.default().domain("c.test").hosts[0].manner.announces(encrypted=False)
+    for behaviour in behaviours:
+        world.add(behaviour)
+    for name, missing in manners.items():
+        found = world.find(name)
+        assert found is not None
+        manner = found.hosts[0].manner
+        assert {line.split(" ")[0] for line in {*usual} - {*manner.announces(encrypted=False)}} == missing
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "problem"),
+    [
+        ("greylst", ":1:1: greylst: unknown behaviour, did you mean 'greylist'?"),
+        ("a.test: greylst", ":1:9: domains.a.test.greylst: unknown behaviour, did you mean 'greylist'?"),
+        ("slo: 10s", ":1:1: slo: unknown behaviour, did you mean 'slow'?"),
+        ("slow: soon", ":1:7: slow: a duration is wanted (10s, 200ms), not 'soon'"),
+        ("relay", ":1:1: relay: stands only at a host"),
+        ("limits:", ":1:8: limits: text is wanted, not None"),
+        ("cname", ":1:1: cname needs a value: the name is an alias of this one"),
+        ("", ":1:1: the name of a behaviour is wanted"),
+        ("{a", ":2:1: not YAML: did not find expected ',' or '}'"),
+    ],
+)
+def test_a_mistake_in_a_behaviour_is_told_with_its_place(behaviour: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        World.default().add(behaviour)
+    assert str(caught.value) == f"--behaviour {behaviour!r}{problem}"

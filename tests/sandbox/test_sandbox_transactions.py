@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+import trio
+import trio.testing
 from sandbox_client import connect
 
 from bulkmail.sandbox import World, serve
@@ -134,3 +136,29 @@ async def test_mail_may_want_tls_first() -> None:
         assert await client.ask("MAIL FROM:<>") == [530]
         await client.start_tls(running, "mx.a.test")
         assert await client.ask("EHLO out.test", "MAIL FROM:<>") == [250, 250]
+
+
+async def test_who_greylists_knows_the_sender_too() -> None:
+    """X13."""
+    world = one()
+    world.domain("a.test").greylist()
+    async with serve(world) as running, connect(running, "mx.a.test") as client:
+        codes = [
+            (await client.ask(f"MAIL FROM:<{sender}@out.test>", "RCPT TO:<x@a.test>", "RSET"))[1]
+            for sender in ("a", "b", "a", "b", "c")
+        ]
+    assert codes == [450, 450, 250, 250, 450]
+
+
+@pytest.mark.parametrize("words", [b"421 4.4.2 idle", b""])
+async def test_a_connection_that_is_idle_is_closed(words: bytes) -> None:
+    """G2, G9: between transactions only."""
+    world = one()
+    domain = world.domain("a.test")
+    async with serve(world) as running, connect(running, "mx.a.test") as client:
+        await trio.testing.wait_all_tasks_blocked()
+        domain.leave_idle(0, words)  # from the next transaction on
+        assert await client.ask("MAIL FROM:<>") == [250]
+        assert await client.ask("RCPT TO:<x@a.test>") == [250]
+        assert await client.ask("RSET") == [250]
+        assert await client.rest() == (words and words + b"\r\n")
