@@ -35,7 +35,7 @@ class Feed:
     `first_pass`: end when everybody has been tried once. `limit`: end after so many recipients were handed
     out, those who are tried again not counted. `fetch_few` reads those who are handed out with their parcel;
     None: nobody is. `parking`: keep back what is for sites that have too much out already; off where there is
-    but one.
+    but one. `longest_wait_s`: nobody is to wait longer, whatever becomes of the clock (J5).
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Feed:
         now: Callable[[], float],
         fetch_few: FetchFew | None = None,
         parking: bool = False,
+        longest_wait_s: float = math.inf,
     ) -> None:
         self._journal = journal
         self._dispatcher = dispatcher
@@ -57,6 +58,7 @@ class Feed:
         self._left = math.inf if limit is None else limit
         self._now = now
         self._fetch_few = fetch_few
+        self._longest_wait_s = longest_wait_s
         self._ready: deque[Parcel] = deque()
         self._after: tuple[int, int] | None = None
         self._planned = True  # some of the plan may not have been read yet
@@ -155,6 +157,10 @@ class Feed:
         due = None if self._first_pass else await self._journal.next_due(now, surely=idle)
         if due is None and idle:
             return False
+        latest = now + self._longest_wait_s
+        if due is not None and due > latest:  # the clock was set back while we slept
+            await self._journal.call(Store.bring_forward, latest, latest)
+            return True
         wait_s = LOOK_AGAIN_S if due is None else min(LOOK_AGAIN_S, max(0.0, due - now))
         with trio.move_on_after(wait_s):
             await finished.wait()

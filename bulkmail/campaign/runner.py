@@ -30,6 +30,7 @@ from bulkmail.campaign.road import Road, road
 from bulkmail.campaign.writers import Writers, threads_for
 from bulkmail.delivery.dispatch import Dispatcher
 from bulkmail.delivery.plant import Plant, Tally
+from bulkmail.delivery.retry import JITTER
 from bulkmail.errors import ConfigError
 from bulkmail.journal import Journal, Store
 
@@ -236,6 +237,7 @@ class _Run:
             now=time.time,
             fetch_few=ledger.fetch_few if self.crew is None else None,  # workers read for themselves
             parking=self.campaign.delivery.via.kind != "relay",
+            longest_wait_s=self.campaign.delivery.retry.max * (1 + JITTER),
         )
         watchers.start_soon(self._report_progress, journal, dispatcher)
         if self.until.seconds is not None:
