@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from three_ways import CLOSED, DISMISSED, TAKEN, WAYS, Script, run
+from three_ways import CLOSED, DISMISSED, TAKEN, Script, run
+from ways import WAYS
 
 COUNT = 24
 SEVERAL = settings(max_examples=10)  # up to three runs over real sockets each

@@ -6,28 +6,22 @@ same whether a transaction is said command by command or with seven others in on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from unittest.mock import patch
 
 import trio
 from post_office import Post, letter_of, office
+from ways import only
 
 from bulkmail import sandbox
-from bulkmail.delivery import convey, session, site
+from bulkmail.delivery import site
 from bulkmail.delivery.work import Letter, Recipient
 from bulkmail.sandbox.answers import Event
 from bulkmail.sandbox.behaviour import Said
 from bulkmail.sandbox.smtp import Conversation
 from bulkmail.smtp import Mail, Mailbox, Message, Rcpt
-from bulkmail.transport.connection import Connection
 
-WAYS: Mapping[str, convey.Carry] = {
-    "plain": convey.plain,
-    "riding": convey.riding,
-    "whole": convey.whole,
-}
 PATIENCE_S = 120.0
 CLOSED = Said(raw=b"", close=True)
 TAKEN = Said(raw=b"", close=True, accepted=True)  # at the end of data; elsewhere it is only closed
@@ -111,19 +105,6 @@ class Came:
                 assert message.recipients == (f"p{number}@a.test",)
                 assert f"Hello {number}\r\n".encode() in message.content
         assert self.post.open == {}, "intents that nobody closed"
-
-
-@contextmanager
-def only(way: str, at_once: int) -> Iterator[None]:
-    """Every transaction goes this way from the first on."""
-
-    def chosen(one: session._Session, connection: Connection) -> tuple[convey.Carry, int]:
-        left = max(1, one.line.left(connection))
-        count = 1 if way == "plain" else min(at_once, left)
-        return WAYS[way], count
-
-    with patch.object(session._Session, "_way", chosen):
-        yield
 
 
 def run(
