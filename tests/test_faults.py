@@ -1,4 +1,4 @@
-"""tests/README.md: every row of the fault catalogue is in its table, and the tests that it names exist."""
+"""tests/README.md: every row of the fault catalogue is in its table, with tests that exist and name it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,10 @@ import pytest
 
 TESTS = Path(__file__).resolve().parent
 CATALOGUE = {"D": 10, "T": 6, "G": 9, "S": 10, "X": 17, "I": 13, "J": 6, "P": 5, "H": 6}  # rows by letter
-# What must not be left for later.
-DUE = [
-    f"{letter}{number}"
-    for letter, numbers in {
-        "D": range(1, 11),
-        "T": range(1, 5),
-        "G": (1, 2, 3, 4, 5, 8, 9),
-        "S": (1, 2, 3, 4, 6),
-        "X": (1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 15),
-        "I": (1, 2, 3, 5, 6, 7, 10, 11, 12, 13),
-        "J": (1, 4),
-        "P": (1, 2, 5),
-    }.items()
-    for number in numbers
-]
+# What may have no test, for it is not built; S10 says why no run can come into it.
+NOT_YET = {"H1", "H2", "H4", "H5", "H6", "S7", "S8", "S9", "S10"}
+# What has tests that do not tell the whole of it, and says which part is missing.
+IN_PART = {"G6", "H3", "J6"}
 
 TABLE = dict(
     re.findall(r"^\| ([A-Z]\d+) \| (.*) \|$", (TESTS / "README.md").read_text("utf-8"), re.MULTILINE)
@@ -49,15 +38,24 @@ def test_every_row_of_the_catalogue_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("row", TABLE)
 def test_a_row_names_tests_that_exist_and_say_so(row: str) -> None:
-    named = NAMED.findall(TABLE[row])
-    wrong = [
+    assert [
         f"{file}::{name}"
-        for file, name in named
-        if not (TESTS / file).exists() or not re.search(rf"\b{row}\b", functions(TESTS / file).get(name, ""))
-    ]
-    assert (wrong, bool(named) or "not yet: " in TABLE[row]) == ([], True)
+        for file, name in NAMED.findall(TABLE[row])
+        if not (TESTS / file).exists()
+        or not name.startswith("test_")
+        or not re.search(rf"\b{row}\b", functions(TESTS / file).get(name, ""))
+    ] == []
 
 
-@pytest.mark.parametrize("row", DUE)
-def test_a_row_that_is_due_is_tested_wholly(row: str) -> None:
-    assert (bool(NAMED.search(TABLE[row])), "not " in NAMED.sub("", TABLE[row])) == (True, False)
+@pytest.mark.parametrize("row", TABLE)
+def test_a_row_is_tested_unless_it_is_not_built_yet(row: str) -> None:
+    said = NAMED.sub("", TABLE[row]).replace("<br>", "")
+    if row in NOT_YET:
+        assert (re.match(r"\*not yet: .{20,}\*$", said) is not None, NAMED.findall(TABLE[row])) == (True, [])
+    elif row in IN_PART:
+        assert (re.match(r"\*not whole: .{20,}\*$", said) is not None, bool(NAMED.findall(TABLE[row]))) == (
+            True,
+            True,
+        )
+    else:
+        assert (said, bool(NAMED.findall(TABLE[row]))) == ("", True)

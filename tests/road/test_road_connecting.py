@@ -136,6 +136,14 @@ async def test_a_reply_without_end_is_cut_short(world, send, stage, kind):
     assert report.kinds() == {"ann@a.test": "deferred"}
 
 
+@pytest.mark.parametrize("reply", [b"250-one\r\n550 two", b"250-one\r\n", b"", b"250 " + b"x" * 100_000])
+async def test_a_reply_to_the_dot_that_is_not_well_formed_leaves_them_in_doubt(world, send, reply):
+    """G5, X8."""
+    world.domain("a.test").reply("END_OF_DATA", reply)
+    report = await send("ann@a.test", time_limits={"end_of_data": "300ms"})
+    assert (report.kinds(), report.ledger.connections) == ({"ann@a.test": "in_doubt"}, 1)
+
+
 @pytest.mark.parametrize("stage", ["EHLO", "MAIL", "RCPT", "DATA"])
 async def test_one_reply_too_many_closes_the_connection_and_nobody_counts_as_delivered(world, send, stage):
     """G8."""

@@ -181,3 +181,17 @@ async def test_a_host_that_refuses_bdat_gets_data_at_once_and_nobody_is_charged(
     world.domain("a.test").reply("BDAT", words)
     report = await send(*people(60), **FEW_AT_ONCE)
     assert (report.totals["delivered"], {len(one.attempts) for one in report.histories.values()}) == (60, {1})
+
+
+async def test_a_refused_sender_whose_message_is_taken_all_the_same_is_delivered_and_the_connection_closed(
+    world, send
+):
+    """X3: the host says no to MAIL, and yes to the content that followed unasked."""
+    world.domain("a.test").pretend("MAIL", b"550 5.7.1 not you", times=1, after=4)
+    report = await send(*people(12), connections=1, transaction="individual")
+    assert ({tuple(report.dispositions(one)) for one in report.states}, report.ledger.connections) == (
+        {("delivered",)},
+        2,
+    )
+    (noted,) = [one for one in report.states if "550" in report.reply(one) or "MAIL" in report.reply(one)]
+    assert report.ledger.copies[noted] == 1

@@ -97,6 +97,16 @@ async def test_lines_of_dots_arrive_as_they_were_and_the_last_line_is_ended(worl
     assert text(content).replace("\r\n", "\n").rstrip("\n") == body.rstrip("\n")
 
 
+async def test_lines_longer_than_mail_allows_arrive_as_they_were(world, send):
+    """I4."""
+    world.domain("a.test")
+    body = "short\n" + "word " * 2_000 + "\n" + "x" * 5_000 + "\n" + "." * 1_200 + "\n"
+    report = await send("ann@a.test", text_of_message=body)
+    content = report.content()
+    assert max(map(len, content.split(b"\r\n"))) <= 998
+    assert text(content).replace("\r\n", "\n") == body
+
+
 async def test_duplicates_are_one_send_counted_and_listed(world, send):
     """I5."""
     world.domain("a.test")

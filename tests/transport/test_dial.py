@@ -12,7 +12,7 @@ from smtp_peer import Peer, approach, route, willing
 from bulkmail.errors import LocalResourceError
 from bulkmail.transport.approach import TimeLimits, TlsPolicy
 from bulkmail.transport.dead import DeadAddresses, Remembered
-from bulkmail.transport.dial import Attempt, Dialer, Unreachable
+from bulkmail.transport.dial import CLEAR_TEXT, Attempt, Dialer, Unreachable
 from bulkmail.transport.stage import Stage
 
 
@@ -257,3 +257,30 @@ def test_what_is_remembered_is_forgotten_in_time_and_bounded():
     for n, key in enumerate("abc"):
         remembered.add(key, n)
     assert [remembered.holds(key, 61.5) for key in "abc"] == [False, False, True]
+
+
+async def test_that_tls_does_not_work_at_a_site_is_forgotten_after_a_while(net, autojump_clock):
+    """S4: remembered for a bounded time, for that site alone."""
+    asked: list[str] = []
+
+    async def host(peer: Peer) -> None:
+        await peer.hello("STARTTLS")
+        asked.append(await peer.hear())
+        if asked[-1] == "STARTTLS":
+            await peer.say("220 go")
+            await peer.take(1)  # of their hello
+            await peer.say("this is not TLS")
+        else:
+            await peer.say("221 bye")
+        await peer.eof()
+
+    net.at("192.0.2.1", host)
+    net.at("192.0.2.2", host)
+    dialer = Dialer(approach(tls=TlsPolicy.OPPORTUNISTIC), dead=DeadAddresses(), connect=net.connect)
+    one, other = route(("mx.a.test", ["192.0.2.1"])), route(("mx.b.test", ["192.0.2.2"]))
+    for site, wait_s in ((one, 0), (one, CLEAR_TEXT - 60), (other, 0), (one, 61)):
+        await trio.sleep(wait_s)
+        connection = await dialer.open(site)
+        assert connection.tls is None
+        await connection.quit()
+    assert asked == ["STARTTLS", "QUIT", "QUIT", "STARTTLS", "QUIT", "STARTTLS", "QUIT"]
