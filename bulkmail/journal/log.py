@@ -31,7 +31,7 @@ from bulkmail.journal.records import Entry, Intent, Mark, Record
 
 SEGMENT_OCTETS = 16 << 20
 AHEAD_OCTETS = 64 << 10  # more takes longer than is done on the spot, see disk.py
-GATHER_S = 0.01  # for how long at most a sync waits for others to join: where many take turns, all never wait
+GATHER_S = 0.02  # for how long at most a sync waits for others to join: where many take turns, all never wait
 
 
 class _Group:
