@@ -25,7 +25,7 @@ from bulkmail.sandbox.catalogue import CATALOGUE, DOMAIN, HOST, Row
 from bulkmail.sandbox.ledger import Keep
 from bulkmail.sandbox.names import Domain, Host
 from bulkmail.sandbox.values import MISSING, did_you_mean, recipient
-from bulkmail.sandbox.world import World
+from bulkmail.sandbox.world import World, ascii_name
 
 _DEEPEST = (
     50  # collections in one another: composed by recursion, more of them end the process without a word
@@ -163,16 +163,30 @@ class _Reading:
                 self.wrong(node, "unknown_domains", f"one of {', '.join(_UNKNOWN)}, not {unknown!r}")
         world = World(keep=keep) if unknown == "nxdomain" else World.default(keep=keep)
         self.domains(world, parts.get("domains"))
-        for name, _, node in self.items(parts.get("hosts"), "hosts"):
+        for name, node in self.names(parts.get("hosts"), "hosts"):
             self.behaviours(world.host(name), node, f"hosts.{name}", HOST)
         return world
 
     def domains(self, world: World, root: yaml.Node | None) -> None:
-        for name, _, node in self.items(root, "domains"):
+        for name, node in self.names(root, "domains"):
             if "*" in name or "?" in name:
                 self.pattern(world, name, node, f"domains.{name}")
             else:
                 self.domain(world.domain(name), node, f"domains.{name}")
+
+    def names(self, node: yaml.Node | None, where: str) -> Iterator[tuple[str, yaml.Node]]:
+        """Those of domains or hosts, and what is said of each."""
+        for name, key_node, value in self.items(node, where):
+            if self.possible(name, key_node, f"{where}.{name}"):
+                yield name, value
+
+    def possible(self, name: str, node: yaml.Node, where: str) -> bool:
+        try:
+            ascii_name(name)
+        except UnicodeError as error:
+            self.wrong(node, where, f"not a name that the DNS can have: {error}")
+            return False
+        return True
 
     def pattern(self, world: World, name: str, node: yaml.Node, where: str) -> None:
         self.domain(World().domain("pattern.invalid"), node, where)  # its mistakes are told now, not later
@@ -206,7 +220,7 @@ class _Reading:
         for name, preference in given.items():
             if isinstance(preference, bool) or not isinstance(preference, int) or not 0 <= preference < 65536:
                 self.wrong(node, f"{where}.{name}", f"a preference is a number to 65535, not {preference!r}")
-            else:
+            elif self.possible(name, node, f"{where}.{name}"):
                 domain.host(name, preference)
 
     def behaviours(self, target: Domain | Host, node: yaml.Node, where: str, place: str) -> None:

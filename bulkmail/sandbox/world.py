@@ -96,7 +96,7 @@ class World:
 
     def domain(self, name: str) -> Domain:
         """The domain of this name, made to exist if it did not."""
-        name = _ascii(name)
+        name = ascii_name(name)
         if name not in self.domains:
             self._unmentioned.pop(name, None)
             self.domains[name] = Domain(self, name)
@@ -104,7 +104,7 @@ class World:
 
     def host(self, name: str) -> Host:
         """The host of this name, made to exist if it did not."""
-        name = _ascii(name)
+        name = ascii_name(name)
         host = self.hosts.get(name)
         if host is None:
             host = self.hosts[name] = Host(name)
@@ -215,6 +215,7 @@ def _hosting(name: str) -> tuple[tuple[int, str], ...]:
     return ((10, f"mx{digest // 100 % FARM}.farm.example"),)
 
 
-def _ascii(name: str) -> str:
+def ascii_name(name: str) -> str:
+    """As the DNS has it. Raises UnicodeError where it can have no such name."""
     name = name.lower().rstrip(".")
     return name if name.isascii() else name.encode("idna").decode()

@@ -34,7 +34,13 @@ def read_certificate(der: bytes) -> Certificate:
             leaf.not_valid_after_utc,
             _key(leaf),
         )
-    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x509.InvalidVersion) as error:
+    except (
+        TypeError,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+        x509.InvalidVersion,
+    ) as error:
+        # TypeError: a name whose parts are not of the types that cryptography knows of them
         raise ValueError(str(error)) from error
 
 

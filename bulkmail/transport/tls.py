@@ -57,7 +57,13 @@ def doubts(certificate: bytes | None, host: str, now: datetime) -> str:
             found.append("self-signed")
         if not _names(leaf, host):
             found.append(f"not for {host}")
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except (
+        TypeError,
+        ValueError,
+        x509.DuplicateExtension,
+        x509.InvalidVersion,
+        x509.UnsupportedGeneralNameType,
+    ):
         return "the certificate cannot be read"
     return ", ".join(found) or "not checked"
 

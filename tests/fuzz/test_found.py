@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from fuzz_values import DER
 
 from bulkmail.campaign import config
 from bulkmail.campaign.csv_source import read_csv
@@ -17,6 +19,8 @@ from bulkmail.cli.suppress import listed
 from bulkmail.errors import ConfigError, StoreError
 from bulkmail.journal import Suppressions
 from bulkmail.sandbox import file as sandbox_file
+from bulkmail.transport.certificate import read_certificate
+from bulkmail.transport.tls import doubts
 
 SPEC = ListSpec(["x"])
 READERS: dict[str, Callable[[Path], object]] = {
@@ -39,6 +43,32 @@ def test_a_file_that_is_nested_without_end_is_refused(kind: str, opening: str, t
 def test_a_control_character_in_a_sandbox_file_is_told_with_its_line() -> None:
     with pytest.raises(ConfigError, match="<sandbox>:2: a control character is not allowed"):
         sandbox_file.read("domains:\n  a.test: \x03greylist\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "domains:\n  {0}: greylist\n",
+        "hosts:\n  {0}: {{}}\n",
+        "domains: {{ a.test: {{ hosts: {{ {0}: 1 }} }} }}",
+    ],
+)
+def test_a_name_that_the_dns_cannot_have_is_told_in_a_sandbox_file(text: str) -> None:
+    with pytest.raises(ConfigError, match="not a name that the DNS can have"):
+        sandbox_file.read(text.format("ü" * 70 + ".test"))
+
+
+@pytest.mark.parametrize(
+    "der", [DER.replace(b"\xa0\3\2\1\2", b"\xa0\3\2\1\x47"), DER.replace(b"\x55\4\x0a\x0c", b"\x55\4\x0a\3")]
+)
+def test_a_certificate_of_an_odd_kind_is_one_that_cannot_be_read(der: bytes) -> None:
+    """S5: of a version that there is not, and with bits for a name; OpenSSL takes both where nobody
+    verifies.
+    """
+    assert der != DER
+    assert doubts(der, "mx.a.test", datetime(2026, 11, 22, tzinfo=UTC)) == "the certificate cannot be read"
+    with pytest.raises(ValueError, match=r"version|oid"):
+        read_certificate(der)
 
 
 def test_the_home_of_nobody_is_a_folder_like_any_other(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_the_seeds_of_a_target_hold(name: str) -> None:
     "path", sorted(CORPUS.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}"
 )
 def test_what_was_found_is_mended(path: Path) -> None:
-    """I7, I12, J6. Each file is an input that once broke a law; its name says how."""
+    """I7, I12, J6, S5. Each file is an input that once broke a law; its name says how."""
     TARGETS[path.parent.name].run(path.read_bytes())
 
 
