@@ -11,8 +11,8 @@ they are due, to wherever their domain then routes to.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
 
 import trio
 
@@ -31,6 +31,27 @@ HELD = 16 * 1024  # of them for all sessions of a run: of a thousand, each takes
 SHARED_SLICE = 32  # whole transactions of those who share them
 SHARED_HELD = 64 * 1024  # recipients of these for all sessions: only their addresses are held
 TRANSACTIONS_PER_SESSION = 4  # how much backlog is worth another connection
+
+
+class _Wait:
+    """A cancel scope among others. No generator: every small domain comes through here."""
+
+    __slots__ = ("_scope", "_waits")
+
+    def __init__(self, waits: set[trio.CancelScope], *, stopping: bool) -> None:
+        self._waits, self._scope = waits, trio.CancelScope()
+        if stopping:
+            self._scope.cancel()
+
+    def __enter__(self) -> trio.CancelScope:
+        self._waits.add(self._scope)
+        return self._scope.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._waits.discard(self._scope)
+        return self._scope.__exit__(kind, error, trace)
 
 
 class Destination:
@@ -71,17 +92,9 @@ class Destination:
             scope.cancel()
         self._close_if_empty()
 
-    @contextmanager
-    def waiting(self) -> Iterator[trio.CancelScope]:
+    def waiting(self) -> _Wait:
         """Around what a session may wait for before MAIL; cancelled by `stop`."""
-        with trio.CancelScope() as scope:
-            if self.stopping:
-                scope.cancel()
-            self._waits.add(scope)
-            try:
-                yield scope
-            finally:
-                self._waits.discard(scope)
+        return _Wait(self._waits, stopping=self.stopping)
 
     # --- the queue ---------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ both bounds together: going aside and coming back change nothing, and newcomers 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 import trio
@@ -36,7 +37,8 @@ class _Limit:
     def __init__(self, most: int) -> None:
         self.inside: set[object] = set()
         self._most = most
-        self._waiting: dict[object, trio.Event] = {}  # who came first is the first
+        # who came first is the first; of a dict the first is found ever more slowly as the firsts leave
+        self._waiting: OrderedDict[object, trio.Event] = OrderedDict()
 
     def enter_now(self, guest: object) -> bool:
         """Whether there was room, and nobody who waits for it."""
@@ -73,9 +75,9 @@ class _Limit:
 
     def _admit(self) -> None:
         while self._waiting and len(self.inside) < self._most:
-            guest = next(iter(self._waiting))
+            guest, admitted = self._waiting.popitem(last=False)
             self.inside.add(guest)
-            self._waiting.pop(guest).set()
+            admitted.set()
 
 
 class Slots:

@@ -16,6 +16,7 @@ from bulkmail.errors import LocalProtocolError, RemoteProtocolError
 from bulkmail.smtp.announced import unannounced
 from bulkmail.smtp.command import Command, Ehlo, Greeting, Helo, Quit
 from bulkmail.smtp.extension import NONE, Extensions
+from bulkmail.smtp.heard import Heard
 from bulkmail.smtp.reply import Reply, ReplyReader
 from bulkmail.smtp.state import ANSWERED, ENDS_GROUP, SENT, State, kind
 from bulkmail.smtp.whole import OPEN, Envelope, Whole, credible, outcome_of, unannounced_part
@@ -38,11 +39,12 @@ class Answer(NamedTuple):
 
 
 class ClientProtocol:
-    """One conversation. It begins with the greeting unanswered."""
+    """One conversation. It begins with the greeting unanswered. Several may share what they have `heard`."""
 
-    def __init__(self) -> None:
+    def __init__(self, heard: Heard | None = None) -> None:
         self.extensions: Extensions = NONE
-        self._reader = ReplyReader()
+        self._heard = heard = heard or Heard()
+        self._reader = ReplyReader(heard)
         self._unanswered: list[Said] = [Greeting()]
         self._codes: list[int] = []  # of the replies that the oldest unanswered Envelope or Whole has
         self._sent = State.CONNECTED
@@ -162,7 +164,7 @@ class ClientProtocol:
         del self._unanswered[0]
         self._answered = moves.get(self._answered, self._answered)
         if isinstance(command, Ehlo) and reply.positive:
-            self.extensions = Extensions.parse(reply)
+            self.extensions = self._announced(reply)
         elif isinstance(command, Helo) and reply.positive:
             self.extensions = NONE
         if reply.code == 421 or self._answered is State.CLOSING:
@@ -170,6 +172,14 @@ class ClientProtocol:
         if not self._unanswered:
             self._sent = self._answered
         return Answer(command, (reply,))
+
+    def _announced(self, reply: Reply) -> Extensions:
+        lines = reply.lines[1:]
+        known = self._heard.announced.get(lines)
+        if known is None:
+            known = Extensions.parse(reply)
+            self._heard.announcement(lines, known)
+        return known
 
     def _send_whole(self, one: Whole | Envelope) -> bytes:
         clean = self._sent is State.READY and not self._unanswered

@@ -14,13 +14,12 @@ from typing import cast
 
 from bulkmail.errors import RemoteProtocolError
 from bulkmail.smtp import grammar
+from bulkmail.smtp.heard import Heard
 
 # RFC 5321 section 4.5.3.1.5 says 512; policy texts with links exceed it daily. 2048 is what Postfix reads.
 MAX_LINE = 2048  # octets with the line end
 MAX_LINES = 100  # of one reply; the longest EHLO answers have about thirty
 MAX_REPLY = 65536  # octets of one reply with its line ends
-KNOWN = 64  # replies that a reader remembers
-ONCE = 8  # lines of which it knows that they came once: a message has five, and then they come again
 LONG = 1024  # octets from which replies to many RCPTs are supposed: they are counted, not read one by one
 RUNS = (64, 16, 4, 1)
 
@@ -132,20 +131,17 @@ class ReplyReader:
     """
 
     __slots__ = (
-        "_code", "_enhanced", "_good", "_held", "_known", "_lines", "_once", "_size", "failure", "smooth",
+        "_code", "_good", "_heard", "_held", "_known", "_lines", "_size", "failure", "smooth",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, heard: Heard | None = None) -> None:
+        """Readers may share what they have `heard`."""
         self._held = b""  # of an unfinished line
         self._lines: list[bytes] = []  # of an unfinished reply
         self._code = b""
         self._size = 0
-        # Whole replies of one line that came twice: hundreds of RCPTs get the same. With a queue id they come
-        # once, and a thousand connections that remembered dozens of them each took 20 MB for it.
-        self._known: dict[bytes, Reply] = {}
-        self._good: dict[bytes, Reply] = {}  # those of them that are 2yz
-        self._once: list[bytes] = []  # the latest lines that came once
-        self._enhanced: dict[tuple[int, bytes], EnhancedStatus | None] = {}  # by the first word of a line
+        self._heard = heard = heard or Heard()
+        self._known, self._good = heard.known, heard.good
         self.smooth = True  # all that the last `feed` returned was 2yz
         self.failure: RemoteProtocolError | None = None
 
@@ -235,25 +231,12 @@ class ReplyReader:
         if len(texts) > 1:
             return Reply._trusted(number, _enhanced(number, texts), texts)
         word = (number, text.partition(b" ")[0])
-        if word not in self._enhanced:
-            if len(self._enhanced) >= KNOWN:
-                self._enhanced.clear()
-            self._enhanced[word] = _enhanced(number, texts)
-        reply = Reply._trusted(number, self._enhanced[word], texts)
-        self._remember(line, reply)
+        heard = self._heard
+        if word not in heard.enhanced:
+            heard.word(*word, _enhanced(number, texts))
+        reply = Reply._trusted(number, heard.enhanced[word], texts)
+        heard.line(line, reply)
         return reply
-
-    def _remember(self, line: bytes, reply: Reply) -> None:
-        """Once it comes again."""
-        if line not in self._once:
-            self._once = [*self._once[1 - ONCE :], line]
-            return
-        if len(self._known) >= KNOWN:
-            self._known.clear()
-            self._good.clear()
-        self._known[line] = reply
-        if reply.code < 300:
-            self._good[line] = reply
 
     def _check_held(self) -> None:
         """Judge an unfinished line as soon as it is lost: a peer that is not SMTP may never end it."""

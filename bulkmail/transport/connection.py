@@ -29,6 +29,7 @@ from bulkmail.errors import (
 from bulkmail.smtp import command as smtp
 from bulkmail.smtp.client import IN_ONE_BREATH, ClientProtocol, Said
 from bulkmail.smtp.extension import Extensions
+from bulkmail.smtp.heard import Heard
 from bulkmail.transport.approach import TimeLimits, TlsInfo
 from bulkmail.transport.duplex import push_while_reading
 from bulkmail.transport.endings import lost
@@ -52,8 +53,12 @@ class Connection:
         address: str = "",
         port: int = 25,
         time_limits: TimeLimits | None = None,
+        heard: Heard | None = None,
     ) -> None:
-        """`stream`: just connected. The greeting is awaited by the first exchange, which may be empty."""
+        """`stream`: just connected. The greeting is awaited by the first exchange, which may be empty.
+
+        `heard`: what other hosts have said, for connections may share it.
+        """
         self.host = host
         self.address = address
         self.port = port
@@ -66,7 +71,7 @@ class Connection:
         self._limits = time_limits or TimeLimits()
         self._transport: Transport = transport(stream)
         self._stream: Transport = self._transport  # or TLS above it
-        self._protocol = ClientProtocol()
+        self._protocol = ClientProtocol(heard)
         self._course = Course((), self._limits, self.opened_at)
         self._flight: Flight | None = None  # of the latest exchange, once it is over
         self._watchdog: trio.CancelScope | None = None  # while something is waited for

@@ -18,6 +18,7 @@ import trio
 from bulkmail.dns.routes import Host, Route
 from bulkmail.dns.shortage import in_words, is_shortage
 from bulkmail.errors import ConnectionLost, LocalResourceError, TlsRefused
+from bulkmail.smtp.heard import Heard
 from bulkmail.smtp.reply import Reply
 from bulkmail.transport.approach import Approach, TlsPolicy
 from bulkmail.transport.connection import Connection
@@ -83,6 +84,7 @@ class Dialer:
         self._connect = connect_tcp if connect is None else _bounded(connect)
         self._stagger = stagger
         self._clear: Remembered[str] = Remembered(CLEAR_TEXT)
+        self._heard = Heard()
 
     async def open(self, route: Route, *, admit: Callable[[Host], bool] | None = None) -> Connection:
         """A connection on which MAIL may be sent. `admit` is asked before each host (the pool's limit).
@@ -172,7 +174,12 @@ class Dialer:
                 raise LocalResourceError(f"cannot connect: {in_words(result.shortage)}")
             return _Contact(result, None)
         connection = Connection(
-            result.stream, host=host.name, address=result.address, port=self.approach.port, time_limits=limits
+            result.stream,
+            host=host.name,
+            address=result.address,
+            port=self.approach.port,
+            time_limits=limits,
+            heard=self._heard,
         )
         refusal = await _or_close(connection, greet(connection, self.approach))
         return _Contact(result, connection, refusal)
