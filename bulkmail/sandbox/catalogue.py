@@ -81,7 +81,6 @@ _ALL = (
     Row("mx-cname", DOMAIN, flag, True, lambda t, v: t.mx_alias(), "the MX is an alias", "D6"),
     Row("mx-ip", DOMAIN, text, "192.0.2.1", lambda t, v: t.host(v), "the MX is an IP literal", "D6"),
     Row("mx-localhost", DOMAIN, flag, True, lambda t, v: t.host("localhost"), "the MX is `localhost`", "D6"),
-    Row("mx-private", DOMAIN, text, "10.0.0.1", lambda t, v: [h.at(v) for h in t.hosts], "the MX is at a private address", "D6"),
     Row("many-mx", DOMAIN, count, 300, lambda t, v: t.many_hosts(v), "hundreds of MX", "D8"),
     Row("malformed", EVERYWHERE, count, 1, lambda t, v: t.malformed(v), "unreadable records before the good ones", "D9"),
     Row("truncated", EVERYWHERE, flag, True, lambda t, v: t.truncated(), "UDP answers truncated: ask by TCP"),

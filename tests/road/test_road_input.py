@@ -120,6 +120,14 @@ async def test_duplicates_are_one_send_counted_and_listed(world, send):
     assert report.ledger.copies["bob@xn--bcher-kva.test"] == report.ledger.copies["ann@a.test"] == 1
 
 
+async def test_what_only_a_provider_takes_for_the_same_mailbox_is_two(world, send):
+    """I5: dots and tags are letters like any other unless somebody asks; nobody can yet."""
+    world.domain("gmail.com")
+    everybody = ["john.doe@gmail.com", "johndoe@gmail.com", "johndoe+news@gmail.com", "JohnDoe@gmail.com"]
+    report = await send(*everybody)
+    assert (report.kinds(), report.totals["duplicate"]) == (dict.fromkeys(everybody, "delivered"), 0)
+
+
 async def test_unusual_addresses_that_are_legal_are_delivered_to(world, send):
     """I6."""
     world.domain("a.test")

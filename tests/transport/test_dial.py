@@ -10,7 +10,7 @@ import trio
 from smtp_peer import Peer, approach, route, willing
 
 from bulkmail.errors import LocalResourceError
-from bulkmail.transport.approach import TimeLimits, TlsPolicy
+from bulkmail.transport.approach import Credentials, TimeLimits, TlsPolicy
 from bulkmail.transport.dead import DeadAddresses, Remembered
 from bulkmail.transport.dial import CLEAR_TEXT, Attempt, Dialer, Unreachable
 from bulkmail.transport.stage import Stage
@@ -187,10 +187,18 @@ async def test_where_ehlo_is_refused_helo_will_do(tls, net, autojump_clock):
     assert (connection.usable, connection.extensions.esmtp) == (True, False)
 
 
-async def test_where_ehlo_is_refused_helo_will_not_do_if_tls_is_required(net, autojump_clock):
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"tls": TlsPolicy.REQUIRED},
+        {"tls": TlsPolicy.NONE, "credentials": Credentials("ann", "secret"), "insecure_auth": True},
+    ],
+    ids=["TLS", "AUTH"],
+)
+async def test_where_ehlo_is_refused_helo_will_not_do_if_tls_or_auth_is_required(wanted, net, autojump_clock):
     """G4."""
     net.at("192.0.2.1", only_helo)
-    dialer = Dialer(approach(tls=TlsPolicy.REQUIRED), dead=DeadAddresses(), connect=net.connect)
+    dialer = Dialer(approach(**wanted), dead=DeadAddresses(), connect=net.connect)
     with pytest.raises(Unreachable) as caught:
         await dialer.open(route(("mx.a.test", ["192.0.2.1"])))
     assert stages(caught.value) == [("192.0.2.1", Stage.EHLO, 500)]
