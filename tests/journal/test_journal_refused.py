@@ -1,29 +1,16 @@
-"""J2, J3: a disk that refuses while files are made, and names that a power cut must not take away."""
+"""J2, J3, J4: a disk that refuses at the start, and names that a power cut must not take away."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import apsw
 import pytest
 from journal_logs import delivered
 
 from bulkmail.errors import DiskRefused, StoreError
-from bulkmail.journal import CampaignLock, Log, LogName, Store, lock
+from bulkmail.journal import CampaignLock, Log, LogName, lock
 from bulkmail.journal.disk import Done, Work, attempt
-
-
-def test_a_journal_whose_pages_cannot_be_folded_in_does_not_get_its_name(path: Path) -> None:
-    """J3: SQLite folds the WAL in when it closes a file, and says nothing where that fails."""
-    refused = pytest.raises(DiskRefused, match="the disk is full or fails")
-    with main_files_that_fail(), refused:
-        Store.create(path, {"campaign": "c"})
-    assert not path.exists()
-    with Store.create(path, {"campaign": "c"}) as store:
-        assert store.meta("campaign") == "c"
 
 
 def test_a_directory_that_is_made_is_on_disk_with_its_name(
@@ -91,34 +78,3 @@ async def test_who_is_woken_when_something_later_has_failed_goes_no_further(name
     with pytest.raises(StoreError, match="Input/output error"):
         await one.sync()
     one.close()
-
-
-@contextmanager
-def main_files_that_fail() -> Iterator[None]:
-    """SQLite's own file layer, but for writing into a database file that has a WAL."""
-
-    class File(apsw.VFSFile):
-        wal = False
-
-        def xWrite(self, data: bytes, offset: int) -> None:
-            if File.wal and self.main:
-                raise apsw.IOError("the disk said no")
-            super().xWrite(data, offset)
-
-        def __init__(self, vfs: str, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
-            self.main = bool(flags[0] & apsw.SQLITE_OPEN_MAIN_DB)
-            File.wal |= bool(flags[0] & apsw.SQLITE_OPEN_WAL)
-            super().__init__(vfs, name, flags)
-
-    class Disk(apsw.VFS):
-        def __init__(self) -> None:
-            super().__init__("refusing-test-disk", "unix", makedefault=True)
-
-        def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:
-            return File("unix", name, flags)
-
-    disk = Disk()
-    try:
-        yield
-    finally:
-        disk.unregister()

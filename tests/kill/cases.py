@@ -5,6 +5,7 @@
     power/WAY/SEED/N                   the same, and what was not synced is lost, or some of it
     steps/WAY/SEED/N                   killed, or warned, at the N-th step of the protocol
     disk/WAY/ERROR/N                   the N-th call fails: ENOSPC, EIO …; "s" behind it: and all later ones
+    lost/WAY/ERROR/N                   the same, and the power goes when the run has stopped
     two/WAY/SEED/N                     another run is started N milliseconds after the first
     short/WAY/SEED/N                   the N-th write is a short one
 
@@ -29,7 +30,7 @@ WAYS = ("plain", "riding", "breath", "shared", "grouped", "resend", "workers", "
 ERRORS = {name: getattr(errno, name) for name in ("ENOSPC", "EIO", "EROFS", "EACCES")}
 MOST_BLOWS = 12
 ENUMERATED = "0"  # the seed of campaigns that are gone through call by call: each is struck less often
-FAMILIES = {"calls": 40, "power": 20, "steps": 25, "moments": 8, "disk": 5, "two": 2}
+FAMILIES = {"calls": 40, "power": 20, "steps": 25, "moments": 8, "disk": 4, "lost": 2, "two": 1}
 HOWS = (How.BEFORE, How.AFTER, How.TORN, How.TORN)
 
 
@@ -47,9 +48,12 @@ def case(name: str) -> Case:
         case ["moments", seed, number]:
             scenario = draw(int(seed), int(number), kills=KILLS_PER_CAMPAIGN)
             return Case(name, scenario, scenario.moments)
-        case [("calls" | "power" | "steps" | "disk" | "short" | "two") as family, way, seed, number] if (
-            way in WAYS
-        ):
+        case [
+            ("calls" | "power" | "steps" | "disk" | "lost" | "short" | "two") as family,
+            way,
+            seed,
+            number,
+        ] if way in WAYS:
             # an enumeration is of one campaign: only what befalls it differs
             scenario = small(way, seed if seed.isdigit() else "0")
             rng = random.Random(name)
@@ -67,7 +71,8 @@ def case(name: str) -> Case:
             if family == "short":
                 return Case(name, scenario, (Strike(at, How.SHORT, keep=rng.choice((0, 300, 999))),))
             error = ERRORS[seed.removesuffix("s")]
-            return Case(name, scenario, (Strike(at, How.FAIL, error, lasting=seed.endswith("s")),))
+            blow = Strike(at, How.FAIL, error, lasting=seed.endswith("s"))
+            return Case(name, scenario, (blow,), rng.choice(("all", "some")) if family == "lost" else "")
     raise ValueError(f"{name} is no case")
 
 
@@ -107,7 +112,11 @@ def drawn(seed: int) -> Iterator[str]:
             yield f"moments/{seed}/{number}"
             continue
         way = rng.choice(WAYS)
-        third = rng.choice(("ENOSPC", "ENOSPCs", "EIO", "EIOs")) if family == "disk" else f"{seed}{number}"
+        third = (
+            rng.choice(("ENOSPC", "ENOSPCs", "EIO", "EIOs"))
+            if family in ("disk", "lost")
+            else f"{seed}{number}"
+        )
         if family == "two":
             at = rng.randint(0, 100)
         elif family == "steps":

@@ -130,7 +130,7 @@ class Killing:
         if isinstance(blow, Strike | Step) and self.reached:
             self.quietly = False
         if trace is not None and disk is not None and trace.exists():
-            if ended.killed:
+            if ended.killed or (control is not None and control.struck):
                 for done_call in calls(trace.read_bytes()):
                     disk.happened(done_call)
                 disk.cut(self.cut, self.rng)

@@ -65,6 +65,13 @@ def test_whatever_write_or_sync_the_disk_refuses_the_run_stops_and_goes_on_when_
     law_holds(capfd, "--every", f"disk/{way}/{error}", "--part", f"{len(way) % 4 + 1}/9")
 
 
+def test_a_disk_that_fails_and_then_loses_what_it_had_not_synced_takes_nothing_that_was_acknowledged(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """J2, J3: after a sync that failed, what it was to write is gone for good."""
+    law_holds(capfd, "--every", "lost/shared/EIO", "--part", "241/9")
+
+
 def test_a_disk_that_may_not_be_written_is_told_with_what_to_do(capfd: pytest.CaptureFixture[str]) -> None:
     """J3: at the start, and when the system makes it read-only in the midst of a run."""
     law_holds(capfd, *(f"disk/plain/{error}/{at}" for error, at in zip(
