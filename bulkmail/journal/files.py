@@ -137,7 +137,8 @@ def told(path: Path, kind: Kind) -> Iterator[None]:
     except (apsw.BusyError, apsw.LockedError) as error:
         raise StoreError(f"{path}: another process is writing to it and does not finish") from error
     except (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError) as error:
-        if isinstance(error, apsw.CantOpenError) and _may_write(path):
+        if not isinstance(error, apsw.PermissionsError) and _may_write(path):
+            # what could not be opened to be written has SQLite open to be read
             raise DiskRefused(
                 f"{path}: cannot be opened: {error}. The disk is full or fails; mend that and run again."
             ) from error

@@ -5,6 +5,7 @@
     power/WAY/SEED/N                   the same, and what was not synced is lost, or some of it
     steps/WAY/SEED/N                   killed, or warned, at the N-th step of the protocol
     disk/WAY/ERROR/N                   the N-th call fails: ENOSPC, EIO …; "s" behind it: and all later ones
+    again/WAY/ERROR/N                  the same in the run that follows one that was killed
     lost/WAY/ERROR/N                   the same, and the power goes when the run has stopped
     two/WAY/SEED/N                     another run is started N milliseconds after the first
     short/WAY/SEED/N                   the N-th write is a short one
@@ -49,7 +50,7 @@ def case(name: str) -> Case:
             scenario = draw(int(seed), int(number), kills=KILLS_PER_CAMPAIGN)
             return Case(name, scenario, scenario.moments)
         case [
-            ("calls" | "power" | "steps" | "disk" | "lost" | "short" | "two") as family,
+            ("calls" | "power" | "steps" | "disk" | "again" | "lost" | "short" | "two") as family,
             way,
             seed,
             number,
@@ -72,6 +73,9 @@ def case(name: str) -> Case:
                 return Case(name, scenario, (Strike(at, How.SHORT, keep=rng.choice((0, 300, 999))),))
             error = ERRORS[seed.removesuffix("s")]
             blow = Strike(at, How.FAIL, error, lasting=seed.endswith("s"))
+            if family == "again":
+                killed = Strike(rng.randint(250, 340), rng.choice(HOWS), keep=rng.randint(0, 999))
+                return Case(name, scenario, (killed, blow))
             return Case(name, scenario, (blow,), rng.choice(("all", "some")) if family == "lost" else "")
     raise ValueError(f"{name} is no case")
 

@@ -205,9 +205,9 @@ class Killing:
         allowed = (0, 4, 5) if blow.error in (errno.ENOSPC, errno.EIO) else (0, 2, 4, 5)
         demand(ended.code in allowed, f"{control.where} failed, and the exit code was {ended.code}")
         demand(ended.code in (0, 4) or bool(told), f"{control.where} failed, and nothing was said")
-        if VITAL.search(control.where):
+        if vital := VITAL.search(control.where):
             demand(ended.code in (2, 5), f"{control.where} failed, and the exit code was {ended.code}")
-        if ended.code == 5 and not control.where.endswith(self.accounting.name):
+        if vital and ended.code == 5 and not control.where.endswith(self.accounting.name):
             demand(not control.mails, f"{control.mails} MAIL after {control.where} had failed")
         return ended.code in (0, 4)
 

@@ -65,6 +65,13 @@ def test_whatever_write_or_sync_the_disk_refuses_the_run_stops_and_goes_on_when_
     law_holds(capfd, "--every", f"disk/{way}/{error}", "--part", f"{len(way) % 4 + 1}/9")
 
 
+def test_a_disk_that_refuses_the_recovery_stops_it_and_it_goes_on_when_the_disk_is_well(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """J1, J3."""
+    law_holds(capfd, "--every", "again/workers/ENOSPCs", "--part", "3/11", "--most", "120")
+
+
 def test_a_disk_that_fails_and_then_loses_what_it_had_not_synced_takes_nothing_that_was_acknowledged(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
