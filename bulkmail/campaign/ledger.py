@@ -19,7 +19,7 @@ from bulkmail.campaign.accounting import AccountingLog
 from bulkmail.campaign.writers import Writers
 from bulkmail.delivery.disposition import Fate
 from bulkmail.delivery.work import Letter, Opened, Recipient, Roll, Span, Verdict, Where
-from bulkmail.journal import Intent, Record, Store, Suppressions
+from bulkmail.journal import Intent, Record, Store, Suppressions, by_column
 from bulkmail.journal import Roll as StoredRoll
 from bulkmail.message import Composer
 from bulkmail.message import Letter as ComposedLetter
@@ -130,9 +130,9 @@ class CampaignLedger:
         """Perhaps in a thread, and in several at once.
 
         A problem in the list is of that row alone, and settles it. What is no row's fault, such as a file
-        that went away, is raised: ConfigError.
+        that went away, is raised: ConfigError. StoreError is, too.
         """
-        composed = self._composer.letters(recipients, now=self._now())
+        composed = self._composer.letters(recipients, now=self._now(), columns=by_column)
         if not self._composer.personal:
             return [str(one) if isinstance(one, Exception) else self._shared(one) for one in composed]
         alone = bool(self._composer.unique)

@@ -159,7 +159,7 @@ class Opened(NamedTuple):
 
 
 class Work(Protocol):
-    """How to load, render and record. Every method but `letters` may raise StoreError."""
+    """How to load, render and record. Every method may raise StoreError."""
 
     async def fetch(self, parts: Sequence[Sequence[Span]]) -> list[Roll]:
         """The recipients of each part, in id order."""

@@ -22,11 +22,10 @@ from bulkmail.journal.records import (
     Mark,
     Planned,
     Ranges,
-    Recipient,
     Record,
     Undelivered,
 )
-from bulkmail.journal.roll import Roll
+from bulkmail.journal.roll import Recipient, Roll, by_column
 from bulkmail.journal.store import Store
 from bulkmail.journal.suppressions import Suppression, Suppressions, suppression_key
 from bulkmail.journal.writer import Journal
@@ -59,6 +58,7 @@ __all__ = [
     "Suppression",
     "Suppressions",
     "Undelivered",
+    "by_column",
     "suppression_key",
     "told",
 ]

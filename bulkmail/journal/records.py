@@ -60,16 +60,6 @@ class Interval:
         return self.last - self.first + 1
 
 
-class Recipient(NamedTuple):
-    """One recipient, loaded for delivery. `since` is the time of the first attempt, None before it."""
-
-    id: int
-    address: str
-    fields: dict[str, str]
-    attempts: int
-    since: float | None
-
-
 @dataclass(frozen=True, slots=True)
 class Due:
     """Deferred recipients whose time has come: of one interval, with as many attempts behind them."""

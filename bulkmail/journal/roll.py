@@ -16,15 +16,14 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
-from typing import TypeVar, overload
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, repeat
+from typing import NamedTuple, TypeVar, overload
 
 import apsw
 
 from bulkmail.errors import StoreError
 from bulkmail.journal.files import rows
-from bulkmail.journal.records import Recipient
 
 BITS = 8
 PER_BLOCK = 1 << BITS
@@ -50,6 +49,40 @@ def parse_row(row: str, address: str, shapes: Shapes) -> dict[str, str]:
     if len(fields) < len(names) or "" in fields:
         fields.pop("", None)
     return fields
+
+
+class Recipient(NamedTuple):
+    """One recipient, loaded for delivery. `since` is the time of the first attempt, None before it."""
+
+    id: int
+    address: str
+    row: str  # as it is stored
+    shapes: Shapes
+    attempts: int = 0
+    since: float | None = None
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Read each time that it is asked for. Raises StoreError."""
+        return parse_row(self.row, self.address, self.shapes)
+
+
+def by_column(people: Sequence[object]) -> dict[str, list[str]] | None:
+    """The fields of `people` by their names; None unless all are a `Recipient` and have the same shape."""
+    rows = [one.row for one in people if type(one) is Recipient]
+    if len(rows) < len(people) or not rows:
+        return None
+    first = people[0]
+    assert isinstance(first, Recipient)
+    shape = rows[0].partition(SEPARATOR)[0]
+    names = first.shapes.get(shape)
+    if names is None or {*map(str.count, rows, repeat(SEPARATOR))} != {len(names)}:
+        return None
+    cells = SEPARATOR.join(rows).split(SEPARATOR)
+    step = len(names) + 1
+    if {*cells[::step]} != {shape}:
+        return None
+    return {name: cells[at::step] for at, name in enumerate(names, 1) if name}
 
 
 class Block:
@@ -142,19 +175,31 @@ class _People:
             self._parts = ()
         return self._rows
 
-    def one(self, at: int) -> Recipient:
+    def several(self, at: Sequence[int]) -> Iterator[Recipient]:
+        ids = _picked(self.ids, at)
+        attempts: Iterable[int] = repeat(0)
+        since: Iterable[float | None] = repeat(None)
+        if self.tried:
+            before = [self.tried.get(number, (0, None)) for number in ids]
+            attempts, since = [one[0] for one in before], [one[1] for one in before]
+        addresses, rows = _picked(self.addresses, at), self._rows_of(at)
+        cells = zip(ids, addresses, rows, repeat(self.shapes), attempts, since, strict=False)
+        return map(Recipient._make, cells)
+
+    def _rows_of(self, at: Sequence[int]) -> Sequence[str]:
+        """Of who shares a letter only one is looked at: the rows of the other blocks stay as they are."""
         if self._rows is not None:
-            row = self._rows[at]
-        else:
-            # of who shares a letter only one is looked at: the rows of the other blocks stay as they are
-            part = bisect_right(self._begins, at) - 1
-            block, begin, _ = self._parts[part]
-            row = block.rows[begin + at - self._begins[part]]
-        number = self.ids[at]
-        address = self.addresses[at]
-        fields = parse_row(row, address, self.shapes)
-        attempts, since = self.tried.get(number, (0, None))
-        return Recipient(number, address, fields, attempts, since)
+            return _picked(self._rows, at)
+        if not isinstance(at, range) or at.step != 1:
+            return [row for one in at for row in self._rows_of(range(one, one + 1))]
+        rows: list[str] = []
+        part = bisect_right(self._begins, at.start) - 1
+        while len(rows) < len(at):
+            block, begin, end = self._parts[part]
+            start = begin + at.start + len(rows) - self._begins[part]
+            rows += block.rows[start : min(end, start + len(at) - len(rows))]
+            part += 1
+        return rows
 
 
 def _cut(parts: Sequence[tuple[list[str], int, int]]) -> list[str]:
@@ -167,7 +212,7 @@ def _cut(parts: Sequence[tuple[list[str], int, int]]) -> list[str]:
 class Roll(Sequence[Recipient]):
     """Recipients in the order of their ids, which ascend. A slice of it is a view and costs nothing.
 
-    Looking at a Recipient may raise StoreError: its row is read only then.
+    A row is read where the fields of a Recipient are asked for.
     """
 
     __slots__ = ("_at", "_people")
@@ -224,10 +269,11 @@ class Roll(Sequence[Recipient]):
     def __getitem__(self, index: int | slice, /) -> Recipient | Roll:
         if isinstance(index, slice):
             return Roll(self._people, self._at[index])
-        return self._people.one(self._at[index])
+        at = self._at[index]
+        return next(self._people.several(range(at, at + 1)))
 
     def __iter__(self) -> Iterator[Recipient]:
-        return map(self._people.one, self._at)
+        return self._people.several(self._at)
 
     def __repr__(self) -> str:
         return f"<Roll of {len(self)}: {list(self.addresses[:3])}>"

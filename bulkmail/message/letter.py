@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from bulkmail.smtp.address import Mailbox
@@ -35,6 +35,9 @@ class Addressed(Protocol):
     def address(self) -> str: ...
     @property
     def fields(self) -> Mapping[str, str]: ...
+
+
+ByColumn = Callable[[Sequence[Addressed]], Mapping[str, Sequence[str]] | None]
 
 
 class Person(NamedTuple):

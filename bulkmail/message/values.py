@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from markupsafe import escape
@@ -12,7 +13,7 @@ from bulkmail.errors import Problem
 from bulkmail.message import quoted
 from bulkmail.message.batch import Batch
 from bulkmail.message.draft import Draft
-from bulkmail.message.letter import Addressed
+from bulkmail.message.letter import Addressed, ByColumn
 from bulkmail.message.template import Template, TemplateProblem
 from bulkmail.message.token import INERT, Tokens
 from bulkmail.message.unsubscribe import TOKEN, Unsubscription
@@ -52,6 +53,17 @@ def canonical(addresses: Sequence[str]) -> Sequence[str]:
         if joined.count("\n") == len(addresses) and PLAIN_MAILBOXES.fullmatch(joined):
             return addresses
     return [str(Mailbox.parse(address)) for address in addresses]
+
+
+def _columns(fields: Sequence[Mapping[str, str]], names: Sequence[str]) -> dict[str, list[str]]:
+    """Those in which nobody lacks a text."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        with suppress(KeyError, TypeError):
+            column = [row[name] for row in fields]
+            "".join(column)
+            found[name] = column
+    return found
 
 
 class Values:
@@ -113,7 +125,7 @@ class Values:
         """The token of nobody, where there are tokens."""
         return self._tokens.token(INERT) if self._needs_token and self._tokens is not None else ""
 
-    def batch(self, people: Sequence[Addressed]) -> Batch:
+    def batch(self, people: Sequence[Addressed], columns_of: ByColumn | None = None) -> Batch:
         """Raise AddressError for an address that is none."""
         addresses = canonical([one.address for one in people])
         tokens = [""] * len(people)
@@ -122,16 +134,16 @@ class Values:
             columns["token"] = tokens = self._tokens.tokens([one.id for one in people])
             if self.unsubscription is not None and self.unsubscription.personal:
                 columns["unsubscribe_url"] = self.unsubscription.urls(tokens)
-        fields = [one.fields for one in people]
+        given = columns_of(people) if columns_of is not None and self.columns else None
+        if given is None and self.columns:
+            given = _columns([one.fields for one in people], self.columns)
         for name in self.columns:
-            try:
-                column = [row[name] for row in fields]
-                together = "".join(column)
-            except (KeyError, TypeError):
-                continue  # somebody has none
-            columns[name] = [_lines(text) for text in column] if "\r" in together else column
+            column = given.get(name) if given is not None else None
+            if column is not None:  # somebody may have none
+                columns[name] = [_lines(text) for text in column] if "\r" in "".join(column) else column
 
         def rows() -> list[dict[str, object]]:
+            fields = [one.fields for one in people]
             return [self.of_row(*one) for one in zip(fields, addresses, tokens, strict=True)]
 
         wires = [address.encode("utf-8") for address in addresses]

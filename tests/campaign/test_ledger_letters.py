@@ -16,7 +16,8 @@ from bulkmail.campaign.ledger import CampaignLedger
 from bulkmail.campaign.writers import Writers, threads_for
 from bulkmail.delivery.work import Letter, Recipient
 from bulkmail.errors import ConfigError
-from bulkmail.journal import Journal, Planned, Store, Suppressions
+from bulkmail.journal import Journal, Planned, Store, Suppressions, by_column
+from bulkmail.journal import Recipient as Stored
 from bulkmail.message import Composer, Draft, Tokens
 from bulkmail.message.signing_key import SigningKey
 from bulkmail.smtp import stuff
@@ -117,6 +118,17 @@ async def test_a_letter_of_his_own_is_put_together_where_it_is_sent_and_not_kept
     assert letter.alone
     assert letter.end_of_data is not letter.end_of_data
     assert letter.size == len(letter.content) == sum(map(len, letter.pieces))
+
+
+async def test_fields_that_are_read_by_column_give_the_letters_of_each(desk: Desk) -> None:
+    cells = ["Ann", "", "a\rb", "Zoë", "x" * 100]
+    shapes = {"1": ("email", "name")}
+    people = [Stored(n, f"p{n}@a.test", f"1\x1fx\x1f{cell}", shapes) for n, cell in enumerate(cells, 1)]
+    assert by_column(people) is not None
+    ledger = desk.ledger(text="Dear {{ name }}, {{ name | upper }}\n", subject="{{ email }}")
+    letter = desk.composers[0].letter
+    alone = [letter(one.address, one.fields, id=one.id, now=desk.now).content for one in people]
+    assert [one.content for one in await ledger.letters(people) if isinstance(one, Letter)] == alone
 
 
 async def test_everybody_gets_his_own_letter(desk: Desk) -> None:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from journal_plans import NewStore
 
 from bulkmail.errors import StoreError
-from bulkmail.journal import Exported, Planned, Recipient, Record, Roll, Store
+from bulkmail.journal import Exported, Planned, Recipient, Record, Roll, Store, by_column
 from bulkmail.journal.roll import PER_BLOCK, SEPARATOR, Block
 
 MANY = 600  # in three blocks
 
 
 def recipient(number: int) -> Recipient:
-    return Recipient(number, f"user{number}@a.test", {"n": str(number)}, 0, None)
+    return Recipient(number, f"user{number}@a.test", f'{{"n": "{number}"}}', {})
+
+
+def told(one: Recipient) -> tuple[object, ...]:
+    return one.id, one.address, one.fields, one.attempts, one.since
 
 
 @pytest.fixture
@@ -36,7 +41,9 @@ def many(planned: NewStore) -> Store:
 
 def test_recipients_are_found_across_blocks(many: Store) -> None:
     roll = many.fetch([(500, MANY), (200, 300)])
-    assert [*roll] == [recipient(n) for n in (*range(200, 301), *range(500, MANY + 1))]
+    assert [told(one) for one in roll] == [
+        told(recipient(n)) for n in (*range(200, 301), *range(500, MANY + 1))
+    ]
     assert (roll.ids, roll.addresses) == ([one.id for one in roll], [one.address for one in roll])
 
 
@@ -54,7 +61,7 @@ def test_only_who_exists_is_found(many: Store) -> None:
 @given(st.lists(st.slices(MANY).filter(lambda part: (part.step or 1) > 0), max_size=3))
 def test_a_slice_of_a_roll_is_the_slice_of_a_list(parts: list[slice]) -> None:
     roll = roll_of(MANY)
-    people = [recipient(number) for number in range(1, MANY + 1)]
+    people = [*roll]
     for part in parts:
         roll, people = roll[part], people[part]
     assert [*roll] == people
@@ -63,18 +70,21 @@ def test_a_slice_of_a_roll_is_the_slice_of_a_list(parts: list[slice]) -> None:
 
 
 def roll_of(size: int, *, among: int | None = None, cell: str | None = None) -> Roll:
-    """Without a store. `among` so many in their block."""
-    people = [recipient(number) for number in range(1, (among or size) + 1)]
-    addresses = "\n".join(one.address for one in people)
-    rows = "\n".join(SEPARATOR.join(("1", cell or one.fields["n"])) for one in people)
-    return Roll.of(range(1, size + 1), [(Block(0, addresses, rows), 0, size)], {}, {"1": ("n",)})
+    """Without a store, of several parts. `among` so many in their block."""
+    numbers = range(1, (among or size) + 1)
+    addresses = "\n".join(recipient(number).address for number in numbers)
+    rows = "\n".join(SEPARATOR.join(("1", cell or str(number))) for number in numbers)
+    block = Block(0, addresses, rows)
+    cuts = sorted({0, size // 3, size // 2, size})
+    parts = [(block, begin, end) for begin, end in pairwise(cuts)]
+    return Roll.of(range(1, size + 1), parts, {}, {"1": ("n",)})
 
 
 def test_some_are_picked_by_their_places(many: Store) -> None:
     roll = many.fetch([(11, 20)]).pick([1, 4, 9])
-    assert (roll.ids, [*roll], roll[1:].addresses) == (
+    assert (roll.ids, [*map(told, roll)], roll[1:].addresses) == (
         [12, 15, 20],
-        [recipient(12), recipient(15), recipient(20)],
+        [told(recipient(n)) for n in (12, 15, 20)],
         ["user15@a.test", "user20@a.test"],
     )
 
@@ -93,6 +103,33 @@ def test_a_roll_that_stands_alone_keeps_nothing_of_those_beside_it_and_none_that
             tracemalloc.stop()
 
     assert held(alone=True) < 100_000 < 1_000_000 < held(alone=False)
+
+
+def test_everybody_has_his_own_row_whatever_part_of_a_roll_is_looked_at() -> None:
+    roll = roll_of(MANY)
+    for part in (roll, roll[5:], roll[190:320], roll[::7], roll.pick([1, 200, 599])):
+        assert [one.fields["n"] for one in part] == [str(one.id) for one in part]
+        assert [one.address for one in part] == [f"user{one.id}@a.test" for one in part]
+    roll.alone()
+    assert [one.fields["n"] for one in roll[150:350]] == [*map(str, range(151, 351))]
+
+
+PLAIN = ["1\x1fa@a.test\x1fAnn", "1\x1fb@a.test\x1f", "1\x1f1\x1f1"]
+OTHER = ["1\x1fx", "1\x1fx\x1fy\x1fz", "2\x1fc@a.test\x1fx\x1f1", "3", '{"name": "Bob"}', "4\x1fx", "", "1"]
+
+
+@given(st.lists(st.sampled_from(PLAIN)) | st.lists(st.sampled_from(PLAIN + OTHER)))
+@example([OTHER[0], OTHER[1]])  # which have as many cells as two plain ones
+def test_fields_by_column_are_those_of_each(rows: list[str]) -> None:
+    shapes = {"1": ("email", "name"), "2": ("email", "", "name"), "3": ("email",)}
+    people = [Recipient(number, "a@a.test", row, shapes) for number, row in enumerate(rows)]
+    columns = by_column(people)
+    if columns is not None:
+        assert [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)] == [
+            one.fields for one in people
+        ]
+    plain = bool(rows) and set(rows) <= set(PLAIN)
+    assert columns is not None or not plain
 
 
 def test_who_was_tried_before_is_told(many: Store) -> None:
@@ -139,4 +176,4 @@ def test_a_block_that_lost_a_row_is_refused(many: Store) -> None:
     many._db.execute("UPDATE roll SET rows = substr(rows, instr(rows, char(10)) + 1) WHERE number = 1")
     with pytest.raises(StoreError, match="block 1 of the plan is damaged: it has 256 addresses and 255 rows"):
         many.fetch([(300, 300)])
-    assert [*many.fetch([(3, 3)])] == [recipient(3)]
+    assert [*map(told, many.fetch([(3, 3)]))] == [told(recipient(3))]

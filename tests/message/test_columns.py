@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from bulkmail.message import Composer, header, quoted
 from bulkmail.message.batch import Batch
 from bulkmail.message.draft import MailingList, Unsubscribe
-from bulkmail.message.letter import Addressed, Person
+from bulkmail.message.letter import Addressed, ByColumn, Person
 from bulkmail.message.signing_key import SigningKey
 from bulkmail.message.template import Environments
 from bulkmail.message.token import Tokens, base32
@@ -251,7 +251,7 @@ def one_by_one(composer: Composer) -> Iterator[None]:
     """`composer` without columns, and each value by itself."""
     batch = composer._values.batch
 
-    def without_columns(people: Sequence[Addressed]) -> Batch:
+    def without_columns(people: Sequence[Addressed], _: ByColumn | None = None) -> Batch:
         made = batch(people)
         return Batch(made.wires, made.tokens, {}, {}, lambda: made.rows)
 
