@@ -105,7 +105,7 @@ class Letter:
     _end_of_data: EndOfData | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self.size = len(self.content)  # to put a hundred pieces together is faster than to add up
+        self.size = len(b"".join(self.pieces))  # to put a hundred pieces together is faster than to add up
 
     @property
     def content(self) -> bytes:

@@ -24,11 +24,12 @@ from bulkmail.message.edition import Edition, digest_of
 from bulkmail.message.fields import HeaderFields
 from bulkmail.message.letter import Addressed, ByColumn, Letter, Person
 from bulkmail.message.parts import Parts
+from bulkmail.message.reverse_path import ReversePath
 from bulkmail.message.template import Environments, Reason, Template, TemplateProblem, Unrenderable
 from bulkmail.message.token import INERT, Tokens
-from bulkmail.message.unsubscribe import ONE_CLICK, TOKEN, with_foot
+from bulkmail.message.unsubscribe import ONE_CLICK, with_foot
 from bulkmail.message.values import EMAIL, Values
-from bulkmail.smtp.address import AddressError, Mailbox
+from bulkmail.smtp.address import AddressError
 
 if TYPE_CHECKING:
     from bulkmail.message.signing_key import SigningKey
@@ -88,7 +89,7 @@ class Composer:
         self.digest = digest_of(draft, draft.sources(), self._parts.images)
         key = hashlib.blake2b(f"{self.digest}{salt}".encode(), digest_size=32).digest()
         self._id = hashlib.blake2b(key=key, digest_size=15)  # of nothing yet, for Message-IDs
-        self._reverse_path = _reverse_path(draft)
+        self._reverse_path = ReversePath(draft, self._values.inert)
         self._edition: tuple[int, Edition | None, Letter | None] = (-1, None, None)
         if not self.personal:
             try:
@@ -252,13 +253,22 @@ class Composer:
         if not all(b"".join(column).isascii() for column in varying[: self._header.addresses]):
             fields = zip(*varying[: self._header.addresses], strict=True)
             needs = [self._header.smtputf8 or not b"".join(each).isascii() for each in fields]
+        ids = self._message_ids(batch, people)
+        ours, relaxed = [
+            [*self._unsubscriptions(batch, relaxed=form), self._header.message_ids(ids, relaxed=form)]
+            if self.keys or not form
+            else []
+            for form in (False, True)
+        ]
+        messages = edition.messages(varying, ours, relaxed, self._parts.render(batch))
+        return [*map(Letter, self._reverse_path.paths(batch.tokens), messages, needs)]
+
+    def _unsubscriptions(self, batch: Batch, *, relaxed: bool) -> list[list[bytes]]:
+        """A column, where everybody has his own List-Unsubscribe."""
         unsubscription = self._values.unsubscription
-        if unsubscription is not None and unsubscription.personal:
-            varying.append(unsubscription.fields(batch.tokens))
-        varying.append(self._header.message_ids(self._message_ids(batch, people)))
-        messages = edition.messages(varying, self._parts.render(batch))
-        paths = map(self._path, batch.tokens)
-        return [*map(Letter, paths, messages, needs)]
+        if unsubscription is None or not unsubscription.personal:
+            return []
+        return [unsubscription.fields(batch.tokens, relaxed=relaxed)]
 
     def _message_ids(self, batch: Batch, people: Sequence[Addressed]) -> list[str]:
         """The same across retries and resumes, and another for each message, as a token is."""
@@ -272,23 +282,6 @@ class Composer:
             digest.update(octets)
         return [digest.hexdigest() for digest in digests]
 
-    def _path(self, token: str) -> Mailbox | None:
-        path = self._reverse_path
-        return Mailbox.parse(f"{path[0]}{token}{path[1]}") if isinstance(path, tuple) else path
-
 
 def _read_by(templates: Sequence[Template]) -> frozenset[str]:
     return frozenset[str]().union(*(template.names for template in templates))
-
-
-def _reverse_path(draft: Draft) -> Mailbox | tuple[str, str] | None:
-    """The reverse-path, or what stands before and behind a token in it. Raise TemplateProblem."""
-    text = draft.reverse_path
-    place = TOKEN.search(text)
-    try:
-        if place is None:
-            return Mailbox.parse(text) if text else None
-        Mailbox.parse(f"{text[: place.start()]}token{text[place.end() :]}")
-    except AddressError as error:
-        raise TemplateProblem(Problem(draft.file, 0, 0, "delivery.reverse_path", str(error))) from error
-    return text[: place.start()], text[place.end() :]

@@ -11,7 +11,8 @@ it here; the fields are, by `relaxed_field`, when they are built.
 from __future__ import annotations
 
 from binascii import b2a_base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from struct import Struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Signature:
         self._head = _head(key, [*names, *oversigned], timestamp)
         self._signed_head = relaxed_field(self._head)[:-2]
         octets = 64 if key.bits == 256 else (key.bits + 7) // 8
-        self._cuts = tuple(_cuts((octets + 2) // 3 * 4))
+        self._lines = _lines((octets + 2) // 3 * 4)
 
     def field(self, varying: bytes, body_hash: bytes) -> bytes:
         """The DKIM-Signature field, CRLF included, on lines of at most 78 octets where the domain allows.
@@ -77,14 +78,15 @@ class Signature:
         if any(len(body_hash) != DIGEST for body_hash in body_hashes):
             raise ValueError(f"a body hash has {DIGEST} octets")
         hashes = [b2a_base64(body_hash, newline=False) for body_hash in body_hashes]
+        constant, head = self._constant, self._signed_head
         signed = [
-            b"%b%b%b%b; b=" % (self._constant, each, self._signed_head, bh)
-            for each, bh in zip(varying, hashes, strict=True)
+            b"".join((constant, each, head, bh, b"; b=")) for each, bh in zip(varying, hashes, strict=True)
         ]
         sign = self._signer()
         values = [b2a_base64(sign(octets), newline=False) for octets in signed]
+        head, lines = self._head, self._lines.unpack
         return [
-            b"%b%b;\r\n b=%b\r\n" % (self._head, bh, _FOLD.join([value[cut] for cut in self._cuts]))
+            b"".join((head, bh, b";\r\n b=", _FOLD.join(lines(value)), b"\r\n"))
             for bh, value in zip(hashes, values, strict=True)
         ]
 
@@ -105,9 +107,8 @@ def _head(key: SigningKey, names: Sequence[str], timestamp: int) -> bytes:
     return ("\r\n".join(lines) + "\r\n bh=").encode("ascii")
 
 
-def _cuts(length: int) -> Iterator[slice]:
-    """Where to cut `length` characters of b= so that each fits its line; the first has ` b=` before it."""
-    start, end = 0, LINE - len(" b=")
-    while start < length:
-        yield slice(start, end)
-        start, end = end, end + LINE - len(" ")
+def _lines(length: int) -> Struct:
+    """Cuts `length` characters of b= so that each part fits its line; the first has ` b=` before it."""
+    first, others = min(length, LINE - len(" b=")), LINE - len(" ")
+    full, last = divmod(length - first, others)
+    return Struct(f"{first}s" + f"{others}s" * full + (f"{last}s" if last else ""))

@@ -20,6 +20,9 @@ from bulkmail.message.shape import Bodies
 if TYPE_CHECKING:
     from bulkmail.message.signing_key import SigningKey
 
+Columns = Sequence[Sequence[bytes]]
+Messages = Iterator[tuple[bytes, ...]]
+
 BETWEEN = b"\0"  # messages: nothing in a header can hold it
 FORMAT = "3"  # part of the digest: raise it when the same draft begins to give other octets
 
@@ -59,20 +62,23 @@ class Edition:
             for key in keys
         ]
 
-    def messages(self, varying: Sequence[Sequence[bytes]], bodies: Bodies) -> Iterator[tuple[bytes, ...]]:
+    def messages(self, varying: Columns, ours: Columns, relaxed: Columns, bodies: Bodies) -> Messages:
         """Whole messages, in pieces: signatures, constant fields, those that vary, bodies and their own.
 
-        `varying`: columns, at least one.
+        `varying`: columns of fields. `ours`, at least one, come behind them and have no values in them; where
+        messages are signed, `relaxed` are the same in canonical form.
         """
         signed: list[Sequence[bytes]] = []
         if self._signatures:
-            canonical = self._canonical(varying, bodies.canonical_fields)
+            canonical = self._canonical(varying, relaxed, bodies.canonical_fields)
             signed = [signature.fields(canonical, bodies.digests) for signature in self._signatures]
-        heads = zip(*signed, repeat(self.head), *varying, strict=False)
+        heads = zip(*signed, repeat(self.head), *varying, *ours, strict=False)
         return map(tuple.__add__, heads, bodies.pieces)
 
-    def _canonical(self, varying: Sequence[Sequence[bytes]], own: Iterable[bytes]) -> list[bytes]:
-        """`relaxed_field` of each, joined with the bodies' own: for fields as we write them, all at once."""
+    def _canonical(self, varying: Columns, relaxed: Columns, own: Iterable[bytes]) -> list[bytes]:
+        """`relaxed_field` of each, all at once for fields as we write them, with what is so already."""
+        if not varying:
+            return [*map(b"".join, zip(*relaxed, own, strict=False))]
         columns = [
             [lower + field[skip:] for field in column]
             for (skip, lower), column in zip(self._varying, varying, strict=False)
@@ -82,7 +88,7 @@ class Edition:
             canonical = [b"".join(map(relaxed_field, fields)) for fields in zip(*varying, strict=True)]
         else:
             canonical = joined.split(BETWEEN)
-        return list(map(bytes.__add__, canonical, own))
+        return [*map(b"".join, zip(canonical, *relaxed, own, strict=False))]
 
 
 def digest_of(draft: Draft, content: Content, images: Sequence[str] = ()) -> str:

@@ -127,10 +127,10 @@ class HeaderFields:
         """For each of `varying_names` the fields of all. Raise Unrenderable, also for a line break (I1)."""
         return [render(batch) for _, render in self._varying]
 
-    def message_ids(self, locals_: Sequence[str]) -> list[bytes]:
-        """The Message-ID fields (RFC 5322 section 3.6.4)."""
-        end = f"@{self.domain}>\r\n"
-        return [f"Message-ID: <{local}{end}".encode("ascii") for local in locals_]
+    def message_ids(self, locals_: Sequence[str], *, relaxed: bool = False) -> list[bytes]:
+        """The Message-ID fields (RFC 5322 section 3.6.4); `relaxed`: as they are signed."""
+        begin, end = "message-id:<" if relaxed else "Message-ID: <", f"@{self.domain}>\r\n"
+        return [f"{begin}{local}{end}".encode("ascii") for local in locals_]
 
     def _add(self, name: str, names: frozenset[str], render: Render) -> None:
         if not names <= self._static.keys():

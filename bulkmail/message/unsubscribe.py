@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from bulkmail.errors import Problem
 from bulkmail.message.content import Content, Source
+from bulkmail.message.dkim import relaxed_field
 from bulkmail.message.draft import Draft, Unsubscribe
 from bulkmail.message.template import Environments, TemplateProblem
 
@@ -51,9 +52,10 @@ class Unsubscription:
             uris.append(f"<mailto:{self._mailto}?subject={token}>")
         return ("List-Unsubscribe: " + ",\r\n ".join(uris) + "\r\n").encode("ascii")
 
-    def fields(self, tokens: Sequence[str]) -> list[bytes]:
-        """`field` of each."""
-        around = self.field("\0").split(b"\0")
+    def fields(self, tokens: Sequence[str], *, relaxed: bool = False) -> list[bytes]:
+        """`field` of each; `relaxed`: as it is signed."""
+        field = self.field("\0")
+        around = (relaxed_field(field) if relaxed else field).split(b"\0")
         return [token.encode("ascii").join(around) for token in tokens]
 
 

@@ -54,12 +54,17 @@ class Mailbox:
             local, domain = plain.groups()
             if len(local) <= MAX_LOCAL and len(domain) <= MAX_LABEL:
                 # The pattern has proved what __post_init__ would check again, at twice the price.
-                mailbox = object.__new__(cls)
-                object.__setattr__(mailbox, "local", local.encode("ascii"))
-                object.__setattr__(mailbox, "domain", domain.lower().encode("ascii"))
-                return mailbox
+                return cls.trusted(local.encode("ascii"), domain.lower().encode("ascii"))
         local, domain = _split(text)
         return cls(_canonical_local(local), _canonical_domain(domain))
+
+    @classmethod
+    def trusted(cls, local: bytes, domain: bytes) -> Mailbox:
+        """Without any check: both are canonical, and who calls this has proved it."""
+        mailbox = object.__new__(cls)
+        object.__setattr__(mailbox, "local", local)
+        object.__setattr__(mailbox, "domain", domain)
+        return mailbox
 
     @property
     def wire(self) -> bytes:

@@ -36,5 +36,5 @@ def test_what_is_signed_is_the_relaxed_form_of_what_is_sent(name: str, words: st
             if line.startswith(wanted.encode() + b":"):
                 fields[number] = line.replace(b"\0", b"\r\n ") + b"\r\n"
     edition = Edition([b"From: a@b.example\r\n"], ["From", *names], (), timestamp=0)
-    (quick,) = edition._canonical([[field] for field in fields], [b""])
-    assert quick == b"".join(map(relaxed_field, fields))
+    (quick,) = edition._canonical([[field] for field in fields], [[b"a:b\r\n"]], [b"c:d\r\n"])
+    assert quick == b"".join(map(relaxed_field, fields)) + b"a:b\r\nc:d\r\n"
