@@ -1,9 +1,9 @@
-"""Cancelled at every `await` of a delivery, one after the other: the pool is clean, and the account is right.
+"""Stopped at every `await` of a delivery, one after the other: the pool is clean, and the account is right.
 
-Each case delivers to a handful of people again and again, and each time everything is cancelled one step
-further on, until a delivery comes to its end. After each: no connection is kept that is not idle, no place at
-a host is lost and no socket left open; whoever is delivered, or in doubt, has one copy, and nobody else has
-any; and a second run brings those who are left exactly one.
+Each case delivers to a handful of people again and again, and each time everything is cancelled, or drained,
+one step further on, until a delivery comes to its end. After each: no connection is kept that is not idle, no
+place at a host is lost and no socket left open; whoever is delivered, or in doubt, has one copy, nobody else
+has any; and a second run brings those who are left exactly one.
 """
 
 from __future__ import annotations
@@ -120,6 +120,7 @@ class Delivery:
     routes: Routes
     post: Post = field(init=False)
     pool: Pool = field(init=False)
+    dispatcher: Dispatcher = field(init=False)
 
     def __post_init__(self) -> None:
         case = self.case
@@ -149,7 +150,8 @@ class Delivery:
             await trio.lowlevel.checkpoint()
             return parcels.pop() if parcels else None
 
-        await Dispatcher(plant).run(source)
+        self.dispatcher = Dispatcher(plant)
+        await self.dispatcher.run(source)
 
     def check_pool(self) -> None:
         """Only what is idle is kept, and nothing else is counted."""
@@ -200,12 +202,17 @@ class Ground:
         ledger.messages.clear()
         self.running.world.tally.clear()
 
-    async def stopped_at(self, step: int) -> bool:
+    async def stopped_at(self, step: int, *, at_once: bool) -> bool:
         """Deliver, and stop it behind that step. False if it came to its end before."""
         self.forget()
         delivery = Delivery(self.case, self.approach, self.routes)
-        with trio.CancelScope() as scope, Stepper(step, scope.cancel) as stepper:
+        scope = trio.CancelScope()
+        stop = scope.cancel if at_once else lambda: delivery.dispatcher.stop()
+        with scope, Stepper(step, stop) as stepper:
             await delivery.run([(1, self.case.people)])
+        assert step > 1 or {*delivery.states.values()} == {"pending"}
+        if not at_once:
+            assert (delivery.post.open, "in_doubt" in delivery.states.values()) == ({}, False)
         await self.check(delivery)
         states = delivery.states
         # a second run: of those in doubt the hosts' account says the truth
@@ -239,10 +246,7 @@ class Ground:
         return (state == "delivered",)
 
 
-@pytest.mark.parametrize("name", CASES)
-async def test_wherever_a_delivery_is_cancelled_the_pool_is_clean_and_the_account_right(name: str) -> None:
-    """P2."""
-    case = CASES[name]
+async def stop_everywhere(case: Case, *, at_once: bool) -> None:
     world = sandbox.World()
     domain = world.domain("a.test").refuse(f"p{REFUSED}").refuse(f"p{LATER}", b"450 4.2.1 later")
     case.world(domain)
@@ -252,6 +256,18 @@ async def test_wherever_a_delivery_is_cancelled_the_pool_is_clean_and_the_accoun
             ground = Ground(case, running, resolver)
             with only(case.way, 3) if case.way else contextlib.nullcontext():
                 step = 1
-                while await ground.stopped_at(step):
+                while await ground.stopped_at(step, at_once=at_once):
                     step += 1
             await resolver.aclose()
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_wherever_a_delivery_is_cancelled_the_pool_is_clean_and_the_account_right(name: str) -> None:
+    """P2."""
+    await stop_everywhere(CASES[name], at_once=True)
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_wherever_a_delivery_is_drained_what_is_open_ends_and_nobody_is_in_doubt(name: str) -> None:
+    """P1."""
+    await stop_everywhere(CASES[name], at_once=False)
