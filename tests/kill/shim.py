@@ -12,6 +12,7 @@ import errno
 import hashlib
 import mmap
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -156,6 +157,11 @@ class Control:
     @property
     def calls(self) -> list[Kind]:
         return [Kind(kind) for kind in self._layout.seen[: self.count]]
+
+
+def possible() -> bool:
+    """Whether it can be built and loaded here."""
+    return sys.platform == "linux" and shutil.which("cc") is not None
 
 
 def built() -> Path:

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.kill.shim import possible
+
 SEEDS = range(1, 6)
-THIRD = (1, 2, 3)
+pytestmark = pytest.mark.skipif(not possible(), reason="the shim needs Linux and a C compiler")
 
 
 def law_holds(capfd: pytest.CaptureFixture[str], *words: str) -> None:

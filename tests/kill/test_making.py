@@ -16,9 +16,10 @@ import pytest
 
 from bulkmail.errors import StoreError
 from bulkmail.journal import Store
-from tests.kill.shim import Control, How, Strike, built
+from tests.kill.shim import Control, How, Strike, built, possible
 
 
+@pytest.mark.skipif(not possible(), reason="the shim needs Linux and a C compiler")
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
 def test_whatever_call_fails_a_journal_is_made_whole_or_not_at_all(tmp_path: Path, error: str) -> None:
     """J3: every call that changes a file, one after the other, in a process that has the shim."""
