@@ -28,7 +28,7 @@ from bulkmail.delivery.convey import Consignment
 from bulkmail.delivery.disposition import Fate
 from bulkmail.delivery.transaction import Transacted
 from bulkmail.delivery.work import Letter, Listed, Parcel, Roll
-from bulkmail.journal import LEFT_OUT, Recipient, Store, Suppressions
+from bulkmail.journal import LEFT_OUT, Recipient, Store, Suppressions, by_column
 from bulkmail.message import Composer
 from bulkmail.message.draft import Attachment, Draft, MailingList, Unsubscribe
 from bulkmail.message.token import Tokens
@@ -135,7 +135,7 @@ def letters(made: Composer, people: Sequence[Recipient]) -> list[Addressed]:
     checked.
     """
     found = []
-    for person, composed in zip(people, made.letters(people), strict=True):
+    for person, composed in zip(people, made.letters(people, columns=by_column), strict=True):
         if isinstance(composed, Exception):
             raise composed
         found.append(Addressed([person], Letter(*composed, bool(made.unique))))

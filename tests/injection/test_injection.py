@@ -6,6 +6,7 @@ the judges themselves: each catches what it is there for.
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Iterator
@@ -47,11 +48,11 @@ def test_nothing_on_the_wire_was_not_meant(number: int, aiosmtpd: Aiosmtpd) -> N
 # --- every boundary -----------------------------------------------------------------------------------
 
 WORDS = ("\r\n.\r\nMAIL FROM:<eve@evil.test>\r\n..", "\n.\nRSET\n\r.\r")
+CELLS = {"name": 'A" <x>,', "city": "=?utf-8?q?=0d=0a?="}
 PEOPLE = [
-    Recipient(number, address, {"email": address, "name": "A\" <x>,", "city": "=?utf-8?q?=0d=0a?=",
-    "words": words}, 0, None)
+    Recipient(number, address, json.dumps(CELLS | {"email": address, "words": words}), {})
     for number, (address, words) in enumerate(zip(("ann@a.test", '"b> x"@a.test'), WORDS, strict=True), 1)
-]  # fmt: skip
+]
 
 
 def said(way: str) -> bytes:
