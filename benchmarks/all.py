@@ -42,6 +42,8 @@ SCENARIOS = (
     "longtail",
     "journal",
     "flat",
+    "nowhere",
+    "tarpits",
     "list",
     "resume",
     "foreign",

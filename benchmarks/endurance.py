@@ -39,7 +39,6 @@ WARM_UP = 0.2  # of the campaigns in one process, at least
 WARM_UPS = 3
 GROWTH, GROWTH_MB = 1.05, 3.0  # of memory from the first third to the last; less of both is no leak
 OBJECTS = 1.05
-COMMAND_EVERY = 3  # campaigns, one goes through the command line
 SEND_S = 180.0  # for one run
 MARATHON = Path(__file__).with_name("marathon.py")
 
@@ -64,6 +63,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--campaigns", type=int, help="so many at most")
+    parser.add_argument("--command-every", type=int, default=3, help="campaigns go through the command line")
     parser.add_argument("--scale", type=float, default=1.0, help="of a campaign's size")
     parser.add_argument("--json", action="store_true", help="only the JSON, without the table")
     parser.add_argument("--output", type=Path, help="a folder for the table and the JSON")
@@ -75,7 +75,7 @@ def main() -> int:
     )
     try:
         while time.monotonic() - began < given.minutes * 60 and course.campaigns != given.campaigns:
-            one(course, process, given.seed, given.scale)
+            one(course, process, given)
             if course.wrong:
                 break
     finally:
@@ -84,16 +84,16 @@ def main() -> int:
     return tell(course, given, time.monotonic() - began)
 
 
-def one(course: Course, process: subprocess.Popen[str], seed: int, scale: float) -> None:
+def one(course: Course, process: subprocess.Popen[str], given: argparse.Namespace) -> None:
     """The next campaign, from its list to its account. Where that is wrong its folder is kept."""
-    number = course.campaigns
+    number, seed, every = course.campaigns, given.seed, given.command_every
     folder = Path(tempfile.mkdtemp(prefix=f"endurance-{number}-"))
-    campaign = misery.drawn(seed, number, folder, scale=scale)
+    campaign = misery.drawn(seed, number, folder, scale=given.scale)
     rng = random.Random(f"{seed}/{number}/operator")
     try:
         with misery.served(campaign) as (resolver, port):
             misery.write(campaign, resolver, port, seed)
-            if number % COMMAND_EVERY == COMMAND_EVERY - 1:
+            if number % every == every - 1:
                 course.by_command += 1
                 by_command(course, campaign, rng)
             else:

@@ -35,14 +35,14 @@ import rig
 from contest import Contest, Promise
 
 GOOD, BAD = 100, 1_000  # domains
-GROUPS, EACH = 1_000, 2  # of a good domain, who share a message; their recipients
+GROUPS, EACH = 2_500, 2  # of a good domain, who share a message; their recipients
 QUICK = (10, 20, 20)
 ALONE, BESIDE = "the good alone", "beside the bad"
 AT_LEAST = 0.95
 KINDS: tuple[Any, ...] = ("black-hole", "never-greets", {"slow": "10s"}, {"tarpit": "60s"})
 SINK = "127.1.0.1"  # the sandbox has 127.0.0.1
 LOOK_S = 0.02
-PATIENCE_S = 240.0
+PATIENCE_S = 900.0
 UNLIMITED = "1000000/s"
 WATCHED = Path(__file__).with_name("watched.py")
 
@@ -107,8 +107,16 @@ def main() -> None:
         for name, found in held.results.items()
     ]
     what = f"{village.good} domains beside {village.bad:,} tarpits: of their throughput alone"
-    ratios = held.ratios(BESIDE, ALONE, lambda each: each.per_s)
-    held.tell(rows, [Promise(what, ratios, at_least=AT_LEAST, note=held.why(ALONE, BESIDE))])
+    note = held.why(ALONE, BESIDE)
+    per_s = held.ratios(BESIDE, ALONE, lambda each: each.per_s)
+    per_cpu_s = held.ratios(BESIDE, ALONE, lambda each: each.recipients / each.cpu_s)
+    held.tell(
+        rows,
+        [
+            Promise(what, per_s, at_least=AT_LEAST, note=note),
+            Promise(f"{what}, by CPU seconds", per_cpu_s, note=note),  # true on a busy machine, too
+        ],
+    )
 
 
 def run(village: Village) -> Run:

@@ -30,19 +30,21 @@ class Patience:
 
 
 class Line:
-    """At most one connection at a time. `guest` is who has the slot for it."""
+    """At most one connection at a time."""
 
-    def __init__(self, destination: Destination, guest: object) -> None:
+    def __init__(self, destination: Destination) -> None:
         self.connection: Connection | None = None
-        self._guest = guest
         self._destination = destination
         self._site = destination.site
         self._plant = destination.plant
         self._route: Route | None = None  # by which the connection was found
         self._left: set[str] = set()  # hosts left for another since anything went well
 
-    async def connected(self, domain: str) -> Connection | Disposition | None:
+    async def connected(self, domain: str, guest: object) -> Connection | Disposition | None:
         """A connection that is idle, ours or another; why there is none; None when we are being stopped.
+
+        `guest` has the slot for it. He is not kept here: he has this line, and what goes round in a circle
+        stays in memory until the collector looks.
 
         Raises LocalResourceError where this machine ran out of something, and CredentialsRefused.
         """
@@ -55,6 +57,10 @@ class Line:
             return no_route(route)
         self._route = route
         slots = self._plant.slots
+
+        async def greeted() -> None:
+            await slots.greeted(guest, probing=not self._destination.is_proven)
+
         while self.connection is None:
             patient = Patience()
             try:
@@ -62,13 +68,13 @@ class Line:
                     turn = self._site.connections.book(now := trio.current_time())
                     if turn > now:
                         await trio.sleep_until(turn)
-                    slots.listening(self._guest, partial(patient.end, wait))
-                    self.connection = await self._plant.pool.acquire(route)
+                    slots.dialling(guest, partial(patient.end, wait))
+                    self.connection = await self._plant.pool.acquire(route, greeted=greeted)
                     self._site.standing += 1
             except Unreachable as unreachable:
                 return no_connection(unreachable)
             finally:
-                slots.heard(self._guest)
+                slots.heard(guest)
             if wait.cancelled_caught:
                 if self._destination.stopping or not patient.ended:
                     return None

@@ -74,7 +74,7 @@ class _Session:
         self.destination = destination
         self.plant = destination.plant
         self.site = destination.site
-        self.line = Line(destination, self)
+        self.line = Line(destination)
         self.ahead = Ahead(destination.plant.work, lambda: destination.plant.slots.taken)
         self.surplus = False  # the site takes no more connections than the others have
         self._spoke: tuple[Connection, float] | None = None  # whom we heard last, and when
@@ -101,7 +101,7 @@ class _Session:
         if not await self._wait_turn():
             return
         try:
-            connection = await self.line.connected(errands.first.parcel.domain)
+            connection = await self.line.connected(errands.first.parcel.domain, self)
         except LocalResourceError:
             await self._pause()
             return
@@ -234,11 +234,11 @@ class _Session:
         slots = self.plant.slots
 
         def tell(found: Sequence[tuple[Consignment, Transacted]]) -> bool:
-            slots.listening(self)
+            slots.conversing(self)
             return conclusion.tell(found)
 
         try:
-            slots.listening(self)
+            slots.conversing(self)
             await carry(connection, consignments, conclusion.intend, tell, more, still)
         except trio.Cancelled:
             conclusion.close(known=True)  # a carrier that is cancelled tells of all that it must

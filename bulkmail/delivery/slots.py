@@ -7,9 +7,11 @@ leave room for the others.
 
 Nor may a host hold up others by saying nothing (P3). A session whose peer has been silent for a moment is set
 aside: it goes on waiting, and its slot is free. What is set aside has a bound of its own; where that is
-reached, of those who have no connection yet the one who has waited longest gives up, if it was long enough.
-Who hears from his peer after all is in at once, so there may be a few more for a while, but never more than
-both bounds together: going aside and coming back change nothing, and newcomers wait for a slot.
+reached, of those who were not greeted yet the one who has waited longest gives up, if it was long enough.
+Who is greeted after all comes in before anybody new, and only then goes on: a conversation takes memory,
+mostly for TLS, and to wait for a greeting takes none. Who falls silent in the middle of a conversation is set
+aside later, and is in again at once when he speaks. So there may be more inside for a while, but never more
+than both bounds together: going aside and coming back change nothing, and newcomers wait for a slot.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ import trio
 from bulkmail.delivery.watch import Watch
 
 SHORTAGE_PAUSE_S = 1.0  # before anybody asks again for what this machine had run out of
-MOMENT_S = 0.5  # of silence; a far host may take it for each step, and loses nothing by being set aside
+MOMENT_S = 0.5  # until the greeting; a far host may need more, and loses nothing by being set aside
+CONVERSING_S = 5.0  # for all before MAIL, or for a message, of those who have greeted
 LEAST_S = 30.0  # that everybody has for connecting, however many wait
 
 
@@ -32,26 +35,28 @@ class _Limit:
     A trio.CapacityLimiter knows of tasks, too, and whoever waits for one holds an exception meanwhile.
     """
 
-    __slots__ = ("_most", "_waiting", "inside")
+    __slots__ = ("_most", "_returning", "_waiting", "inside")
 
     def __init__(self, most: int) -> None:
         self.inside: set[object] = set()
         self._most = most
         # who came first is the first; of a dict the first is found ever more slowly as the firsts leave
         self._waiting: OrderedDict[object, trio.Event] = OrderedDict()
+        self._returning: OrderedDict[object, trio.Event] = OrderedDict()  # before all who wait
 
     def enter_now(self, guest: object) -> bool:
         """Whether there was room, and nobody who waits for it."""
-        if self._waiting or len(self.inside) >= self._most:
+        if self._returning or self._waiting or len(self.inside) >= self._most:
             return False
         self.inside.add(guest)
         return True
 
-    async def enter(self, guest: object) -> None:
+    async def enter(self, guest: object, *, returning: bool = False) -> None:
         """Cancelled, the guest is not inside."""
         if self.enter_now(guest):
             return
-        self._waiting[guest] = admitted = trio.Event()
+        admitted = trio.Event()
+        (self._returning if returning else self._waiting)[guest] = admitted
         try:
             await admitted.wait()
         except BaseException:
@@ -61,6 +66,7 @@ class _Limit:
     def leave(self, guest: object) -> None:
         """Whether he is inside, waits, or neither."""
         self._waiting.pop(guest, None)
+        self._returning.pop(guest, None)
         if guest in self.inside:
             self.inside.remove(guest)
             self._admit()
@@ -74,8 +80,8 @@ class _Limit:
         self._admit()
 
     def _admit(self) -> None:
-        while self._waiting and len(self.inside) < self._most:
-            guest, admitted = self._waiting.popitem(last=False)
+        while (queue := self._returning or self._waiting) and len(self.inside) < self._most:
+            guest, admitted = queue.popitem(last=False)
             self.inside.add(guest)
             admitted.set()
 
@@ -91,9 +97,10 @@ class Slots:
         self._sessions = _Limit(total)
         self._probes = _Limit(max(1, total // 2))
         self._aside: dict[object, float] = {}  # whose peer is silent, since when, the longest first
-        self._give_up: dict[object, Callable[[], None]] = {}  # of those who have no connection yet
+        self._give_up: dict[object, Callable[[], None]] = {}  # of those who were not greeted yet
         self._shed_at = -SHORTAGE_PAUSE_S
-        self._watch = Watch(MOMENT_S, self._set_aside)
+        self._dialling = Watch(MOMENT_S, self._set_aside)
+        self._conversing = Watch(CONVERSING_S, self._set_aside)
 
     @property
     def taken(self) -> int:
@@ -132,24 +139,45 @@ class Slots:
 
     # --- silence -----------------------------------------------------------------------------------
 
-    def listening(self, guest: object, give_up: Callable[[], None] | None = None) -> None:
-        """From now on the guest waits for his peer. `give_up` ends that, where nothing would be lost."""
+    def dialling(self, guest: object, give_up: Callable[[], None]) -> None:
+        """From now on the guest waits for his peer's greeting. `give_up` ends that."""
+        self._give_up[guest] = give_up
+        self._dialling.begin(guest)
+
+    async def greeted(self, guest: object, *, probing: bool) -> None:
+        """The guest's peer has greeted: he goes on as soon as he has a slot, as a rule at once."""
+        self._dialling.end(guest)
+        self._give_up.pop(guest, None)
+        if guest in self._aside:
+            try:
+                if probing:
+                    await self._probes.enter(guest, returning=True)
+                await self._sessions.enter(guest, returning=True)
+            except BaseException:
+                self._probes.leave(guest)
+                raise
+            del self._aside[guest]
+        self._conversing.begin(guest)
+
+    def conversing(self, guest: object) -> None:
+        """The guest's peer has just spoken, or been spoken to."""
         if guest in self._aside:
             self.heard(guest)
-        if give_up is not None:
-            self._give_up[guest] = give_up
-        self._watch.begin(guest)
+        self._conversing.begin(guest)
 
     def heard(self, guest: object) -> None:
         """The guest does not wait for his peer any more."""
-        self._watch.end(guest)
+        self._dialling.end(guest)
+        self._conversing.end(guest)
         self._give_up.pop(guest, None)
         if self._aside.pop(guest, None) is not None:
             self._sessions.readmit(guest)
 
     async def watch(self) -> None:
-        """Look after those who listen, until cancelled."""
-        await self._watch.run()
+        """Look after those who wait for their peers, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._dialling.run)
+            nursery.start_soon(self._conversing.run)
 
     def _set_aside(self, guest: object) -> bool:
         """His peer has been silent for a moment; False where there is no room to set him aside."""

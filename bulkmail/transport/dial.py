@@ -31,6 +31,7 @@ __all__ = ["Attempt", "DeadAddresses", "Dialer", "Unreachable"]
 
 STAGGER = 0.25  # seconds between the addresses of a host (RFC 8305 section 5)
 AT_ONCE = 0.1  # seconds before a host is called again that dropped the connection without a word
+Greeted = Callable[[], Awaitable[None]] | None  # what is to be awaited then
 CLEAR_TEXT = 3600.0  # seconds for which a site whose TLS does not work is spoken to without
 
 
@@ -86,8 +87,12 @@ class Dialer:
         self._clear: Remembered[str] = Remembered(CLEAR_TEXT)
         self._heard = Heard()
 
-    async def open(self, route: Route, *, admit: Callable[[Host], bool] | None = None) -> Connection:
+    async def open(
+        self, route: Route, *, admit: Callable[[Host], bool] | None = None, greeted: Greeted = None
+    ) -> Connection:
         """A connection on which MAIL may be sent. `admit` is asked before each host (the pool's limit).
+
+        `greeted` is awaited between a greeting and the EHLO that answers it.
 
         Raises Unreachable when every host was tried, LocalResourceError when this machine ran out of
         something (T6).
@@ -98,7 +103,7 @@ class Dialer:
             if admit is not None and not admit(host):
                 attempts.append(Attempt(host.name, "", Stage.CONNECT, None, "no room for another connection"))
                 continue
-            connection = await self._open_host(host, route.site, attempts)
+            connection = await self._open_host(host, route.site, attempts, greeted)
             if connection is not None:
                 return connection
         raise Unreachable(tuple(attempts))
@@ -124,7 +129,9 @@ class Dialer:
             for address in host.addresses:
                 self._dead.mark(address, self.approach.port, now)
 
-    async def _open_host(self, host: Host, site: str, attempts: list[Attempt]) -> Connection | None:
+    async def _open_host(
+        self, host: Host, site: str, attempts: list[Attempt], greeted: Greeted
+    ) -> Connection | None:
         now = trio.current_time()
         port = self.approach.port
         addresses = [address for address in host.addresses if self._dead.may_try(address, port, now)]
@@ -146,7 +153,9 @@ class Dialer:
             refusal = contact.refusal
             if refusal is None:
                 self._dead.forgive(address, port)
-                refusal = await self._introduce(contact.connection, site)
+                refusal = await _or_close(
+                    contact.connection, self._introduce(contact.connection, site, greeted)
+                )
             if refusal is None:
                 return contact.connection
             if self._falls_back(refusal):
@@ -184,10 +193,12 @@ class Dialer:
         refusal = await _or_close(connection, greet(connection, self.approach))
         return _Contact(result, connection, refusal)
 
-    async def _introduce(self, connection: Connection, site: str) -> Refusal | None:
+    async def _introduce(self, connection: Connection, site: str, greeted: Greeted) -> Refusal | None:
+        if greeted is not None:
+            await greeted()
         clear = self._clear.holds(site, trio.current_time())
         optional = self.approach.posture is TlsPolicy.OPPORTUNISTIC
-        return await _or_close(connection, introduce(connection, self.approach, clear=clear and optional))
+        return await introduce(connection, self.approach, clear=clear and optional)
 
     def _falls_back(self, refusal: Refusal) -> bool:
         """TLS was offered and does not work, and clear text is good enough (S4)."""

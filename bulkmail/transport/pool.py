@@ -23,7 +23,7 @@ from bulkmail.dns.routes import Host, Route
 from bulkmail.errors import LocalResourceError
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.descriptors import idle_allowance
-from bulkmail.transport.dial import Dialer, Unreachable
+from bulkmail.transport.dial import Dialer, Greeted, Unreachable
 from bulkmail.transport.waiting import Queues, Waiter
 
 
@@ -57,9 +57,8 @@ class Pool:
         self._idle: OrderedDict[Connection, float] = OrderedDict()  # since when; longest idle first
         self._idle_at: dict[str, list[Connection]] = {}
         self._open: Counter[str] = Counter()  # slots taken, by host
-        self._waiting = Queues()
+        self._waiting, self._closed = Queues(), False
         self._kept = trio.Event()  # one was put away: `expire` has a new deadline to look at
-        self._closed = False
         self.fell_silent = dialer.fell_silent  # whoever waited for a connection to a route and gave up
 
     @property
@@ -71,8 +70,8 @@ class Pool:
         """How many slots are taken at a host."""
         return self._open[host]
 
-    async def acquire(self, route: Route) -> Connection:
-        """A connection for the caller alone, who must `release` it whatever happens.
+    async def acquire(self, route: Route, *, greeted: Greeted = None) -> Connection:
+        """A connection for the caller alone, who must `release` it whatever happens. `greeted`: see `Dialer`.
 
         Raises what `Dialer.open` raises, and trio.ClosedResourceError once the pool is closed.
         """
@@ -90,7 +89,7 @@ class Pool:
                 return connection
             if slot is None:
                 continue
-            opened = await self._dial(route, decision.hosts or route.hosts, slot)
+            opened = await self._dial(route, decision.hosts or route.hosts, slot, greeted)
             if opened is not None:
                 return opened
 
@@ -238,7 +237,7 @@ class Pool:
             raise
         return waiter.connection, waiter.slot
 
-    async def _dial(self, route: Route, hosts: tuple[Host, ...], slot: str) -> Connection | None:
+    async def _dial(self, route: Route, at: tuple[Host, ...], slot: str, then: Greeted) -> Connection | None:
         """A new connection; None if hosts were passed over for lack of room, and it is better to decide anew.
 
         `slot` is where a slot is taken for it already; it moves along from host to host.
@@ -261,8 +260,9 @@ class Pool:
 
         try:
             # The host of the slot first: that is where there is room. One in trouble is the last resort.
-            hosts = tuple(sorted(hosts, key=lambda h: 0 if h.name == slot else 2 - self._dialer.alive(h)))
-            connection = await self._dialer.open(Route(route.domain, hosts, route.site), admit=admit)
+            hosts = tuple(sorted(at, key=lambda h: 0 if h.name == slot else 2 - self._dialer.alive(h)))
+            there = Route(route.domain, hosts, route.site)
+            connection = await self._dialer.open(there, admit=admit, greeted=then)
             held = None
             return connection
         except LocalResourceError:

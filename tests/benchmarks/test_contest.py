@@ -27,6 +27,8 @@ OURS = {  # those that need nothing that others wrote
     "journal": "shared, in memory",
     "connections": "bulkmail, shared",
     "resume": "next RCPT",
+    "nowhere": "bulkmail",
+    "tarpits": "beside the bad",
 }
 
 FOREIGN = {

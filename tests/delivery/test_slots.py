@@ -75,7 +75,10 @@ async def test_what_is_given_up_for_a_shortage_comes_back_to_who_waits() -> None
 
 async def entered(slots: Slots, guest: int, *, gave_up: list[int] | None = None) -> None:
     await slots.enter(guest, probing=False)
-    slots.listening(guest, None if gave_up is None else lambda: gave_up.append(guest))
+    if gave_up is None:
+        slots.conversing(guest)
+    else:
+        slots.dialling(guest, lambda: gave_up.append(guest))
 
 
 async def test_whose_peer_is_silent_is_set_aside_and_others_have_the_slot(
@@ -106,7 +109,7 @@ async def test_a_probe_that_is_set_aside_is_none_any_more(autojump_clock: trio.t
         nursery.start_soon(slots.watch)
         assert slots.enter_now(0, probing=True)
         assert not slots.enter_now(1, probing=True)
-        slots.listening(0)
+        slots.dialling(0, lambda: None)
         await slots.enter(1, probing=True)
         assert trio.current_time() == autojump_clock.current_time() == pytest.approx(MOMENT_S)
         nursery.cancel_scope.cancel()
