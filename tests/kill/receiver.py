@@ -48,21 +48,17 @@ class TellingLedger(Ledger):
     ) -> tuple[Session, Presence]:
         session, presence = super().connected(host, sites, is_open)
         self.conversing.add(session.id)
-        self._note("connected", session)
+        noted = {"event": "connected", "ns": time.monotonic_ns(), "session": session.id, "host": host}
+        self._line(noted)
         return session, presence
 
     def left(self, session: Session, presence: Presence) -> None:
         super().left(session, presence)
-        if session.id in self.conversing:
-            self.conversing.discard(session.id)
-            self._note("left", session)
+        self.conversing.discard(session.id)
 
     def accept(self, received: Received) -> None:
         super().accept(received)
         os.write(self._told, b".")
-
-    def _note(self, event: str, session: Session) -> None:
-        self._line({"event": event, "ns": time.monotonic_ns(), "session": session.id, "host": session.host})
 
 
 class Receiver:
@@ -124,13 +120,13 @@ class Receiver:
             answer += data
         return json.loads(answer)
 
-    def open_at(self, at_ns: int) -> Counter[str]:
-        """How many connections to each host were open at this time, by the monotonic clock."""
-        found: Counter[str] = Counter()
-        for entry in self._entries():
-            if entry["event"] in ("connected", "left") and entry["ns"] <= at_ns:
-                found[entry["host"]] += 1 if entry["event"] == "connected" else -1
-        return found
+    def connected(self, since_ns: int, until_ns: int) -> Counter[str]:
+        """How many connections to each host began between these times, by the monotonic clock."""
+        return Counter(
+            entry["host"]
+            for entry in self._entries()
+            if entry["event"] == "connected" and since_ns <= entry["ns"] <= until_ns
+        )
 
     def copies(self) -> list[Copy]:
         """Everything that was accepted, recipient by recipient."""
