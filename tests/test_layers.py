@@ -103,6 +103,12 @@ def test_the_protocol_sees_no_socket_and_no_clock(path: Path) -> None:
     assert {module.split(".")[0] for _, module in imports(path)} & OUTSIDE_OF_SMTP == set()
 
 
+def test_who_sends_loads_nothing_that_only_tests_need() -> None:
+    """trio.testing loads pytest where there is one: 120 modules, and 7 MB of every process."""
+    found = {module for path in FILES for _, module in imports(path)}
+    assert [module for module in found if module.startswith(("trio.testing", "pytest", "hypothesis"))] == []
+
+
 def test_every_layer_is_in_the_table() -> None:
     found = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES}
     assert found - BELOW.keys() == set()
