@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from bulkmail.delivery import convey, session
+from bulkmail.delivery import convey, session, site
 from bulkmail.transport.connection import Connection
 
 WAYS: Mapping[str, convey.Carry] = {
@@ -18,12 +18,15 @@ WAYS: Mapping[str, convey.Carry] = {
 
 @contextmanager
 def only(way: str, at_once: int) -> Iterator[None]:
-    """Every transaction goes this way from the first on."""
+    """Every transaction goes this way from the first on, and the window slides from the first on."""
 
     def chosen(one: session._Session, connection: Connection) -> tuple[convey.Carry, int]:
         left = max(1, one.line.left(connection))
         count = 1 if way == "plain" else min(at_once, left)
         return WAYS[way], count
 
-    with patch.object(session._Session, "_way", chosen):
+    with (
+        patch.object(session._Session, "_way", chosen),
+        patch.object(site.Site, "grown", property(lambda _: True)),
+    ):
         yield

@@ -20,10 +20,8 @@ ALL = 16 * 1024 * 1024  # that all sessions hold together: where they are many, 
 class Ahead:
     """At most `LETTERS` letters and about `OCTETS` octets of one session, by the id of their recipient.
 
-    `sessions` tells how many there are.
-
-    All of them come from one question, so that what is held is bounded by what may be asked: those that
-    were used stay until the next question, and serve again where a transaction is repeated.
+    `sessions` tells how many there are. What was used stays until the next question, and serves again where a
+    transaction is repeated; so what is held is bounded by what may be asked.
     """
 
     __slots__ = ("_largest", "_letters", "_sessions", "_work")
@@ -37,21 +35,27 @@ class Ahead:
         """What is held."""
         return iter(self._letters.values())
 
+    @property
+    def several(self) -> bool:
+        """There is room for more than the one letter that is needed now."""
+        return self._room() >= 2 * self._largest
+
     async def letters(
         self, wanted: Sequence[int], upcoming: Callable[[int], Sequence[Recipient]]
     ) -> list[Letter | str]:
-        """The letters, or why there is none, of the first of `wanted`: of at least one.
+        """The letters, or why there is none, of the first of `wanted`: of at least one, if there is one.
 
         `upcoming(n)`: the next n people, who are those of `wanted` and whoever comes behind them.
         """
         held = self._held(wanted)
-        if not held:
-            self.forget()
-            room = min(OCTETS, ALL // max(1, self._sessions()))
-            people = upcoming(max(1, min(LETTERS, room // self._largest)))
-            self._keep(people, await self._work.letters(people), room)
+        if len(held) < len(wanted):
+            room = self._room()
+            await self._ask(upcoming(max(1, min(LETTERS, room // self._largest))), room)
             held = self._held(wanted)
         return held
+
+    def _room(self) -> int:
+        return min(OCTETS, ALL // max(1, self._sessions()))
 
     def _held(self, wanted: Sequence[int]) -> list[Letter | str]:
         held: list[Letter | str] = []
@@ -62,10 +66,17 @@ class Ahead:
             held.append(letter)
         return held
 
-    def _keep(self, people: Sequence[Recipient], letters: Sequence[Letter | str], room: int) -> None:
-        """As many as there is room for; the first in any case."""
+    async def _ask(self, people: Sequence[Recipient], room: int) -> None:
+        """For those of them who have none; as many are held as there is room for, the first in any case."""
+        missing = [one for one in people if one.id not in self._letters]
+        if not missing:
+            return
+        known, self._letters = self._letters, {}  # nobody has what is being written
+        written = zip(missing, await self._work.letters(missing), strict=True)
+        known.update((one.id, letter) for one, letter in written)
         self._largest, held = 1, 0
-        for one, letter in zip(people, letters, strict=True):
+        for one in people:
+            letter = known[one.id]
             size = letter.size if isinstance(letter, Letter) else 0
             self._largest = max(self._largest, size)
             held += size

@@ -7,11 +7,11 @@ is plain bookkeeping; the only `await` is for the intents to be on disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import trio
 
-from bulkmail.delivery.convey import Consignment, picked
+from bulkmail.delivery.consignment import Consignment, picked
 from bulkmail.delivery.destination import Destination
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.errands import Errand
@@ -38,7 +38,7 @@ class Conclusion:
         """`whole`: the content goes by BDAT, unasked."""
         self._awaited: dict[Consignment, None] = {}  # what was not told yet, in order
         self._told = 0
-        self.again: list[Errand] = []
+        self._again: list[Errand] = []
         self.trouble: Disposition | None = None  # what speaks against the next transaction with this host
         self.elsewhere = False  # another connection is better
         self._destination = destination
@@ -127,7 +127,7 @@ class Conclusion:
             self._site.learn(now, lockstep=True)  # what we sent ahead was thrown away (X9)
         if done.unheard and self._worked:
             # the peer had closed an idle connection, or ends it here: a fresh one, nobody is charged (G9)
-            self.again.append(Errand(one.parcel, one.roll))
+            self._again.append(Errand(one.parcel, one.roll))
             self._site.shrink()
             self._cut_short = True
             return False
@@ -178,7 +178,7 @@ class Conclusion:
         else:
             again = [at for at, fate in enumerate(done.fates) if self._goes_again(fate)]
             if again:
-                self.again.append(Errand(one.parcel, picked(one.roll, again)))
+                self._again.append(Errand(one.parcel, picked(one.roll, again)))
             going = set(again)
             fates = [(one.roll[at], fate) for at, fate in enumerate(done.fates) if at not in going]
             self._verdicts += self._plant.verdicts(fates, self._where)
@@ -203,9 +203,14 @@ class Conclusion:
             self._closed.append(one.key)
 
     @property
-    def untouched(self) -> list[Errand]:
-        """Who was handed to the carrier and is none of those told."""
-        return [Errand(one.parcel, one.roll) for one in self._awaited]
+    def in_flight(self) -> Collection[Consignment]:
+        """What was handed to the carrier and is none of those told, in order."""
+        return self._awaited.keys()
+
+    def again(self) -> list[Errand]:
+        """Take out who goes again at once."""
+        again, self._again = self._again, []
+        return again
 
     def close(self, *, known: bool) -> None:
         """The turn is over, or was broken off: note what was told, and close the intents of what was not.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bulkmail.delivery.convey import Consignment, needs_smtputf8
+from bulkmail.delivery.consignment import Consignment, needs_smtputf8
 from bulkmail.delivery.destination import Destination
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.errands import Part

@@ -30,9 +30,10 @@ class Part(NamedTuple):
 class Errands:
     """A queue of them. The first are the next."""
 
-    def __init__(self, errands: Iterable[Errand]) -> None:
+    def __init__(self, errands: Iterable[Errand] = ()) -> None:
         # few, at each of a thousand sessions: a deque would begin with room for sixty-four
-        self._queue = [errand for errand in errands if len(errand.roll)]
+        self._queue: list[Errand] = []
+        self.add(errands)
 
     def __bool__(self) -> bool:
         return bool(self._queue)
@@ -40,6 +41,10 @@ class Errands:
     @property
     def first(self) -> Errand:
         return self._queue[0]
+
+    def add(self, errands: Iterable[Errand]) -> None:
+        """They go last, in this order."""
+        self._queue += [errand for errand in errands if len(errand.roll)]
 
     def put_back(self, errands: Sequence[Errand]) -> None:
         """They go next, in this order."""
@@ -49,6 +54,14 @@ class Errands:
         """Take out all that is left."""
         rest, self._queue = self._queue, []
         return rest
+
+    def short_of(self, count: int, most: int) -> bool:
+        """There are fewer than `count` transactions, of at most `most` recipients each."""
+        for parcel, roll in self._queue:
+            count -= -(-len(roll) // most) if parcel.shared else len(roll)
+            if count <= 0:
+                return False
+        return True
 
     def wanted(self, count: int, most: int) -> list[int]:
         """Ids of those whose letters the next `count` transactions need, of at most `most` recipients each.
@@ -82,10 +95,12 @@ class Errands:
         self._drop(most)
         return Errand(parcel, roll[:most])
 
-    def cut(self, letters: Sequence[Letter | str], count: int, most: int, room: int) -> list[Part]:
+    def cut(
+        self, letters: Sequence[Letter | str], count: int, most: int, room: int, at_least: int = 1
+    ) -> list[Part]:
         """Take out at most `count` transactions, `letters` being the first of those that were `wanted`.
 
-        `room`: octets of content for all of them together, unless the first alone has more.
+        `room`: octets of content for all of them together, but for the first `at_least` of them.
         """
         parts: list[Part] = []
         given = iter(letters)
@@ -100,7 +115,7 @@ class Errands:
                 assert letter is not None
                 if isinstance(letter, Letter):
                     room -= letter.size
-                    if parts and room < 0:
+                    if len(parts) >= at_least and room < 0:
                         break
                     if parcel.shared and not letter.alone:
                         size = most

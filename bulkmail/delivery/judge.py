@@ -1,4 +1,4 @@
-"""What the answers to whole messages mean for each of their recipients, those that were sent in one breath.
+"""What the answers to whole messages mean for each of their recipients, those that were in flight together.
 
 Pure, as `judge_envelope` and `judge_content` of `transaction` are, and by the same precedence rule.
 """
@@ -20,11 +20,17 @@ NOT_UNDERSTOOD = frozenset({500, 501, 502, 503, 504})
 UNKNOWN = (500, 502)
 
 
-def judge_wholes(messages: Sequence[Whole], flight: Flight) -> list[Transacted]:
-    """A Transacted for each of `messages`, which were all of one exchange."""
+def judge_wholes(
+    messages: Sequence[Whole], flight: Flight, before: Transacted | None = None
+) -> list[Transacted]:
+    """A Transacted for each of `messages`, of which the flight tells.
+
+    `before`: of the message in front of them, if they were in flight together with it.
+    """
     replies, start = flight.replies, 0
     judged = []
-    if flight.smooth:
+    astray = before is not None and before.astray
+    if flight.smooth and not astray:
         said, taken = replies[0], classify(Stage.END_OF_DATA, replies[0])
         for message in messages:
             start += message.replies
@@ -33,17 +39,17 @@ def judge_wholes(messages: Sequence[Whole], flight: Flight) -> list[Transacted]:
                 taken = classify(Stage.END_OF_DATA, said)
             judged.append(Transacted((taken,) * message.paths.recipients, same=taken))
         return judged
-    astray = False
+    heard = before is not None or bool(replies)
     for number, message in enumerate(messages):
         end = start + message.replies
         done = judge_whole(message, replies[start:end], flight, handed_over=number < flight.sent)
-        if replies and start <= len(replies) < end - 1 and isinstance(flight.failure, ReplyTimeout):
+        if heard and start <= len(replies) < end - 1 and isinstance(flight.failure, ReplyTimeout):
             done = done._replace(fell_silent=True)  # here, and it is not the content that took so long
         if astray:
             done = done._replace(fates=tuple(map(_disbelieved, done.fates)), same=None)
-        judged.append(done)
         # where BDAT is unknown its octets may be read as commands, and what follows then answers those
         astray = astray or done.no_chunking or (end <= len(replies) and replies[end - 1].code in UNKNOWN)
+        judged.append(done._replace(astray=True) if astray else done)
         start = end
     return judged
 

@@ -14,25 +14,22 @@ from collections.abc import Sequence
 import trio
 
 from bulkmail.delivery import consigning, convey
-from bulkmail.delivery.ahead import Ahead
 from bulkmail.delivery.conclusion import Conclusion
-from bulkmail.delivery.convey import Consignment
+from bulkmail.delivery.consignment import Consignment, Turn
 from bulkmail.delivery.destination import Destination
 from bulkmail.delivery.disposition import Disposition, Scope
-from bulkmail.delivery.errands import Errand, Errands
+from bulkmail.delivery.errands import Errand
 from bulkmail.delivery.line import Line
-from bulkmail.delivery.shaping import least
 from bulkmail.delivery.slots import SHORTAGE_PAUSE_S
+from bulkmail.delivery.supply import Supply
 from bulkmail.delivery.transaction import Transacted
 from bulkmail.delivery.unreached import NOWHERE, where_of
-from bulkmail.delivery.work import Taken, Work
-from bulkmail.errors import ConfigError, LocalResourceError
+from bulkmail.delivery.work import Roll
+from bulkmail.errors import LocalResourceError
 from bulkmail.transport.connection import Connection
 
 PATIENCE_S = 5.0  # for which a connection may wait for the message rate; hosts close idle ones in minutes
 IDLE_S = 2.0  # after which a connection may have been closed: what is sent then is not sent in one breath
-IN_FLIGHT = 1024 * 1024  # octets of content in flight on a connection, unless a single message has more
-ALL = 24 * 1024 * 1024  # on all of them: where they are many, each has less
 
 
 async def session(destination: Destination) -> None:
@@ -46,8 +43,8 @@ async def session(destination: Destination) -> None:
                 await slots.enter(guest, probing=not destination.is_proven)
             entered = not wait.cancelled_caught
         if entered:
-            while not guest.surplus and (taken := destination.take()):
-                await guest.work_off(Errands(await _errands(destination.plant.work, taken)))
+            while not guest.surplus and await guest.supply.take():
+                await guest.work_off()
             await destination.plant.work.synced()  # nobody may wait longer for the last verdicts
     except BaseException:
         destination.stopping = True  # the run is over: another session would only end in the same way
@@ -61,33 +58,24 @@ async def session(destination: Destination) -> None:
             destination.session_ended()
 
 
-async def _errands(work: Work, taken: Sequence[Taken]) -> list[Errand]:
-    """With everybody in them, as far as they were not read before."""
-    if len(taken) == 1 and (known := taken[0].roll) is not None:
-        return [Errand(taken[0].parcel, known)]
-    rolls = iter(await work.fetch([one.spans for one in taken if one.roll is None]))
-    return [Errand(one.parcel, one.roll if one.roll is not None else next(rolls)) for one in taken]
-
-
 class _Session:
     def __init__(self, destination: Destination) -> None:
         self.destination = destination
         self.plant = destination.plant
         self.site = destination.site
         self.line = Line(destination)
-        self.ahead = Ahead(destination.plant.work, lambda: destination.plant.slots.taken)
+        self.supply = Supply(destination)
         self.surplus = False  # the site takes no more connections than the others have
         self._spoke: tuple[Connection, float] | None = None  # whom we heard last, and when
 
-    async def work_off(self, errands: Errands) -> None:
-        """Deliver to everybody in them, in as few transactions as their content allows."""
-        while errands:
-            if self._stopping() or self.destination.held_by is not None or self.surplus:
+    async def work_off(self) -> None:
+        """Deliver to everybody at hand, in as few transactions as their content allows."""
+        while self.supply:
+            if self.over or self.surplus:
                 break
-            await self._next(errands)
-        self.ahead.forget()
+            await self._next()
         held = self.destination.held_by
-        for parcel, roll in reversed(errands.rest()):
+        for parcel, roll in reversed(self.supply.rest()):
             if held is not None and not self._stopping():
                 # the site was given up while these were in our hands
                 self.destination.settle(parcel, [(one, held) for one in roll], NOWHERE, attempted=False)
@@ -96,40 +84,30 @@ class _Session:
 
     # --- before MAIL -------------------------------------------------------------------------------
 
-    async def _next(self, errands: Errands) -> None:
+    async def _next(self) -> None:
         """Deliver to the first of them. All get a verdict but those who go again, who are the first again."""
         if not await self._wait_turn():
             return
         try:
-            connection = await self.line.connected(errands.first.parcel.domain, self)
+            connection = await self.line.connected(self.supply.domain, self)
         except LocalResourceError:
             await self._pause()
             return
         if connection is None or self._stopping():
             return
         if isinstance(connection, Disposition):
-            await self._no_connection(errands, connection)
+            await self._no_connection(connection)
             return
         carry, count = self._way(connection)
-        count = 1 + self.site.messages.more(trio.current_time(), count - 1)
-        consignments = await self._written(errands, connection, count)
+        count = 1 + self.site.messages.more(trio.current_time(), min(count, self.line.left(connection)) - 1)
+        consignments = await self.supply.consignments(connection, count)
         if consignments:
-            await self._converse(connection, errands, carry, consignments)
+            await self._converse(connection, carry, consignments)
 
-    async def _written(self, errands: Errands, connection: Connection, count: int) -> list[Consignment]:
-        """The next transactions, at most `count`; none where nobody of them is to be sent to, or may be."""
-        # only now is it known how many the exchanger takes at once
-        now, announced = trio.current_time(), connection.extensions.limits.rcptmax
-        most = max(1, least(self.site.recipients_limit(now), announced))
-        try:
-            letters = await self.ahead.letters(errands.wanted(count, most), errands.upcoming)
-        except ConfigError as error:
-            self.plant.unwritable(error)
-            return []
-        if self._stopping():
-            return []
-        room = min(IN_FLIGHT, ALL // max(1, self.plant.slots.taken))
-        return consigning.consignments(errands.cut(letters, count, most, room), self.destination, connection)
+    @property
+    def over(self) -> bool:
+        """Nobody more is to be sent to: the run is being stopped, or the site was given up."""
+        return self._stopping() or self.destination.held_by is not None
 
     def _stopping(self) -> bool:
         return self.destination.stopping
@@ -146,22 +124,21 @@ class _Session:
         safe = site.keeps_connections and (fresh or spoke)
         if window == 1 or not safe or not extensions.pipelining or connection.lockstep:
             return convey.plain, 1
-        left = max(1, self.line.left(connection))
         if extensions.chunking and not learned.no_chunking and site.chunks is not False:
             if site.chunks:
-                return convey.whole, min(window, left)
+                return convey.whole, window
             if site.prober is None or site.prober is self:
                 # a middlebox may swallow what it does not know: one message shows whether BDAT works (X12)
                 site.prober = self
                 return convey.whole, 1
-        return convey.riding, min(window, left)
+        return convey.riding, window
 
-    async def _no_connection(self, errands: Errands, why: Disposition) -> None:
+    async def _no_connection(self, why: Disposition) -> None:
         now = trio.current_time()
         if why.scope is Scope.SITE and self.site.is_full(now):
             self.surplus = True
             return
-        parcel, roll = errands.pop(self.site.recipients_limit(now) if errands.first.parcel.shared else 1)
+        parcel, roll = self.supply.pop()
         self.destination.settle(parcel, [(one, why) for one in roll], NOWHERE)
         if why.scope is Scope.SITE:
             await self.destination.met_trouble(why, NOWHERE)
@@ -180,7 +157,7 @@ class _Session:
                 await trio.sleep_until(turn)
         else:
             await self.line.leave()
-            self.ahead.forget()
+            self.supply.forget()
             await self._sleep_without_slot(turn)
         return not self.destination.stopping
 
@@ -201,45 +178,15 @@ class _Session:
     # --- the transactions --------------------------------------------------------------------------
 
     async def _converse(
-        self, connection: Connection, errands: Errands, carry: convey.Carry, consignments: list[Consignment]
+        self, connection: Connection, carry: convey.Carry, consignments: list[Consignment]
     ) -> None:
         """Carry them out; who goes again at once is the first in the queue again."""
-        whole = carry is convey.whole
-        conclusion = Conclusion(self.destination, self.line, connection, self._proven, whole=whole)
-        conclusion.expect(consignments)
-        at_once = len(consignments)
-
-        async def more() -> list[Consignment]:
-            # one less than may be in flight: the last of those before is not answered yet
-            now = trio.current_time()
-            if conclusion.went_well:
-                self._spoke = (connection, now)
-                self.site.went_well(connection.transactions, at_once)
-            count = min(self.site.window(now) - 1, self.line.left(connection))
-            if not errands or self._stopping() or self.destination.held_by is not None:
-                return []
-            if not whole and self.site.chunks and self._way(connection)[0] is convey.whole:
-                return []  # another session has seen that there is a better way
-            count = self.site.messages.more(now, count)
-            coming = await self._written(errands, connection, count) if count > 0 else []
-            conclusion.expect(coming)
-            return coming
-
-        def still(one: Consignment) -> bool:
-            if consigning.still(one, self.destination, connection):
-                return True
-            conclusion.drop(one)
-            return False
-
+        turn = _Turn(self, connection, carry, consignments)
+        conclusion = turn.conclusion
         slots = self.plant.slots
-
-        def tell(found: Sequence[tuple[Consignment, Transacted]]) -> bool:
-            slots.conversing(self)
-            return conclusion.tell(found)
-
         try:
             slots.conversing(self)
-            await carry(connection, consignments, conclusion.intend, tell, more, still)
+            await carry(connection, consignments, turn)
         except trio.Cancelled:
             conclusion.close(known=True)  # a carrier that is cancelled tells of all that it must
             raise
@@ -249,18 +196,91 @@ class _Session:
         slots.heard(self)
         conclusion.close(known=True)
         if conclusion.trouble is None:
-            self._spoke = (connection, trio.current_time())
+            self.spoke(connection)
             if conclusion.went_well:
-                self.site.went_well(connection.transactions, at_once)
+                turn.grow()
                 self.line.went_well()
-                self._proven()
+                self.proven()
         elif not conclusion.elsewhere:
             await self.destination.met_trouble(conclusion.trouble, where_of(connection))
         if conclusion.elsewhere:
             await self.line.leave()
-        errands.put_back(conclusion.again + conclusion.untouched)
+        untouched = [Errand(one.parcel, one.roll) for one in conclusion.in_flight]
+        self.supply.put_back(conclusion.again() + untouched)
 
-    def _proven(self) -> None:
+    def spoke(self, connection: Connection) -> None:
+        """We have just heard from it."""
+        self._spoke = (connection, trio.current_time())
+
+    def proven(self) -> None:
         """The site takes an envelope, or at least talks sense: this session is no probe any more."""
         self.plant.slots.proven(self)
         self.destination.proven()
+
+
+class _Turn(Turn):
+    """Transactions that follow each other on one connection for as long as all goes well."""
+
+    def __init__(
+        self, session: _Session, connection: Connection, carry: convey.Carry, consignments: list[Consignment]
+    ) -> None:
+        self._session, self._site, self._supply = session, session.site, session.supply
+        self._connection = connection
+        self._carry = carry
+        self._whole = carry is convey.whole
+        self.conclusion = Conclusion(
+            session.destination, session.line, connection, session.proven, whole=self._whole
+        )
+        self._expect(consignments)
+
+    async def intend(self, ending: Sequence[tuple[Consignment, Roll]]) -> None:
+        await self.conclusion.intend(ending)
+
+    def tell(self, told: Sequence[tuple[Consignment, Transacted]]) -> bool:
+        self._session.plant.slots.conversing(self._session)
+        return self.conclusion.tell(told)
+
+    def _expect(self, coming: list[Consignment]) -> None:
+        self.conclusion.expect(coming)
+        self._at_once = len(self.conclusion.in_flight)
+
+    def grow(self) -> None:
+        """What was in flight together was answered, and all went well."""
+        self._site.went_well(self._connection.transactions, self._at_once)
+
+    async def prepare(self) -> None:
+        if not self._session.over:
+            await self._supply.prepare(self._connection, -(-self._at_once // 2))
+
+    async def more(self) -> list[Consignment]:
+        session, conclusion, connection = self._session, self.conclusion, self._connection
+        flying = len(conclusion.in_flight)
+        if conclusion.went_well:
+            session.spoke(connection)
+            if flying <= (not self._whole):  # where envelopes ride, the last of those before is always open
+                self.grow()
+        if session.over or not (flying or connection.quiet):
+            return []
+        carry, window = session._way(connection)
+        # Where another session has met trouble, or seen that there is a better way, this turn is over. The
+        # window slides once it has grown; until then each size is to be seen to go well as a whole.
+        if carry is not self._carry or (self._whole and flying and not self._site.grown):
+            return []
+        self._supply.put_back(conclusion.again())
+        count = min(window - flying, session.line.left(connection))
+        while self._supply.short_of(connection, count) and await self._supply.take():
+            pass
+        if not self._supply:
+            return []
+        count = self._site.messages.more(trio.current_time(), count)
+        if count <= 0:
+            return []
+        coming = await self._supply.consignments(connection, count, conclusion.in_flight)
+        self._expect(coming)
+        return coming
+
+    def still(self, one: Consignment) -> bool:
+        if consigning.still(one, self._session.destination, self._connection):
+            return True
+        self.conclusion.drop(one)
+        return False

@@ -124,6 +124,11 @@ class Site:
         return 1 if self.learned(now).lockstep else min(self._window, self._limits.messages_in_flight)
 
     @property
+    def grown(self) -> bool:
+        """The window is as large as it may become."""
+        return self._window >= self._limits.messages_in_flight
+
+    @property
     def keeps_connections(self) -> bool:
         """It has answered a second transaction on a connection: it does not close after each of them."""
         return self._keeps

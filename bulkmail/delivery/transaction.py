@@ -28,8 +28,9 @@ class Transacted(NamedTuple):
 
     `unheard`: the conversation ended before anything of it was answered. `fell_silent`: the first of the
     envelope was answered, and then nothing any more in all the time there is for an answer. `no_chunking`:
-    BDAT was refused as such (X12). `against_protocol`: what was answered makes no sense, and the connection
-    is not to be used again.
+    BDAT was refused as such (X12). `astray`: so what is answered to messages in flight behind it may be the
+    answer to something else. `against_protocol`: what was answered makes no sense, and the connection is
+    not to be used again.
     """
 
     fates: tuple[Disposition, ...]
@@ -37,6 +38,7 @@ class Transacted(NamedTuple):
     fell_silent: bool = False
     no_chunking: bool = False
     against_protocol: bool = False
+    astray: bool = False
 
     same: Disposition | None = None  # what is known to have become of all of them
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 
 import trio
@@ -33,11 +33,10 @@ from bulkmail.smtp.heard import Heard
 from bulkmail.transport.approach import TimeLimits, TlsInfo
 from bulkmail.transport.duplex import push_while_reading
 from bulkmail.transport.endings import lost
-from bulkmail.transport.flight import Course, Flight, closes, ends_message
+from bulkmail.transport.flight import BLOCK, Course, Flight, blocks, closes, ends_message
 from bulkmail.transport.stream import Transport, transport
 from bulkmail.transport.tls import describe, handshake
 
-BLOCK = 65536  # octets for which TimeLimits.block holds
 AT_ONCE = 4 * BLOCK  # octets for one system call; more of them only take memory
 LAST_WORDS = 5.0  # seconds to read what a peer said before it closed; it is here already, or never will be
 
@@ -72,8 +71,7 @@ class Connection:
         self._transport: Transport = transport(stream)
         self._stream: Transport = self._transport  # or TLS above it
         self._protocol = ClientProtocol(heard)
-        self._course = Course((), self._limits, self.opened_at)
-        self._flight: Flight | None = None  # of the latest exchange, once it is over
+        self._course = Course(self._limits, self.opened_at, owed=self._protocol.unanswered)
         self._watchdog: trio.CancelScope | None = None  # while something is waited for
         self._busy = False
         self._failure: ConversationEnded | None = None
@@ -99,33 +97,40 @@ class Connection:
 
     @property
     def interrupted(self) -> Flight:
-        """How far the latest exchange had come: for the caller whose exchange was cancelled."""
-        return self._flight or self._course.flight(self._failure)
+        """How far that had come of which no flight has told: for the caller who was cancelled."""
+        return self._course.flight(self._failure)
 
     async def exchange(self, commands: Sequence[Said]) -> Flight:
         """Send `commands` and return when each has its reply, or when the conversation has ended.
 
-        Content rides in the same call (EndOfData, Bdat). An EndOfData whose DATA was refused is left out,
-        and the commands behind it. A 421 anywhere is a reply and ends the conversation.
-        Raises LocalProtocolError for a command that is illegal now; after that, or after a
-        cancellation, the connection is closed and `interrupted` has the flight.
+        Content rides in the same call. An EndOfData whose DATA was refused is left out, with what follows.
+        A 421 anywhere is a reply and ends the conversation. Raises LocalProtocolError for a command illegal
+        now; then, and after a cancellation, the connection is closed and `interrupted` has the flight.
         """
-        if self._failure is not None:
-            await trio.lowlevel.checkpoint()
-            return Flight((), False, self._failure)
-        self._flight = None
-        self._course = Course(commands, self._limits, trio.current_time(), owed=self._protocol.unanswered)
-        self._busy = True
-        try:
-            await self._converse()
-            self._busy = False
-        except (ConnectionLost, RemoteProtocolError, ReplyTimeout) as ended:
-            self._fail(ended)
-        finally:
-            if self._busy:
-                self._fail(ConnectionLost("interrupted by us"))
-        self._flight = flight = self._course.flight(self._failure)
-        self._course.forget()
+        await self.say(commands)
+        return await self.hear()
+
+    async def say(self, commands: Sequence[Said]) -> None:
+        """Write `commands`, as far as may be before an answer, behind what was said and is not answered yet.
+
+        What came of them, or why they could not be written, is for `hear` to tell. Raises as `exchange`.
+        """
+        self._course.add(commands, trio.current_time())
+        if self._failure is None:
+            await self._done(self._write_group())
+
+    async def hear(self, leaving: int = 0) -> Flight:
+        """Return when of all that was said at most `leaving` commands are unanswered, or at the end.
+
+        The flight tells of those that have their replies and were not told of before; after the end, of all.
+        """
+        if self._failure is None:
+            await self._done(self._listen(leaving))
+        if self._failure is None:
+            return self._course.take()
+        await trio.lowlevel.checkpoint()
+        flight = self._course.flight(self._failure)
+        self._course = Course(self._limits, trio.current_time())  # and what was said is let go of
         return flight
 
     async def start_tls(self, context: ssl.SSLContext, *, implicit: bool = False) -> None:
@@ -134,19 +139,9 @@ class Connection:
         Raises RemoteProtocolError if bytes had followed the 220 (S2), TlsRefused if the handshake fails, is
         not finished in time, or the certificate does not hold. The connection is then closed.
         """
-        self._busy = True
-        try:
-            if not implicit:
-                self._protocol.start_tls()
-            self._stream = stream = await handshake(self._transport, context, self.host, self._limits.tls)
-            self.tls = describe(stream, context)
-            self._busy = False
-        except (RemoteProtocolError, TlsRefused) as refused:
-            self._fail(refused)
-            raise
-        finally:
-            if self._busy:
-                self._fail(ConnectionLost("interrupted by us"))
+        await self._done(self._encrypt(context, implicit=implicit))
+        if self._failure is not None:
+            raise self._failure
 
     async def quit(self, *, wait: bool = True) -> None:
         """QUIT and close; in between, unless told otherwise, `wait` a little for the 221.
@@ -169,21 +164,37 @@ class Connection:
         finally:
             self.abandon()
 
-    def abandon(self) -> None:
-        """Close now, without a word."""
-        self._fail(ConnectionLost("closed by us"))
+    def abandon(self, why: str = "closed by us") -> None:
+        """Close now, without a word; what has come by now is still heard (P2)."""
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError, ConversationEnded):
+            while self._course.unanswered and (octets := self._stream.receive_nowait()) is not None:
+                self._heard(octets)
+        self._fail(ConnectionLost(why))
 
     # --- the loop -----------------------------------------------------------------------------------------
 
-    async def _converse(self) -> None:
-        course = self._course
-        while True:
-            await self._write_group()
-            if not course.unanswered:
-                return
+    async def _done(self, step: Awaitable[None]) -> None:
+        """If the conversation ends with it, `_failure` says why."""
+        self._busy = True
+        try:
+            await step
+            self._busy = False
+        except (ConnectionLost, RemoteProtocolError, ReplyTimeout, TlsRefused) as ended:
+            self._fail(ended)
+        finally:
+            if self._busy:
+                self._fail(ConnectionLost("interrupted by us"))
+
+    async def _encrypt(self, context: ssl.SSLContext, *, implicit: bool) -> None:
+        if not implicit:
+            self._protocol.start_tls()
+        self._stream = stream = await handshake(self._transport, context, self.host, self._limits.tls)
+        self.tls = describe(stream, context)
+
+    async def _listen(self, leaving: int) -> None:
+        while self._course.unanswered > leaving or self._course.pending:
             await self._read()
-            if course.complete:
-                return
+            await self._write_group()
 
     async def _write_group(self) -> None:
         """What may be written now; without an `await` as long as the kernel takes it."""
@@ -198,7 +209,7 @@ class Connection:
                 if isinstance(command, IN_ONE_BREATH) or type(command) is smtp.Mail:
                     self.transactions += 1
                 self._course.queued(command, len(octets))
-                for block in (octets,) if len(octets) <= BLOCK else _blocks(octets):
+                for block in (octets,) if len(octets) <= BLOCK else blocks(octets):
                     self._stream.put(block)
                     waiting += len(block)
                     if waiting >= AT_ONCE:
@@ -252,9 +263,12 @@ class Connection:
                 octets = await self._arrival()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as broken:
             raise lost(broken) from None
+        self._heard(octets)
+
+    def _heard(self, octets: bytes) -> None:
         if not octets:
             raise ConnectionLost("the host closed the connection")
-        now = trio.current_time()
+        course, now = self._course, trio.current_time()
         for answer in self._protocol.receive(octets):
             command = course.answered(answer, now)
             if command is not None and ends_message(command):
@@ -267,11 +281,9 @@ class Connection:
 
     async def _arrival(self) -> bytes:
         """What comes next, until the deadline of the course. Raises ReplyTimeout."""
-        if self._watchdog is not None:  # who reads while we write is under the writer's
-            self._watch()
-            until = math.inf
-        else:
-            until = self._course.deadline()
+        self._watch()
+        # who reads while we write is under the writer's
+        until = self._course.deadline() if self._watchdog is None else math.inf
         octets = await self._stream.arrival(until)
         if octets is None:
             raise ReplyTimeout(self._course.overdue(trio.current_time()))
@@ -286,8 +298,3 @@ class Connection:
             self._failure = failure
         self._busy = False
         self._transport.close()
-
-
-def _blocks(octets: bytes) -> Iterator[bytes]:
-    for start in range(0, len(octets), BLOCK):
-        yield octets[start : start + BLOCK]

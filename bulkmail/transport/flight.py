@@ -1,6 +1,7 @@
-"""One pipelined exchange: what may be written now, whose reply is awaited until when, and what came of it.
+"""What was said and is not answered: what may be written now, until when a reply is awaited, what came of it.
 
-Bookkeeping without I/O. `Course` takes the commands of one exchange and hands them out in groups:
+Bookkeeping without I/O. `Course` takes commands, one exchange after the other or the next behind what is
+still unanswered, and hands them out in groups:
 
 * A group ends after a command whose reply the next one depends on (RFC 2920 section 3.1), and where the
   host does not offer PIPELINING each command is a group of its own.
@@ -29,6 +30,7 @@ from bulkmail.smtp.reply import Reply
 from bulkmail.smtp.whole import Envelope, Whole
 from bulkmail.transport.approach import TimeLimits
 
+BLOCK = 65536  # octets for which TimeLimits.block holds
 WINDOW = 16 * 1024
 OWED = 256
 _CONTENT = (smtp.EndOfData, smtp.Bdat, Whole)
@@ -71,6 +73,11 @@ def name_of(command: Said, answered: int = 0) -> str:
     )
 
 
+def blocks(octets: bytes) -> Iterator[bytes]:
+    for start in range(0, len(octets), BLOCK):
+        yield octets[start : start + BLOCK]
+
+
 def is_content(command: Said) -> bool:
     return isinstance(command, _CONTENT)
 
@@ -94,7 +101,7 @@ def patience(commands: Sequence[Said], limits: TimeLimits) -> float:
 
 
 class Flight(NamedTuple):
-    """What one exchange brought."""
+    """What an exchange brought; of one that goes on, what was heard of those that have all their replies."""
 
     replies: tuple[Reply, ...]  # in order, for the first commands; fewer where it ended early
     handed_over: bool  # the last octet of the last content (without one: of the last command) left us
@@ -107,24 +114,22 @@ class Flight(NamedTuple):
 class _Owed:
     command: Said
     octets: int  # that count against the window
-    end: int  # where its last octet lies in what this exchange writes
+    end: int  # where its last octet lies in all that is written
     due: int  # replies that it gets
     answered: int = 0
 
 
 class Course:
-    """The state of one exchange. Times are seconds on the caller's clock."""
+    """The commands of a conversation that are not answered yet. Times are seconds on the caller's clock."""
 
-    def __init__(
-        self, commands: Sequence[Said], limits: TimeLimits, now: float, *, owed: Sequence[Said] = ()
-    ) -> None:
-        """`owed`: commands sent before, whose replies this exchange awaits (the greeting)."""
-        self.replies: list[Reply] = []
+    def __init__(self, limits: TimeLimits, now: float, *, owed: Sequence[Said] = ()) -> None:
+        """`owed`: what is awaited though nobody said anything (the greeting)."""
+        self.replies: list[Reply] = []  # that no flight has told of
         self._smooth = True
-        self._commands = commands
+        self._commands: Sequence[Said] = owed  # those that no flight has told of
         self._limits = limits
-        self._next = 0  # the first command not yet asked for
-        self._ends: list[int] = []  # of the commands asked for
+        self._next = len(owed)  # of them, the first not yet asked for
+        self._ends = [0] * len(owed)  # of those asked for
         self._queued = 0  # octets asked for
         self._handed = 0  # octets of them that the kernel took
         self._reach = 0  # octets of them that it may be taking at this moment
@@ -133,7 +138,13 @@ class Course:
         self._barrier = bool(owed)
         self._since = now
         self._block_since: float | None = None
-        self._until = now + patience(commands, limits)
+        self._until = math.inf
+
+    def add(self, commands: Sequence[Said], now: float) -> None:
+        """Say these, too: behind those that are not answered yet, of which all was written."""
+        self._commands = [*self._commands, *commands] if self._commands else commands
+        self._since = now
+        self._until = now + patience(commands, self._limits)
 
     # --- what may be written ------------------------------------------------------------------------------
 
@@ -218,9 +229,9 @@ class Course:
         return bool(self._commands) and isinstance(self._commands[-1], IN_ONE_BREATH)
 
     @property
-    def complete(self) -> bool:
-        """Everything was sent and answered."""
-        return not self._owed and self._next >= len(self._commands)
+    def pending(self) -> bool:
+        """There is something to be said that may not be written yet."""
+        return self._next < len(self._commands)
 
     def deadline(self) -> float:
         """When patience ends, for a block being written, the oldest reply or the envelope; inf for none."""
@@ -247,9 +258,7 @@ class Course:
         return "the host to take what we write"
 
     def flight(self, failure: ConversationEnded | None) -> Flight:
-        """What came of it so far."""
-        if failure is None and self.complete and self._handed == self._queued:
-            return Flight(tuple(self.replies), True, None, len(self._ends), self._smooth)
+        """What came of all that no flight has told of, as far as it came."""
         sent = sum(end <= self._handed for end in self._ends)
         last = max(
             (n for n, command in enumerate(self._commands) if is_content(command)),
@@ -257,9 +266,18 @@ class Course:
         )
         return Flight(tuple(self.replies), sent > last, failure, sent)
 
-    def forget(self) -> None:
-        """It is over: let go of what was sent, for the next letters may be long in coming."""
-        self._commands = ()
+    def take(self) -> Flight:
+        """What came of those that have their replies, all of which left us: let go of them, and tell it."""
+        answered = len(self._ends) - len(self._owed)
+        replies, begun = self.replies, self._owed[0].answered if self._owed else 0
+        self.replies = replies[len(replies) - begun :]
+        if begun:
+            replies = replies[:-begun]
+        flight = Flight(tuple(replies), True, None, answered, self._smooth)
+        self._smooth = all(reply.positive for reply in self.replies)
+        self._commands, self._ends = self._commands[answered:], self._ends[answered:]
+        self._next -= answered
+        return flight
 
     def _awaited(self) -> bool:
         """Whether the oldest reply can be waited for: of a message in one breath, once others have come."""

@@ -10,7 +10,7 @@ import trio.testing
 from post_office import Person
 
 from bulkmail.delivery import convey
-from bulkmail.delivery.convey import Consignment
+from bulkmail.delivery.consignment import Consignment, Turn
 from bulkmail.delivery.transaction import Transacted
 from bulkmail.delivery.work import Letter, Listed, Parcel, Roll
 from bulkmail.smtp import Ehlo, Mailbox, canonical, paths_of
@@ -53,30 +53,30 @@ class Host:
         await self.hear(10**9)
 
 
-Told = dict[str, str]
+class Alone(Turn):
+    """Nobody comes after those that are given; keeps what is told, by address."""
 
+    def __init__(self) -> None:
+        self.told: dict[str, str] = {}
 
-async def broken_off(
-    carry: convey.Carry, consignments: Sequence[Consignment], play: Callable[[Host], Awaitable[None]]
-) -> Told:
-    """What was told, by address, when the carrier is cancelled at the end of `play`."""
-    ours, theirs = trio.testing.lockstep_stream_pair()
-    host, told = Host(theirs), Told()
-
-    async def intend(ending: Sequence[tuple[Consignment, Roll]]) -> None:
+    async def intend(self, ending: Sequence[tuple[Consignment, Roll]]) -> None:
         await trio.lowlevel.checkpoint()
         for one, roll in ending:
             one.opened, one.ending = True, roll
 
-    def tell(ended: Sequence[tuple[Consignment, Transacted]]) -> bool:
-        for one, done in ended:
-            told.update(
-                {
-                    address: fate.fate.value
-                    for address, fate in zip(one.roll.addresses, done.fates, strict=True)
-                }
-            )
+    def tell(self, told: Sequence[tuple[Consignment, Transacted]]) -> bool:
+        for one, done in told:
+            fates = [fate.fate.value for fate in done.fates]
+            self.told.update(zip(one.roll.addresses, fates, strict=True))
         return True
+
+
+async def broken_off(
+    carry: convey.Carry, consignments: Sequence[Consignment], play: Callable[[Host], Awaitable[None]]
+) -> dict[str, str]:
+    """What was told, by address, when the carrier is cancelled at the end of `play`."""
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    host, turn = Host(theirs), Alone()
 
     async with trio.open_nursery() as nursery:
 
@@ -91,7 +91,7 @@ async def broken_off(
         await connection.exchange([Ehlo("out.test")])
 
         async def carry_on() -> None:
-            await carry(connection, consignments, intend, tell)
+            await carry(connection, consignments, turn)
 
         nursery.start_soon(carry_on)
         await trio.testing.wait_all_tasks_blocked()
@@ -99,7 +99,7 @@ async def broken_off(
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert not connection.usable
-    return {address.partition("@")[0]: fate for address, fate in told.items()}
+    return {address.partition("@")[0]: fate for address, fate in turn.told.items()}
 
 
 async def test_of_whole_messages_the_answered_are_told_and_the_sent_are_in_doubt(

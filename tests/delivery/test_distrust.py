@@ -15,7 +15,9 @@ from three_ways import CLOSED, Script, run
 
 from bulkmail import sandbox
 from bulkmail.delivery import convey
+from bulkmail.delivery.consignment import Turn
 from bulkmail.delivery.dispatch import Dispatcher
+from bulkmail.delivery.transaction import Transacted
 from bulkmail.smtp import Ehlo, Mail
 from bulkmail.transport.connection import Connection
 
@@ -82,10 +84,10 @@ async def test_after_a_bug_of_ours_who_was_sent_to_stays_in_doubt() -> None:
     world.domain("a.test")
     judged = convey.judge_wholes
 
-    def broken(messages, flight):
+    def broken(messages, flight, before):
         if len(messages) > 1:
             raise RuntimeError("a bug")
-        return judged(messages, flight)
+        return judged(messages, flight, before)
 
     with (
         patch.object(convey, "judge_wholes", broken),
@@ -103,29 +105,36 @@ async def test_after_a_bug_of_ours_who_was_sent_to_stays_in_doubt() -> None:
 # --- riding, over memory -------------------------------------------------------------------------------
 
 
-async def ridden(play) -> list[tuple[str, convey.Transacted, float]]:
-    """What is told of three messages to a host that acts like this."""
-    ours, theirs = trio.testing.lockstep_stream_pair()
-    host, told = Host(theirs), []
-    ones = [consignment(key, name) for key, name in enumerate(("ann", "bob", "cat"), 1)]
+class Riding(Turn):
+    """Keeps what is told, and how long after the content was sent."""
 
-    async def intend(_) -> None:
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Transacted, float]] = []
+
+    async def intend(self, ending) -> None:
         await trio.lowlevel.checkpoint()
 
-    def tell(ended) -> bool:
-        for one, done in ended:
-            told.append((one.roll.addresses[0][:3], done, trio.current_time() - one.sent_at))
+    def tell(self, told) -> bool:
+        now = trio.current_time()
+        self.told += [(one.roll.addresses[0][:3], done, now - one.sent_at) for one, done in told]
         return True
+
+
+async def ridden(play) -> list[tuple[str, Transacted, float]]:
+    """What is told of three messages to a host that acts like this."""
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    host, turn = Host(theirs), Riding()
+    ones = [consignment(key, name) for key, name in enumerate(("ann", "bob", "cat"), 1)]
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(play, host)
         connection = Connection(ours, host="mx.a.test", address="192.0.2.1")
         await connection.exchange(())
         await connection.exchange([Ehlo("out.test")])
-        await convey.riding(connection, ones, intend, tell)
+        await convey.riding(connection, ones, turn)
         connection.abandon()
         nursery.cancel_scope.cancel()
-    return told
+    return turn.told
 
 
 async def introduced(host: Host) -> None:

@@ -30,12 +30,14 @@ endings = st.dictionaries(
 
 
 @SEVERAL
-@given(personal, st.integers(2, 8))
+@given(personal, st.integers(2, 8), st.booleans())
 def test_everybody_fares_the_same_whichever_way_his_letter_goes(
-    refusals: dict[int, tuple[str, bytes]], at_once: int
+    refusals: dict[int, tuple[str, bytes]], at_once: int, pieces: bool
 ) -> None:
     """X1, X3, X6, X17: no connection is lost, and so nobody is in doubt."""
-    came = {way: run(Script(refusals), COUNT, way, at_once=at_once, patient=True) for way in WAYS}
+    came = {
+        way: run(Script(refusals), COUNT, way, at_once=at_once, patient=True, pieces=pieces) for way in WAYS
+    }
     for one in came.values():
         one.check(COUNT)
     assert came["riding"].fates == came["plain"].fates
@@ -44,13 +46,14 @@ def test_everybody_fares_the_same_whichever_way_his_letter_goes(
 
 
 @SEVERAL
-@given(shared, st.integers(2, 4), st.integers(2, 8))
+@given(shared, st.integers(2, 4), st.integers(2, 8), st.booleans())
 def test_those_who_share_transactions_fare_the_same(
-    refusals: dict[int, tuple[str, bytes]], each: int, at_once: int
+    refusals: dict[int, tuple[str, bytes]], each: int, at_once: int, pieces: bool
 ) -> None:
     """X1, X2, X5, X6."""
     came = {
-        way: run(Script(refusals), COUNT, way, at_once=at_once, shared=each, patient=True) for way in WAYS
+        way: run(Script(refusals), COUNT, way, at_once=at_once, shared=each, patient=True, pieces=pieces)
+        for way in WAYS
     }
     for one in came.values():
         one.check(COUNT)
@@ -60,12 +63,12 @@ def test_those_who_share_transactions_fare_the_same(
 
 @pytest.mark.parametrize("way", WAYS)
 @SEVERAL
-@given(personal, endings, st.integers(2, 8))
+@given(personal, endings, st.integers(2, 8), st.booleans())
 def test_when_connections_end_nobody_is_lost_and_nobody_gets_two(
-    way: str, refusals: dict[int, tuple[str, bytes]], ends: dict, at_once: int
+    way: str, refusals: dict[int, tuple[str, bytes]], ends: dict, at_once: int, pieces: bool
 ) -> None:
     """X8, G2, G9: `check` compares with what the host has; who is in doubt was in flight."""
-    came = run(Script(refusals, ends), COUNT, way, at_once=at_once)
+    came = run(Script(refusals, ends), COUNT, way, at_once=at_once, pieces=pieces)
     came.check(COUNT)
     in_flight = at_once if way == "whole" else 1
     assert came.in_doubt <= in_flight * came.script.met
@@ -73,23 +76,23 @@ def test_when_connections_end_nobody_is_lost_and_nobody_gets_two(
 
 @pytest.mark.parametrize("way", WAYS)
 @SEVERAL
-@given(shared, endings, st.integers(2, 4), st.integers(2, 8))
+@given(shared, endings, st.integers(2, 4), st.integers(2, 8), st.booleans())
 def test_the_same_of_those_who_share_transactions(
-    way: str, refusals: dict[int, tuple[str, bytes]], ends: dict, each: int, at_once: int
+    way: str, refusals: dict[int, tuple[str, bytes]], ends: dict, each: int, at_once: int, pieces: bool
 ) -> None:
     """X8: no more are in doubt than messages in flight times recipients per transaction."""
-    came = run(Script(refusals, ends), COUNT, way, at_once=at_once, shared=each)
+    came = run(Script(refusals, ends), COUNT, way, at_once=at_once, shared=each, pieces=pieces)
     came.check(COUNT)
     in_flight = at_once if way == "whole" else 1
     assert came.in_doubt <= in_flight * each * came.script.met
 
 
 @SEVERAL
-@given(personal, endings, st.integers(1, 8))
+@given(personal, endings, st.integers(1, 8), st.booleans())
 def test_as_the_session_decides_itself_the_same_holds(
-    refusals: dict[int, tuple[str, bytes]], ends: dict, in_flight: int
+    refusals: dict[int, tuple[str, bytes]], ends: dict, in_flight: int, pieces: bool
 ) -> None:
     """X8."""
-    came = run(Script(refusals, ends), COUNT, messages_in_flight=in_flight)
+    came = run(Script(refusals, ends), COUNT, messages_in_flight=in_flight, pieces=pieces)
     came.check(COUNT)
     assert came.in_doubt <= in_flight * came.script.met

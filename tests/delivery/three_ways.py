@@ -6,7 +6,8 @@ same whether a transaction is said command by command or with seven others in on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from unittest.mock import patch
 
@@ -107,6 +108,22 @@ class Came:
         assert self.post.open == {}, "intents that nobody closed"
 
 
+@contextmanager
+def in_pieces() -> Iterator[None]:
+    """The host says what it thinks of each message at once, and then others have their turn."""
+    answer = Conversation._answer
+
+    async def say_it(self: Conversation, event: Event) -> None:
+        await answer(self, event)
+        if isinstance(event, Message):
+            await self._flush()
+            for _ in range(5):
+                await trio.lowlevel.checkpoint()
+
+    with patch.object(Conversation, "_answer", say_it):
+        yield
+
+
 def run(
     script: Script,
     count: int,
@@ -115,13 +132,14 @@ def run(
     at_once: int = 8,
     shared: int = 0,
     patient: bool = False,
+    pieces: bool = False,
     without: tuple[str, ...] = (),
     write: Callable[[Recipient], Letter] = letter_of,
     **limits: float,
 ) -> Came:
     """Send to so many people. `shared`: so many to a transaction; `patient`: the site is never given up.
 
-    `way` None: as the session decides.
+    `pieces`: the answers to messages in flight come one by one. `way` None: as the session decides.
     """
     post = Post(shared_letter if shared else write)
     world = sandbox.World()
@@ -139,6 +157,7 @@ def run(
     with (
         patch.object(Conversation, "_departure", departure),
         patch.object(site, "STRIKES", 10**9 if patient else site.STRIKES),
+        in_pieces() if pieces else nullcontext(),
     ):
         if way is None:
             trio.run(deliver)

@@ -15,7 +15,7 @@ import trio
 from servers import ForeignServer
 
 from bulkmail.delivery import convey
-from bulkmail.delivery.convey import Consignment
+from bulkmail.delivery.consignment import Consignment, Turn
 from bulkmail.delivery.disposition import Fate
 from bulkmail.delivery.transaction import Transacted
 from bulkmail.delivery.work import Letter, Listed, Parcel, Roll
@@ -88,6 +88,34 @@ def stored(server: ForeignServer) -> dict[str, str]:
     return found
 
 
+class Sliding(Turn):
+    """A window of all of them, for as long as there are any; `told` is what became of each, by key."""
+
+    def __init__(self, everybody: Sequence[Consignment]) -> None:
+        self.told: dict[int, list[Fate]] = {}
+        self._everybody = everybody
+        self._begun: set[int] = set()
+
+    async def first(self) -> Sequence[Consignment]:
+        """Of a turn: whoever was not told of is no longer in flight."""
+        self._begun = set(self.told)
+        return await self.more()
+
+    async def more(self) -> Sequence[Consignment]:
+        await trio.lowlevel.checkpoint()
+        room = WINDOW - len(self._begun - self.told.keys())
+        coming = [one for one in self._everybody if one.key not in self._begun][:room]
+        self._begun.update(one.key for one in coming)
+        return coming
+
+    async def intend(self, ending: Sequence[tuple[Consignment, Roll]]) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def tell(self, told: Sequence[tuple[Consignment, Transacted]]) -> bool:
+        self.told.update({one.key: [fate.fate for fate in done.fates] for one, done in told})
+        return True
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", ["postfix", "exim"])
 async def test_a_message_refused_in_the_middle_moves_nobody_under_another_reverse_path(
@@ -97,15 +125,8 @@ async def test_a_message_refused_in_the_middle_moves_nobody_under_another_revers
     everybody = [consignment(number) for number in range(WINDOW * TURNS)]
     refuse = [one for item in everybody for one in item.roll.addresses if one.startswith("nobody")]
     server = await start_foreign(name, ["a.test"], refuse=refuse)
-    told: dict[int, list[Fate]] = {}
-
-    async def intend(ending: Sequence[tuple[Consignment, Roll]]) -> None:
-        await trio.lowlevel.checkpoint()
-
-    def tell(ended: Sequence[tuple[Consignment, Transacted]]) -> bool:
-        told.update({one.key: [fate.fate for fate in done.fates] for one, done in ended})
-        return True
-
+    turn = Sliding(everybody)
+    told = turn.told
     with patch.object(wire, "mail_line", larger_than_they_take), trio.fail_after(120):
         connection = await connected(server)
         offered = connection.extensions
@@ -113,8 +134,7 @@ async def test_a_message_refused_in_the_middle_moves_nobody_under_another_revers
         while len(told) < len(everybody):
             if not connection.usable:
                 connection = await connected(server)
-            rest = [one for one in everybody if one.key not in told]
-            await WAYS[way](connection, rest[:WINDOW], intend, tell)
+            await WAYS[way](connection, await turn.first(), turn)
         await connection.quit()
         taken = [one.key for one in everybody if one.key % WINDOW not in (NO_SENDER, BOTH_REFUSED)]
         expected = {

@@ -19,13 +19,18 @@ from bulkmail.smtp import Message
 
 FEW_AT_ONCE = {"transaction": "individual", "connections": 1}
 WINDOW = 8
+SLIDES = 9 + WINDOW // 2 + 1  # three times one message, two, four, and half of the first window of eight
 
 
 class HeldFrom:
-    """The reply to the `first` message and all behind it wait until the test lets them go."""
+    """The reply to the `first` message and all behind it wait until the test lets them go.
+
+    `arrived`: it is there; where the window has `slid`, so are those who follow upon the replies before it.
+    """
 
     def __init__(self, first: int) -> None:
         self.first = first
+        self.slid = first >= SLIDES
         self.messages = 0
         self.arrived = trio.Event()
         self.release = trio.Event()
@@ -44,6 +49,8 @@ def held_from(monkeypatch: pytest.MonkeyPatch):
                 held.messages += 1
                 if held.messages >= first:
                     await self._flush()
+                    if held.messages == first and held.slid:
+                        self._protocol.receive_data(await self._wire.receive())
                     held.arrived.set()
                     await held.release.wait()
             await answer(self, event)
@@ -65,8 +72,8 @@ def count(kinds: dict[str, str]) -> dict[str, int]:
     return {kind: list(kinds.values()).count(kind) for kind in sorted(set(kinds.values()))}
 
 
-# By the window: three times one message, two, four, then eight in one breath.
-@pytest.mark.parametrize(("first", "drained"), [(2, 2), (4, 5), (7, 9), (12, 17)])
+# By the window: three times one message, two, four, then eight; once six of them are answered, six more.
+@pytest.mark.parametrize(("first", "drained"), [(2, 2), (4, 5), (7, 9), (12, 17), (16, 23)])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_one_signal_drains_what_is_in_flight_and_begins_nothing_new(
     world, road, held_from, number, first, drained
@@ -88,7 +95,9 @@ async def test_one_signal_drains_what_is_in_flight_and_begins_nothing_new(
     assert (report.totals["delivered"], max(world.ledger.copies.values())) == (40, 1)
 
 
-@pytest.mark.parametrize(("first", "answered", "open_"), [(2, 1, 1), (4, 3, 2), (7, 6, 3), (12, 11, 6)])
+@pytest.mark.parametrize(
+    ("first", "answered", "open_"), [(2, 1, 1), (4, 3, 2), (7, 6, 3), (12, 11, 6), (16, 15, 8)]
+)
 async def test_a_second_signal_leaves_in_doubt_what_was_in_flight_and_nobody_else(
     world, road, held_from, first, answered, open_
 ):
@@ -108,6 +117,22 @@ async def test_a_second_signal_leaves_in_doubt_what_was_in_flight_and_nobody_els
     held.release.set()
     report = await road.send(*addresses, **FEW_AT_ONCE)
     assert (report.totals["in_doubt"], report.totals["delivered"]) == (open_, 40 - open_)
+
+
+async def test_a_kill_while_the_window_slides_leaves_the_window_in_doubt_and_nobody_else(
+    world, road, held_from
+):
+    """J1: what was answered was on disk before those behind it were sent."""
+    world.domain("a.test")
+    held = held_from(16)
+    addresses = people(40)
+    async with running(road, *addresses, **FEW_AT_ONCE) as child:
+        await held.arrived.wait()
+        child.process.kill()
+    held.release.set()
+    report = await road.send(*addresses, **FEW_AT_ONCE)
+    assert (report.totals["in_doubt"], report.totals["delivered"]) == (WINDOW, 40 - WINDOW)
+    assert max(world.ledger.copies.values()) == 1
 
 
 async def test_who_was_refused_in_a_message_that_was_broken_off_stays_refused(world, road, held_from):

@@ -1,0 +1,105 @@
+"""What is said behind what is not answered yet: each answer is told once, to whoever listens then."""
+
+from __future__ import annotations
+
+import trio
+import trio.testing
+from smtp_peer import Peer, codes, conversation, introduced
+
+from bulkmail.errors import ConnectionLost, ReplyTimeout
+from bulkmail.smtp import Mailbox, Whole, paths_of
+from bulkmail.transport.approach import TimeLimits
+
+
+def whole(number: int) -> Whole:
+    paths = paths_of([f"p{number}@a.test"])
+    return Whole(Mailbox.parse("news@acme.test"), paths, (b"hello\r\n",), reset=number > 1)
+
+
+FIRST = ("250 mail", "250 rcpt", "250 taken")
+NEXT = ("250 rset", *FIRST)
+
+
+async def take(peer: Peer, messages: int) -> None:
+    for _ in range(messages):
+        while not (await peer.hear()).startswith("BDAT"):
+            pass
+        await peer.hear("hello")
+
+
+async def test_who_listens_for_some_is_told_of_those_and_later_of_the_rest(autojump_clock):
+    async def host(peer: Peer) -> None:
+        await peer.hello("PIPELINING", "CHUNKING")
+        await take(peer, 3)
+        await peer.say(*FIRST, *NEXT[:2])  # the first, and the half of the second
+        await take(peer, 1)  # which is said meanwhile
+        await peer.say("550 no", "503 nobody", *NEXT, *NEXT)
+
+    async with conversation(host) as connection:
+        await introduced(connection)
+        await connection.say([whole(number) for number in (1, 2, 3)])
+        first = await connection.hear(leaving=2)
+        await connection.say([whole(4)])
+        rest = await connection.hear()
+        clean = connection.usable
+    assert (codes(first), first.sent, first.smooth) == ([250] * 3, 1, True)
+    assert (codes(rest), rest.sent, rest.smooth) == ([250, 250, 550, 503] + [250] * 8, 3, False)
+    assert (clean, connection.messages, connection.transactions) == (True, 4, 4)
+
+
+async def test_a_loss_is_told_with_all_that_was_said_and_not_told_of(autojump_clock):
+    async def host(peer: Peer) -> None:
+        await peer.hello("PIPELINING", "CHUNKING")
+        await take(peer, 3)
+        await peer.say(*FIRST, *NEXT[:2])
+        await take(peer, 1)
+        await peer.close()
+
+    async with conversation(host) as connection:
+        await introduced(connection)
+        await connection.say([whole(number) for number in (1, 2, 3)])
+        await connection.hear(leaving=2)
+        await connection.say([whole(4)])
+        flight = await connection.hear(leaving=1)
+    assert (codes(flight), flight.sent, type(flight.failure)) == ([250, 250], 3, ConnectionLost)
+
+
+async def test_while_nobody_listens_a_connection_is_not_usable_and_no_time_is_running(autojump_clock):
+    """T4: the deadline is that of the oldest reply, from when it is listened for."""
+    used: list[bool] = []
+
+    async def host(peer: Peer) -> None:
+        await peer.hello("PIPELINING", "CHUNKING")
+        await take(peer, 2)
+        await peer.say(*FIRST)
+        await trio.sleep_forever()
+
+    async with conversation(host, time_limits=TimeLimits(end_of_data=600, mail=300)) as connection:
+        await introduced(connection)
+        await connection.say([whole(1), whole(2)])
+        await connection.hear(leaving=1)
+        used.append(connection.usable)
+        await trio.sleep(200)
+        await connection.say([whole(3)])
+        began = trio.current_time()
+        flight = await connection.hear(leaving=1)
+        took = trio.current_time() - began
+    assert (used, took, type(flight.failure), flight.sent) == ([False], 300, ReplyTimeout, 2)
+
+
+async def test_who_is_stopped_between_two_flights_is_told_of_what_is_open(autojump_clock):
+    """P2."""
+
+    async def host(peer: Peer) -> None:
+        await peer.hello("PIPELINING", "CHUNKING")
+        await take(peer, 2)
+        await peer.say(*FIRST, *NEXT[:3])
+        await trio.sleep_forever()
+
+    async with conversation(host) as connection:
+        await introduced(connection)
+        await connection.say([whole(1), whole(2)])
+        await connection.hear(leaving=1)
+        connection.abandon()
+        flight = connection.interrupted
+    assert (codes(flight), flight.sent, connection.usable) == ([250] * 3, 1, False)
