@@ -230,10 +230,16 @@ class Killing:
     def _audit(self, name: str) -> Snapshot:
         before, self.last = self.last, read(self.journal, self.scratch)
         check(self.scenario, before, self.last, self.receiver.copies())
-        accounts.check(self.accounting, self.last, complete=False, damaged=bool(self.cut))
+        accounts.check(self.accounting, self.last, complete=False, damaged=self.damaged)
         for one in self.last.intents:
             self.opened.setdefault(one, name)
         return self.last
+
+    @property
+    def damaged(self) -> bool:
+        """Whether a line of the accounting log may be unreadable: others go on behind half of one."""
+        torn = any(isinstance(b, Strike) and b.how is How.TORN and not b.group for b in self.blows)
+        return bool(self.cut) or (torn and self.scenario.workers > 1)
 
     @property
     def accounting(self) -> Path:
@@ -270,7 +276,7 @@ class Killing:
         check(self.scenario, self.last, self.last, copies)
         check_end(self.scenario, self.last, copies, self.opened, exactly=self.exactly)
         self.tally.unaccounted += accounts.check(
-            self.accounting, self.last, complete=self.quietly, damaged=bool(self.cut)
+            self.accounting, self.last, complete=self.quietly, damaged=self.damaged
         )
         left = [path.name for pattern in LEFT_BEHIND for path in self.journal.parent.glob(pattern)]
         demand(not left or self.failed, f"left behind: {left}")  # what it could not remove does no harm
