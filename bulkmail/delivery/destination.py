@@ -114,7 +114,7 @@ class Destination:
         now = trio.current_time()
         slots, connections = self.plant.slots, self.site.connections_limit(now)
         each, sharers = self.site.recipients_limit(now), 2 * connections
-        crowd = max(1, slots.taken, min(connections, slots.total))
+        crowd = max(1, slots.talking, min(connections, slots.total))
         room = 1.0  # of a slice
         while self._parcels and room > 0:
             parcel = self._parcels[0]

@@ -107,6 +107,11 @@ class Slots:
         """How many are open."""
         return len(self._sessions.inside) + len(self._aside)
 
+    @property
+    def talking(self) -> int:
+        """How many of them have messages in hand, or may: not those who were not greeted yet."""
+        return self.taken - len(self._give_up)
+
     def enter_now(self, guest: object, *, probing: bool) -> bool:
         """Take a slot if one is free, and nobody waits for it; else nothing is taken."""
         if probing and not self._probes.enter_now(guest):

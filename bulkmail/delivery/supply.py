@@ -31,7 +31,7 @@ class Supply:
         self._destination = destination
         self._plant = destination.plant
         self._errands = Errands()
-        self._ahead = Ahead(destination.plant.work, lambda: destination.plant.slots.taken)
+        self._ahead = Ahead(destination.plant.work, lambda: destination.plant.slots.talking)
 
     def __bool__(self) -> bool:
         return bool(self._errands)
@@ -90,7 +90,7 @@ class Supply:
         letters = await self._letters(count, most)
         if self._destination.stopping:
             return []
-        room = min(IN_FLIGHT, ALL // max(1, self._plant.slots.taken))
+        room = min(IN_FLIGHT, ALL // max(1, self._plant.slots.talking))
         octets = [one.letter.size for one in flying]
         parts = self._errands.cut(letters, count, most, room - sum(octets), at_least=0 if octets else 1)
         return consigning.consignments(parts, self._destination, connection)

@@ -131,4 +131,5 @@ async def test_where_too_many_are_silent_the_longest_gives_up_if_it_was_long(
         before = list(gave_up)
         await trio.sleep(2.0)
         assert (before, gave_up, slots.taken) == ([], [1], 3)
+        assert slots.talking == 2  # the one who is not greeted yet holds no messages
         nursery.cancel_scope.cancel()
