@@ -24,15 +24,15 @@ from hostile_rows import Row
 from bulkmail.campaign.listing import ListSpec
 from bulkmail.campaign.plan import make_plan
 from bulkmail.delivery import convey
-from bulkmail.delivery.convey import Consignment
+from bulkmail.delivery.consignment import Consignment, Turn
 from bulkmail.delivery.disposition import Fate
 from bulkmail.delivery.transaction import Transacted
-from bulkmail.delivery.work import Letter, Listed, Parcel, Roll
+from bulkmail.delivery.work import Letter, Listed, Parcel
 from bulkmail.journal import LEFT_OUT, Recipient, Store, Suppressions, by_column
 from bulkmail.message import Composer
 from bulkmail.message.draft import Attachment, Draft, MailingList, Unsubscribe
 from bulkmail.message.token import Tokens
-from bulkmail.smtp import ClientProtocol, Ehlo, Extensions, Quit, paths_of
+from bulkmail.smtp import ClientProtocol, Ehlo, Extensions, Quit, Reply, paths_of
 from bulkmail.smtp.client import Said, ends_group
 from bulkmail.transport.flight import Flight
 
@@ -158,7 +158,9 @@ class Line:
         self._hear, self._chance = hear, chance
         self._client = ClientProtocol()
         self._client.receive(greeting)
-        self._say([Ehlo("out.acme.test")])
+        self._said: list[tuple[Said, list[Reply]]] = []  # and not told of yet
+        ehlo = Ehlo("out.acme.test")
+        self._client.receive(hear(self._client.send(ehlo)))
 
     @property
     def extensions(self) -> Extensions:
@@ -172,22 +174,31 @@ class Line:
         raise AssertionError("a connection was given up")
 
     async def exchange(self, commands: Sequence[Said]) -> Flight:
-        return self._say(commands)
+        await self.say(commands)
+        return await self.hear()
 
-    def quit(self) -> None:
-        self._say([Quit()])
-
-    def _say(self, commands: Sequence[Said]) -> Flight:
-        replies, group = [], b""
+    async def say(self, commands: Sequence[Said]) -> None:
+        """To the host, whose replies are all here then, and told of by `hear`."""
+        self._said += [(command, []) for command in commands]
+        group = b""
         for number, command in enumerate(commands):
             group += self._client.send(command)
             last = number + 1 == len(commands)
             if last or ends_group(command) or not self._client.extensions.pipelining:
                 for answer in self._client.receive(self._hear_in_pieces(group)):
+                    (replies,) = [replies for one, replies in self._said if one is answer.command]
                     replies += answer.replies
                 group = b""
-        smooth = all(reply.positive for reply in replies)
-        return Flight(tuple(replies), True, None, len(commands), smooth)
+
+    async def hear(self, leaving: int = 0) -> Flight:
+        """As if the last `leaving` were not answered yet."""
+        told = self._said[: len(self._said) - leaving]
+        del self._said[: len(told)]
+        replies = tuple([reply for _, replies in told for reply in replies])
+        return Flight(replies, True, None, len(told), all(reply.positive for reply in replies))
+
+    async def quit(self) -> None:
+        await self.exchange([Quit()])
 
     def _hear_in_pieces(self, data: bytes) -> bytes:
         self.wire += len(data)
@@ -209,21 +220,32 @@ def deliver(addressed: Sequence[Addressed], line: Line, way: str) -> None:
     taken.
     """
 
-    async def intend(ending: Sequence[tuple[Consignment, Roll]]) -> None:
-        pass
-
-    def tell(ended: Sequence[tuple[Consignment, Transacted]]) -> bool:
-        for _, done in ended:
-            assert {fate.fate for fate in done.fates} == {Fate.DELIVERED}, done
-        return True
-
     async def carry() -> None:
-        todo = [_consignment(one, number) for number, one in enumerate(addressed)]
-        for at in range(0, len(todo), WINDOW):
-            await WAYS[way](line, todo[at : at + WINDOW], intend, tell)  # type: ignore[operator]
+        turn = _Turn([_consignment(one, number) for number, one in enumerate(addressed)])
+        while coming := await turn.more():
+            await WAYS[way](line, coming, turn)  # type: ignore[arg-type]
+        await line.quit()
 
     trio.run(carry)
-    line.quit()
+
+
+class _Turn(Turn):
+    """All of them, WINDOW in flight; each is delivered."""
+
+    def __init__(self, todo: Sequence[Consignment]) -> None:
+        self._todo = list(todo)[::-1]
+        self._flying = 0
+
+    async def more(self) -> Sequence[Consignment]:
+        coming = [self._todo.pop() for _ in range(min(WINDOW - self._flying, len(self._todo)))]
+        self._flying += len(coming)
+        return coming
+
+    def tell(self, told: Sequence[tuple[Consignment, Transacted]]) -> bool:
+        for _, done in told:
+            assert {fate.fate for fate in done.fates} == {Fate.DELIVERED}, done
+        self._flying -= len(told)
+        return True
 
 
 def _consignment(one: Addressed, number: int) -> Consignment:
