@@ -85,7 +85,8 @@ class Conclusion:
         answered: dict[float, int] = {}  # when they were sent: how many
         for one, done in told:
             self._told += 1
-            self._awaited.pop(one, None)  # and its letter with it, for a ride may be long
+            self._awaited.pop(one, None)
+            del one.letter  # whoever still has the consignment: a turn may be long
             if one.opened:
                 self._closed.append(one.key)
             if one.ending is not None and not done.unheard:

@@ -185,17 +185,20 @@ async def whole(connection: Connection, consignments: Sequence[Consignment], tur
                 messages = _messages(coming, connection, reset=bool(flying) or not connection.usable)
                 flying += zip(coming, messages, strict=True)
                 await connection.say(messages)
+                del coming, messages  # of a thousand connections each waits with what it holds here
             if going_on:
                 await turn.prepare()
             flight = await connection.hear(len(flying) // 2 if going_on else 0)
             told = len(flying) if flight.failure is not None else flight.sent
-            judged = judge_wholes([message for _, message in flying[:told]], flight, before)
-            ended = [(one, done) for (one, _), done in zip(flying, judged, strict=False)]
-            del flying[:told]
+            ended, flying = flying[:told], flying[told:]
+            judged = judge_wholes([message for _, message in ended], flight, before)
             before = judged[-1] if flying else None
             trusted = trusted and not any(done.against_protocol for done in judged)
-            going_on = turn.tell(ended) and going_on and trusted and not judged[-1].astray
-            going_on = going_on and flight.failure is None
+            going_on = going_on and trusted and flight.failure is None and not judged[-1].astray
+            going_on = (
+                turn.tell([(one, done) for (one, _), done in zip(ended, judged, strict=True)]) and going_on
+            )
+            del ended, judged
             coming = await turn.more() if going_on else ()
     except trio.Cancelled:
         if flying:
