@@ -71,13 +71,15 @@ class Feed:
     async def next(self) -> Parcel | None:
         """The next parcel, once there is one; None when the campaign has nothing more to do. StoreError."""
         while not self._ready:
+            # From before all that is read: who finishes meanwhile may make room for those who are parked.
+            finished = self._dispatcher.next_finished()
             for _ in range(len(self._turn)):
                 read = self._turn[0]
                 self._turn.rotate(-1)
                 if await read():
                     break
             else:
-                if not await self._wait_due():
+                if not await self._wait_due(finished):
                     return None
         return self._ready.popleft()
 
@@ -148,13 +150,14 @@ class Feed:
                 parcel.known = roll
         self._ready.extend(parcels)
 
-    async def _wait_due(self) -> bool:
-        """Sleep until a deferral may be due; False when none is left and none can come any more."""
-        finished = self._dispatcher.next_finished()
+    async def _wait_due(self, finished: trio.Event) -> bool:
+        """Sleep until a deferral may be due, or `finished`; False when none is left and none can come."""
         # Looked at before the journal: a parcel that is finished meanwhile may have left deferrals behind.
         idle = not self._dispatcher.open_parcels
         now = self._now()
         due = None if self._first_pass else await self._journal.next_due(now, surely=idle)
+        if idle and self._parking:
+            return True  # there was no room when they were looked at, and by now there is
         if due is None and idle:
             return False
         latest = now + self._longest_wait_s

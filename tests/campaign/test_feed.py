@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +11,9 @@ from types import SimpleNamespace
 import pytest
 import trio
 
-from bulkmail.campaign.feed import CHARACTERS, FEW, PAGE, Feed
-from bulkmail.delivery.work import Roll, Span
+from bulkmail.campaign.feed import CHARACTERS, FEW, LOOK_AGAIN_S, PAGE, Feed
+from bulkmail.delivery.dispatch import OPEN_PARCELS
+from bulkmail.delivery.work import Parcel, Roll, Span
 from bulkmail.journal import Journal, Planned, Record, Store
 
 NOW = 1_000.0
@@ -106,3 +107,60 @@ async def test_who_is_in_small_domains_is_read_by_the_page(tmp_path: Path) -> No
         if domain not in unknown
     }
     assert asked == [len(sizes) - 1]
+
+
+class Crowd:
+    """A dispatcher with as much out as may be; parcels come back to the feed, and others finish."""
+
+    def __init__(self) -> None:
+        self.open_parcels = OPEN_PARCELS
+        self.park: Callable[[Parcel, str], bool] = lambda parcel, site: False
+        self._finished_one = trio.Event()
+
+    def next_finished(self) -> trio.Event:
+        return self._finished_one
+
+    def room(self, site: str) -> int:
+        return OPEN_PARCELS - self.open_parcels
+
+    def finish(self, left: int) -> None:
+        self.open_parcels = left
+        self._finished_one.set()
+        self._finished_one = trio.Event()
+
+
+@pytest.mark.parametrize("left", [0, 1])
+async def test_who_is_parked_is_handed_out_though_the_others_finish_while_the_journal_is_asked(
+    store: Store, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock, left: int
+) -> None:
+    """P3: the run would end with them pending, or look again a minute later."""
+    journal, crowd = Journal(store), Crowd()
+    feed = Feed(
+        journal,
+        crowd,  # type: ignore[arg-type]
+        shareable=True,
+        first_pass=True,
+        limit=None,
+        now=lambda: NOW,
+        parking=True,
+    )
+    for _ in range(NEW):
+        parcel = await feed.next()
+        assert parcel is not None
+        assert crowd.park(parcel, "mx.full.test")
+
+    read = journal.read
+
+    async def meanwhile(method: object, *args: object, **options: object) -> object:
+        if method is Store.open_intervals and not options:  # the end of the plan: the parked came before it
+            crowd.finish(left)
+        return await read(method, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(journal, "read", meanwhile)
+    began = trio.current_time()
+    parked = [await feed.next() for _ in range(NEW)]
+    journal.close()
+    assert {one.domain for one in parked if one is not None} == {
+        f"new{n}.test" for n in range(DEAD, DEAD + NEW)
+    }
+    assert trio.current_time() - began < LOOK_AGAIN_S
