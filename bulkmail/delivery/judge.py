@@ -66,8 +66,11 @@ def judge_whole(message: Whole, replies: Sequence[Reply], flight: Flight, *, han
     in doubt without a final reply; unless a 421 was said, for what stands behind that was not processed.
     """
     count = message.paths.recipients
-    if message.reset:
-        replies = replies[1:]
+    if message.reset and replies:
+        reset, replies = replies[0], replies[1:]
+        if not reset.positive and replies and not (replies[0].positive or replies[-1].positive):
+            # the refused RSET is why (X16): this says nothing of anybody, who go again elsewhere
+            return all_alike(lost(flight, Stage.RSET), count, unheard=True)
     if len(replies) == count + 2 and all(reply.positive for reply in replies):
         return all_alike(classify(Stage.END_OF_DATA, replies[-1]), count)
     dismissed = bool(flight.replies) and flight.replies[-1].code == 421

@@ -91,10 +91,11 @@ def test_the_reply_to_rset_is_nobodys_verdict() -> None:
     assert (fates(refused.fates), fates(dismissed.fates), dismissed.unheard) == ([T], [D], True)
 
 
-def test_where_rset_is_refused_and_so_is_everything_behind_it_nobody_bounces() -> None:
+@pytest.mark.parametrize("behind", [(503, 503, 503, 503), (550, 503, 503, 503), (503,)])
+def test_where_rset_is_refused_and_so_is_everything_behind_it_they_go_again_uncharged(behind) -> None:
     """X16."""
-    (done,) = judge_wholes([whole(2, reset=True)], flight(500, 503, 503, 503, 503))
-    assert fates(done.fates) == [D, D]
+    (done,) = judge_wholes([whole(2, reset=True)], flight(500, *behind))
+    assert (fates(done.fates), done.unheard) == ([D, D], True)
 
 
 def test_lost_after_rset_was_answered_the_message_is_in_doubt_if_it_was_sent() -> None:
