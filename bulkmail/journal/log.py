@@ -23,17 +23,22 @@ from functools import partial
 
 import trio
 
-# where trio.testing has it from, which would have us load pytest, too: 120 modules, 7 MB
-from trio._core._run import wait_all_tasks_blocked
-
 from bulkmail.errors import StoreError
 from bulkmail.journal.disk import Disk, QuickDisk
 from bulkmail.journal.log_file import LogName, encode_lines, sync_directory, told
 from bulkmail.journal.records import Entry, Intent, Mark, Record
 
+try:
+    # where pytest is installed, trio.testing loads it: 120 modules, 7 MB
+    from trio._core._run import wait_all_tasks_blocked
+except ImportError:  # another trio: the public name, which is the same
+    from trio.testing import wait_all_tasks_blocked
+
 SEGMENT_OCTETS = 16 << 20
 AHEAD_OCTETS = 64 << 10  # more takes longer than is done on the spot, see disk.py
-GATHER_S = 0.02  # for how long at most a sync waits for others to join: where many take turns, all never wait
+# For how long at most a sync waits for others to join. Where somebody always has something to do, all never
+# wait, and it costs whoever waits alone: so less each time that it was in vain, down to what a sync takes.
+LEAST_GATHER_S, GATHER_S = 0.0005, 0.02
 
 
 class _Group:
@@ -73,6 +78,7 @@ class Log:
         self._next = _Group()
         self._writing: _Group | None = None
         self._starting = False
+        self.patience_s = GATHER_S  # for how long the next sync waits for others
         self._closed = False
         self._file: int | None = None
         self._segment = name.segment
@@ -130,11 +136,14 @@ class Log:
         self.check()  # something else may have failed by the time we were woken: nothing more is to begin
         return self.mark
 
-    @staticmethod
-    async def _gather() -> None:
+    async def _gather(self) -> None:
         """Who is about to append something can join: until all but wait."""
-        with trio.CancelScope(deadline=trio.current_time() + GATHER_S, shield=True):
+        with trio.CancelScope(deadline=trio.current_time() + self.patience_s, shield=True) as scope:
             await wait_all_tasks_blocked()
+        if scope.cancelled_caught:
+            self.patience_s = max(LEAST_GATHER_S, self.patience_s / 2)
+        else:
+            self.patience_s = min(GATHER_S, self.patience_s * 2)
 
     def check(self) -> None:
         """Raise StoreError where something has failed."""

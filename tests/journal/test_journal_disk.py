@@ -57,6 +57,24 @@ async def test_when_it_is_slow_again_a_thread_does_the_next_and_longer_each_time
     assert found == ["here", "here", *["thread"] * LEAST, "here", *["thread"] * 2 * LEAST, "here"]
 
 
+async def test_where_there_is_no_thread_to_be_had_it_is_done_here() -> None:
+    """T6."""
+    clock = Clock()
+
+    class Without:
+        def submit(self, work: Callable[[], None], done: Callable[[BaseException | None], None]) -> None:
+            raise RuntimeError("can't start new thread")
+
+        def close(self) -> None:
+            pass
+
+    def slow() -> None:
+        clock.now += 2 * SLOW_S
+
+    disk = QuickDisk(Without(), clock)
+    assert [await where(disk, slow) for _ in range(4)] == [("here", None)] * 4
+
+
 async def test_one_that_is_slow_after_many_quick_ones_is_forgiven() -> None:
     clock, thread = Clock(), InThread()
     disk = QuickDisk(thread, clock)
