@@ -19,6 +19,7 @@ from bulkmail.journal.files import make_directory
 
 NAMELESS = "it does not say who it is"
 NAMELESS_S = 1.0  # for which one may be who has taken the lock
+LOOKED_S = 0.1  # who only looks (`holder`) has it for an instant, beside the name of one who was killed
 
 
 class CampaignLock:
@@ -45,7 +46,7 @@ class CampaignLock:
         self._descriptor = descriptor
 
     def _take(self, descriptor: int) -> None:
-        give_up = time.monotonic() + NAMELESS_S
+        began = time.monotonic()
         try:
             while True:
                 try:
@@ -53,7 +54,8 @@ class CampaignLock:
                     break
                 except BlockingIOError:
                     # whoever has just taken it says in the next moment who he is
-                    if (holder := _read(descriptor)) or time.monotonic() > give_up:
+                    holder = _read(descriptor)
+                    if time.monotonic() - began > (LOOKED_S if holder else NAMELESS_S):
                         raise CampaignLocked(
                             f"another run holds this campaign: {holder or NAMELESS}"
                         ) from None
@@ -87,8 +89,8 @@ class CampaignLock:
             return None
         descriptor = _open(path)
         try:
-            # Shared, so that two who ask do not see each other; a runner that starts in this instant would
-            # be refused, and is told to try again by the same message that names nobody.
+            # Shared, so that two who ask do not see each other; a runner that starts in this instant waits
+            # for longer than we look.
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return _read(descriptor) or NAMELESS

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +55,21 @@ def test_a_second_runner_is_refused_and_told_of_the_first(path: Path) -> None:
         pytest.raises(CampaignLocked, match=rf"pid {first.pid} on \S+ since 20"),
     ):
         CampaignLock(path).acquire()
+
+
+def test_who_only_looks_in_the_instant_of_a_start_does_not_stop_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """J4: although the file still names one who was killed."""
+    one = CampaignLock(path)
+    one.path.parent.mkdir(parents=True, exist_ok=True)
+    one.path.write_text("pid 99999 on gone since 2020-01-01\n")
+    with one.path.open() as looks:
+        fcntl.flock(looks, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        monkeypatch.setattr(time, "sleep", lambda _: fcntl.flock(looks, fcntl.LOCK_UN))
+        one.acquire()
+    assert one.held
+    one.release()
 
 
 def test_the_lock_of_a_killed_runner_is_free(path: Path) -> None:
