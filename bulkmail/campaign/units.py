@@ -1,4 +1,4 @@
-"""Values that carry their unit: durations (`90m`), rates (`100/s`), sizes (`10MB`).
+"""Values that carry their unit: durations (`90m`), rates (`100/s`).
 
 A bare number is refused: `retry.first: 5` would be five seconds to one reader and five minutes to another.
 Pure functions of text; every refusal is a ValueError whose text says what to write instead.
@@ -23,26 +23,14 @@ PERIODS = {
     "d": 86400.0,
     "day": 86400.0,
 }
-BYTES = {
-    "B": 1,
-    "kB": 1000,
-    "KB": 1000,
-    "MB": 1000**2,
-    "GB": 1000**3,
-    "KiB": 1024,
-    "MiB": 1024**2,
-    "GiB": 1024**3,
-}
 
 # The JSON Schema of an editor and this parser must agree, so the patterns are written once.
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"
 RATE_PATTERN = r"^[0-9]+(\.[0-9]+)?/(s|sec|second|m|min|minute|h|hour|d|day)$"
-SIZE_PATTERN = r"^[0-9]+(\.[0-9]+)?(B|kB|KB|MB|GB|KiB|MiB|GiB)$"
 
 _DURATION = re.compile(DURATION_PATTERN, re.ASCII)
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", re.ASCII)
 _RATE = re.compile(RATE_PATTERN, re.ASCII)
-_SIZE = re.compile(SIZE_PATTERN, re.ASCII)
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
@@ -84,29 +72,6 @@ def parse_rate(text: str) -> Rate:
     if count <= 0:
         raise ValueError("a rate of nothing would never send: write more than 0")
     return Rate(count, PERIODS[period])
-
-
-def parse_size(text: str) -> int:
-    """Octets in `10MB` (10,000,000) or `1MiB` (1,048,576). Raises ValueError."""
-    compact = _compact(text)
-    if not _SIZE.fullmatch(compact):
-        if _NUMBER.fullmatch(compact):
-            raise ValueError(f"{compact} has no unit: write {compact}kB or {compact}MB")
-        raise ValueError(f"{_shown(text)} is not a size: write it as 500kB, 10MB or 1MiB")
-    number = _NUMBER.match(compact)
-    assert number is not None
-    return int(_finite(float(number[0]), text) * BYTES[compact[number.end() :]])
-
-
-def format_duration(seconds: float) -> str:
-    """The shortest exact way to write it, to the millisecond; parse_duration() reads it back."""
-    left = round(seconds * 1000)
-    parts = []
-    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
-        count, left = divmod(left, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts) or "0s"
 
 
 def _compact(text: str) -> str:

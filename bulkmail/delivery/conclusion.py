@@ -66,7 +66,7 @@ class Conclusion:
 
     async def intend(self, ending: Sequence[tuple[Consignment, Roll]]) -> None:
         """These are about to be ended. On disk when it returns, with all that was told until now."""
-        self._proven()
+        self._proven()  # an envelope was accepted; or many are to fly, as they do only where it went well
         at = self._plant.now()
         for one, _ in ending:
             one.opened = True

@@ -61,8 +61,7 @@ class Turn(Protocol):
 
 
 def needs_smtputf8(letter: Letter, paths: Paths) -> bool:
-    path = letter.reverse_path
-    return paths.smtputf8 or letter.smtputf8 or (path is not None and path.smtputf8)
+    return paths.smtputf8 or letter.needs_smtputf8
 
 
 def picked(roll: Roll, positions: Sequence[int]) -> Roll:

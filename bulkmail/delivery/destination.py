@@ -3,9 +3,10 @@
 A destination holds spans of ids, never recipients, so a provider with five million of them weighs as much
 as a domain with one. Its sessions are tasks of the dispatcher's nursery: most sites need a single one, and no
 nursery for it. It begins with one: until an envelope was accepted, more would only hammer a site that is down
-or throttles us; then it opens as many as the backlog wants and the limits allow. When the site as a whole
-refuses us, everything the destination holds is deferred at once: the store brings the recipients back when
-they are due, to wherever their domain then routes to.
+or throttles us; of a site that has kept a connection through several transactions before, a connection that
+stands again is enough. Then it opens as many as the backlog wants and the limits allow. When the site as a
+whole refuses us, everything the destination holds is deferred at once: the store brings the recipients back
+when they are due, to wherever their domain then routes to.
 """
 
 from __future__ import annotations
@@ -188,7 +189,7 @@ class Destination:
 
     @property
     def is_proven(self) -> bool:
-        """A connection has stood since the site was last left alone."""
+        """`proven` was said since the site was last left alone."""
         return self._proven
 
     # --- how the site does -------------------------------------------------------------------------
@@ -199,7 +200,7 @@ class Destination:
         return self.site.held(trio.current_time()) if self.site.was_held else None
 
     def proven(self) -> None:
-        """A connection stands: more may follow."""
+        """An envelope was accepted, or what is as good (see above): more sessions may follow."""
         if not self._proven:
             self._proven = True
             self._staff()

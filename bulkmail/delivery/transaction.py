@@ -74,7 +74,7 @@ def commands(letter: Letter, forward_paths: Sequence[Mailbox], extensions: Exten
     parameters: list[tuple[str, str | None]] = []
     if extensions.announces_size:
         parameters.append(("SIZE", str(letter.size)))
-    if _needs_smtputf8(letter) or any(path.smtputf8 for path in forward_paths):
+    if letter.needs_smtputf8 or any(path.smtputf8 for path in forward_paths):
         parameters.append(("SMTPUTF8", None))
     return [
         Mail(letter.reverse_path, tuple(parameters)),
@@ -90,7 +90,7 @@ def unsendable(letter: Letter, path: Mailbox, extensions: Extensions) -> Disposi
     this exchanger's alone, so others are still offered the letter.
     """
     size = letter.size
-    if not extensions.smtputf8 and (path.smtputf8 or _needs_smtputf8(letter)):
+    if not extensions.smtputf8 and (path.smtputf8 or letter.needs_smtputf8):
         whose = "the address" if path.smtputf8 else "an address in the message (reverse-path, From, To)"
         note = f"{whose} needs SMTPUTF8 and the exchanger does not offer it (RFC 6531)"
         return Disposition(Fate.BOUNCED, Scope.RECIPIENT, Stage.MAIL, note=note, enhanced="5.6.7")
@@ -116,11 +116,6 @@ def addressed(
         else:
             refused.append((position, refusal))
     return sendable, refused
-
-
-def _needs_smtputf8(letter: Letter) -> bool:
-    """Whoever it goes to."""
-    return letter.smtputf8 or (letter.reverse_path is not None and letter.reverse_path.smtputf8)
 
 
 def lost(flight: Flight, stage: Stage, fate: Fate = Fate.DEFERRED) -> Disposition:

@@ -108,6 +108,12 @@ class Letter:
         self.size = len(b"".join(self.pieces))  # to put a hundred pieces together is faster than to add up
 
     @property
+    def needs_smtputf8(self) -> bool:
+        """Whoever it goes to."""
+        path = self.reverse_path
+        return self.smtputf8 or (path is not None and path.smtputf8)
+
+    @property
     def content(self) -> bytes:
         """The whole, put together anew."""
         return b"".join(self.pieces)
