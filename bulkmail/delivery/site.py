@@ -173,7 +173,8 @@ class Site:
         return disposition.scope is Scope.SITE or self.strikes >= STRIKES
 
     def hold(self, disposition: Disposition, until: float) -> Disposition:
-        """Leave it alone until then. Returns what that means for those who were not tried: a deferral."""
+        """Leave it alone until then, then begin anew. Returns what that means for the untried: a deferral."""
+        self.shrink()
         if disposition.fate is not Fate.DEFERRED:
             note = f"{disposition.note}; " if disposition.note else ""
             disposition = disposition._replace(

@@ -74,3 +74,12 @@ def test_a_site_that_is_worked_for_is_not_forgotten():
         sites.of(f"mx{number}.test", 0.0)
         sites.keep(worked_for)
     assert sites.of("mx.a.test", 0.0) is worked_for
+
+
+def test_a_site_that_was_left_alone_is_begun_with_one_message_at_a_time():
+    site = Site("mx.a.test", Limits(), 0.0)
+    for at_once in (1, 1, 2, 4):
+        site.went_well(9, at_once)
+    before = site.window(0.0), site.keeps_connections
+    site.hold(LOST._replace(scope=Scope.SITE), 10.0)
+    assert (before, (site.window(11.0), site.keeps_connections)) == ((8, True), (1, False))
