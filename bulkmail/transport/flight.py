@@ -10,10 +10,12 @@ still unanswered, and hands them out in groups:
   counted, nor is a message that is said in one breath with it: how many of those are in flight is the
   caller's to decide.
 
-The deadline is that of the oldest unanswered reply (RFC 5321 section 4.5.3.2). Its time starts when its
-command was handed over or when the reply before it arrived, whichever is later, and parts of a reply do not
-move it (T4). While a block is being written the kernel's taking it has a deadline of its own (T5), and an
-envelope that is sent without content has one for the whole of it.
+The deadline is that of the oldest unanswered reply (RFC 5321 section 4.5.3.2); of a message said in one
+breath that has left us each reply has the time of the end of data, for a host may hold back the others until
+it has looked at all of it (RFC 2920 section 3.2). Its time starts when its command was handed over or when
+the reply before it arrived, whichever is later, and parts of a reply do not move it (T4). While a block is
+being written the kernel's taking it has a deadline of its own (T5), and an envelope that is sent without
+content has one for the whole of it.
 """
 
 from __future__ import annotations
@@ -241,6 +243,9 @@ class Course:
         if self._awaited():
             first = self._owed[0]
             oldest = LIMIT.get(part_of(first.command, first.answered), "mail")
+            if type(first.command) is Whole and first.end <= self._handed:
+                # all of its replies may be held back until the message has been looked at
+                oldest = "end_of_data"
             deadline = min(deadline, self._since + float(getattr(self._limits, oldest)))
         return deadline
 

@@ -84,7 +84,32 @@ async def test_while_nobody_listens_a_connection_is_not_usable_and_no_time_is_ru
         began = trio.current_time()
         flight = await connection.hear(leaving=1)
         took = trio.current_time() - began
-    assert (used, took, type(flight.failure), flight.sent) == ([False], 300, ReplyTimeout, 2)
+    assert (used, took, type(flight.failure), flight.sent) == ([False], 600, ReplyTimeout, 2)
+
+
+async def test_a_host_that_looks_at_a_message_before_it_says_anything_has_the_time_of_an_end_of_data(
+    autojump_clock,
+):
+    """T4: it may hold back the replies to MAIL and RCPT while more can be read (RFC 2920 section 3.2)."""
+
+    async def host(peer: Peer) -> None:
+        await peer.hello("PIPELINING", "CHUNKING")
+        await take(peer, 2)
+        for replies in (FIRST, NEXT):
+            await trio.sleep(400)
+            await peer.say(*replies)
+        await trio.sleep_forever()
+
+    async with conversation(host) as connection:
+        await introduced(connection)
+        await connection.say([whole(1), whole(2)])
+        flight = await connection.hear()
+        clean = connection.usable
+        began = trio.current_time()
+        silent = await connection.exchange([whole(3)])
+        took = trio.current_time() - began
+    assert (codes(flight), flight.failure, flight.sent, clean) == ([250] * 7, None, 2, True)
+    assert (took, str(silent.failure)) == (600, "timed out waiting for the reply to RSET")
 
 
 async def test_who_is_stopped_between_two_flights_is_told_of_what_is_open(autojump_clock):
