@@ -285,8 +285,5 @@ class Course:
         return flight
 
     def _awaited(self) -> bool:
-        """Whether the oldest reply can be waited for: of a message in one breath, once others have come."""
-        if not self._owed:
-            return False
-        oldest = self._owed[0]
-        return oldest.end <= self._handed or (oldest.answered > 0 and oldest.due > 1)
+        """Whether the oldest reply can be waited for: what it is to has left us."""
+        return bool(self._owed) and self._owed[0].end <= self._handed

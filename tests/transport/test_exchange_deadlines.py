@@ -8,6 +8,7 @@ import trio.testing
 from smtp_peer import CONTENT, SENDER, Peer, codes, conversation, introduced, rcpt
 
 from bulkmail.errors import ReplyTimeout
+from bulkmail.smtp import Mailbox, Whole, paths_of
 from bulkmail.smtp.command import Bdat, Data, EndOfData, Rset
 from bulkmail.transport.approach import TimeLimits
 
@@ -140,6 +141,30 @@ async def test_a_peer_that_stops_reading_is_given_up(autojump_clock):
         flight = await connection.exchange([Bdat(b"x" * 1_000_000, last=True)])
         took = trio.current_time() - began
     assert (type(flight.failure), took, flight.handed_over) == (ReplyTimeout, 180, False)
+
+
+async def test_replies_that_come_while_a_message_is_written_take_nothing_from_the_time_of_its_end(
+    autojump_clock,
+):
+    """T4, T5: it runs from the last octet on."""
+
+    async def host(peer: Peer) -> None:
+        await peer.hello("PIPELINING", "CHUNKING")
+        await peer.take(65536)
+        await peer.say("250 mail", "250 rcpt")
+        for _ in range(18):
+            await trio.sleep(40)
+            await peer.take(65536)
+        with trio.move_on_after(1):
+            await peer.take(10**9)  # the rest
+        await trio.sleep(590)
+        await peer.say("250 taken")
+
+    message = Whole(Mailbox.parse("news@acme.test"), paths_of(["p1@a.test"]), (b"x" * 1_300_000,))
+    async with conversation(host, pair=trio.testing.lockstep_stream_pair) as connection:
+        await introduced(connection)
+        flight = await connection.exchange([message])
+    assert (codes(flight), flight.failure) == ([250] * 3, None)
 
 
 async def test_cancelled_in_mid_content_the_exchange_says_how_far_it_came(autojump_clock):
