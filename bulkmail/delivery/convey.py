@@ -76,6 +76,7 @@ def _tell_interrupted(connection: Connection, one: Consignment, turn: Turn) -> N
     """We were stopped in the middle (P2): what the precedence rule says of those whose end was on its way."""
     if one.ending is None:
         return
+    connection.abandon("interrupted by us")  # a verdict that has come is heard
     outcome = judge_content(connection.interrupted)
     if outcome.reply is not None or outcome.fate is Fate.IN_DOUBT:
         one.only(one.ending)
@@ -202,7 +203,7 @@ async def whole(connection: Connection, consignments: Sequence[Consignment], tur
             coming = await turn.more() if going_on else ()
     except trio.Cancelled:
         if flying:
-            connection.abandon()
+            connection.abandon("interrupted by us")
             turn.tell(_known_of(flying, connection.interrupted, before))
         raise
     if not trusted:

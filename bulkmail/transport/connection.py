@@ -183,7 +183,7 @@ class Connection:
             self._fail(ended)
         finally:
             if self._busy:
-                self._fail(ConnectionLost("interrupted by us"))
+                self.abandon("interrupted by us")
 
     async def _encrypt(self, context: ssl.SSLContext, *, implicit: bool) -> None:
         if not implicit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
@@ -15,6 +16,7 @@ from bulkmail.delivery.transaction import Transacted
 from bulkmail.delivery.work import Letter, Listed, Parcel, Roll
 from bulkmail.smtp import Ehlo, Mailbox, canonical, paths_of
 from bulkmail.transport.connection import Connection
+from bulkmail.transport.stream import TcpStream
 
 HELLO = b"250-mx.a.test\r\n250-PIPELINING\r\n250 CHUNKING\r\n"
 LARGE = 200_000
@@ -198,3 +200,47 @@ async def test_an_end_of_data_that_was_answered_while_the_riding_envelope_waits_
 
     told = await broken_off(convey.riding, [consignment(1, "ann"), consignment(2, "bob")], play)
     assert told == {"ann": "delivered"}
+
+
+@pytest.mark.parametrize("way", [convey.plain, convey.riding, convey.whole])
+@pytest.mark.parametrize("moment", ["listening", "preparing"])
+async def test_a_verdict_that_has_come_and_was_not_read_when_we_are_stopped_is_told(
+    way: convey.Carry, moment: str
+) -> None:
+    """P2: the kernel has it."""
+
+    class Turned(Alone):
+        async def prepare(self) -> None:
+            if moment == "preparing" and ann.sent_at:
+                await trio.sleep_forever()
+
+    ann, turn = consignment(1, "ann"), Turned()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connection = Connection(
+            TcpStream(socket.create_connection(listener.getsockname())), host="mx.a.test", address="127.0.0.1"
+        )
+        host, _ = listener.accept()
+    with host:
+        host.setblocking(False)
+
+        async def hear(what: bytes) -> None:
+            heard = b""
+            while what not in heard:
+                await trio.lowlevel.wait_readable(host)
+                heard += host.recv(65536)
+            await trio.testing.wait_all_tasks_blocked()
+
+        host.sendall(b"220 mx.a.test\r\n")
+        await connection.exchange(())
+        host.sendall(HELLO)
+        await connection.exchange([Ehlo("out.test")])
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(way, connection, [ann], turn)
+            if way is not convey.whole:
+                await hear(b"DATA")
+                host.sendall(b"250 ok\r\n250 ok\r\n354 go on\r\n")
+            await hear(b"To: you")
+            replies = 3 if way is convey.whole else 1
+            host.sendall(b"250 taken\r\n" * replies)
+            nursery.cancel_scope.cancel()
+    assert (turn.told, connection.usable) == ({"ann@a.test": "delivered"}, False)
