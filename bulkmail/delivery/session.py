@@ -268,6 +268,8 @@ class _Turn(Turn):
             return []
         self._supply.put_back(conclusion.again())
         count = min(window - flying, session.line.left(connection))
+        if count <= 0:  # the host has taught meanwhile that it takes fewer messages than are in flight here
+            return []
         while self._supply.short_of(connection, count) and await self._supply.take():
             pass
         if not self._supply:

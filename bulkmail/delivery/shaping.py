@@ -52,6 +52,7 @@ class Bucket:
 
     def more(self, now: float, most: int) -> int:
         """How many more, at most `most`, may go at `now` with one that was booked; they are booked, too."""
+        assert most >= 0, "what was booked is not given back"
         if not self._interval_s:
             return most
         # the one that was booked goes now, however long ago it might have: nothing was saved up by waiting

@@ -87,6 +87,14 @@ def test_what_went_at_once_is_waited_for_afterwards() -> None:
     assert (more, booked) == (1, pytest.approx([0.6, 0.7, 0.8]))
 
 
+def test_turns_that_are_booked_are_not_given_back() -> None:
+    bucket = Bucket(10.0, 0.0)
+    bucket.book(0.0)
+    with pytest.raises(AssertionError):
+        bucket.more(10.0, -35)
+    assert bucket.book(10.0) == pytest.approx(10.0 - BURST_S)
+
+
 def test_nothing_more_goes_before_the_next_turn() -> None:
     bucket = Bucket(10.0, 0.0)
     booked = [bucket.book(0.0) for _ in range(5)]

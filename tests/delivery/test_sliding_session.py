@@ -10,6 +10,7 @@ from three_ways import Script, in_pieces, run
 
 from bulkmail import sandbox
 from bulkmail.delivery.ahead import Ahead
+from bulkmail.delivery.destination import Destination
 from bulkmail.delivery.errands import Errand, Errands
 from bulkmail.delivery.supply import IN_FLIGHT
 from bulkmail.delivery.work import Listed, Parcel
@@ -75,6 +76,35 @@ def test_a_connection_carries_no_more_messages_than_it_may(messages: int) -> Non
     came.check(80)
     mails = [sum(session.flight_sizes("MAIL")) for session in came.ledger.sessions]
     assert (max(mails), set(came.fates.values())) == (messages, {"delivered"})
+
+
+def test_who_has_more_in_flight_than_a_connection_may_carry_by_now_gives_no_turn_back() -> None:
+    """X10: the rate of the site holds, and the next connections carry what was learned."""
+
+    class Taught(Post):
+        def note(self, verdicts=(), **more) -> None:
+            super().note(verdicts, **more)
+            if len(self.verdicts) in range(20, 30):
+                (destination,) = destinations.values()
+                destination.site.learn(trio.current_time(), messages=5)
+
+    world, post = sandbox.World(), Taught()
+    world.domain("a.test")
+    destinations: dict[str, Destination] = {}
+
+    async def deliver() -> None:
+        nonlocal destinations
+        async with office(world, post) as there:
+            dispatcher = there.dispatcher()
+            destinations = dispatcher.destinations
+            await there.deliver(60, dispatcher)
+
+    with in_pieces():
+        trio.run(deliver)
+    first, *others = [sum(session.flight_sizes("MAIL")) for session in world.ledger.sessions]
+    assert (set(post.verdicts.values()), len(post.verdicts)) == ({"delivered"}, 60)
+    assert first > 20
+    assert max(others) == 5
 
 
 async def test_large_messages_in_flight_share_the_room_that_a_connection_has() -> None:
