@@ -223,5 +223,6 @@ class Destination:
         self._proven = False
         held, self._parcels = self._parcels, deque()
         self._waiting = 0
-        for parcel in held:
-            self.settled(parcel, await settle_untried(parcel, held_by, where, self.plant))
+        counts = await settle_untried(held, held_by, where, self.plant)
+        for parcel, count in zip(held, counts, strict=True):
+            self.settled(parcel, count)

@@ -136,7 +136,7 @@ class Dispatcher:
             if replaced := parcel in patient:
                 patient.remove(parcel)
             if isinstance(route, NoRoute):
-                await settle_untried(parcel, no_route(route), NOWHERE, self.plant)
+                await settle_untried([parcel], no_route(route), NOWHERE, self.plant)
                 self._finished(parcel)
             elif self.stopping:  # and nobody would stop what is begun now
                 return
@@ -156,7 +156,7 @@ class Dispatcher:
             site = destination.site
             self.plant.sites.keep(site)
         if (held_by := site.held(now)) is not None:
-            await settle_untried(parcel, held_by, NOWHERE, self.plant)
+            await settle_untried([parcel], held_by, NOWHERE, self.plant)
             self._finished(parcel)
             return
         if destination is None:

@@ -4,6 +4,8 @@ took place.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.plant import Plant
 from bulkmail.delivery.slots import LEAST_S
@@ -15,7 +17,7 @@ from bulkmail.transport.dial import Unreachable
 from bulkmail.transport.stage import Stage
 
 NOWHERE = Where()
-SLICE = 1_000  # recipients of a parcel that are settled in one commit, where each has to be looked at
+SLICE = 1_000  # recipients that are settled in one commit, where each has to be looked at
 
 
 def where_of(connection: Connection) -> Where:
@@ -54,25 +56,35 @@ def fell_silent(route: Route) -> Disposition:
     return Disposition(Fate.DEFERRED, Scope.SITE, Stage.CONNECT, None, note, "4.4.1")
 
 
-async def settle_untried(parcel: Parcel, disposition: Disposition, where: Where, plant: Plant) -> int:
-    """Give everybody who waits in `parcel` the same disposition, on disk; returns how many they were.
+async def settle_untried(
+    parcels: Sequence[Parcel], disposition: Disposition, where: Where, plant: Plant
+) -> list[int]:
+    """Give everybody who waits in `parcels` the same disposition, on disk; returns how many in each.
 
     Who bounces is looked at one by one, for his line in the accounting, and so is who was tried before, for
-    his own age decides whether he expires. All others cost no more than their span.
+    his own age decides whether he expires. All others cost no more than their span. One sync serves all: a
+    site may hold thousands of parcels.
     """
-    count = 0
+    counts: list[int] = []
     bounced = disposition.fate is Fate.BOUNCED
-    while parcel.waiting:
-        most = SLICE if bounced or parcel.attempts else parcel.waiting
-        spans = parcel.take(most)
-        count += sum(last - first + 1 for first, last in spans)
-        if bounced or parcel.attempts:
+    looked_at = 0  # since the last sync
+    for parcel in parcels:
+        counts.append(0)
+        while parcel.waiting:
+            one_by_one = bounced or parcel.attempts > 0
+            spans = parcel.take(SLICE if one_by_one else parcel.waiting)
+            counts[-1] += sum(last - first + 1 for first, last in spans)
+            if not one_by_one:
+                plant.work.note(
+                    [plant.verdict(span, disposition, where, 0, None, attempted=False) for span in spans]
+                )
+                continue
             (people,) = await plant.work.fetch([spans])
             verdicts = plant.verdicts(((one, disposition) for one in people), where, attempted=bounced)
             plant.work.note(verdicts, people=[people])
-        else:
-            plant.work.note(
-                [plant.verdict(span, disposition, where, 0, None, attempted=False) for span in spans]
-            )
-        await plant.work.synced()
-    return count
+            looked_at += len(people)
+            if looked_at >= SLICE:
+                await plant.work.synced()
+                looked_at = 0
+    await plant.work.synced()
+    return counts
