@@ -127,7 +127,7 @@ class Connection:
         if self._failure is None:
             await self._done(self._listen(leaving))
         if self._failure is None:
-            return self._course.take()
+            return self._course.take(trio.current_time())
         await trio.lowlevel.checkpoint()
         flight = self._course.flight(self._failure)
         self._course = Course(self._limits, trio.current_time())  # and what was said is let go of
@@ -192,6 +192,7 @@ class Connection:
         self.tls = describe(stream, context)
 
     async def _listen(self, leaving: int) -> None:
+        self._course.listen(trio.current_time())
         while self._course.unanswered > leaving or self._course.pending:
             await self._read()
             await self._write_group()
@@ -223,8 +224,7 @@ class Connection:
     async def _push(self, octets: int) -> None:
         """Have the kernel take what was put, `octets` of text."""
         course, stream = self._course, self._stream
-        before = stream.handed
-        now = trio.current_time()
+        before, now = stream.handed, trio.current_time()
         course.begins(octets, now)
         if stream.push():
             course.handed(octets, now)

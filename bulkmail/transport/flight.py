@@ -13,9 +13,10 @@ still unanswered, and hands them out in groups:
 The deadline is that of the oldest unanswered reply (RFC 5321 section 4.5.3.2); of a message said in one
 breath that has left us each reply has the time of the end of data, for a host may hold back the others until
 it has looked at all of it (RFC 2920 section 3.2). Its time starts when its command was handed over or when
-the reply before it arrived, whichever is later, and parts of a reply do not move it (T4). While a block is
-being written the kernel's taking it has a deadline of its own (T5), and an envelope that is sent without
-content has one for the whole of it.
+the reply before it arrived, whichever is later; neither parts of a reply nor what is said behind it move that
+(T4). The time stands still while nobody listens: from when a flight was told of until more is said or
+listened for. While a block is being written the kernel's taking it has a deadline of its own (T5), and an
+envelope that is sent without content has one for the whole of it.
 """
 
 from __future__ import annotations
@@ -138,15 +139,22 @@ class Course:
         self._owed = [_Owed(command, 0, 0, 1) for command in owed]
         self._window = 0
         self._barrier = bool(owed)
-        self._since = now
+        self._since = now  # when the time of the oldest reply began
+        self._told_at: float | None = now  # since when nobody listens
         self._block_since: float | None = None
         self._until = math.inf
 
     def add(self, commands: Sequence[Said], now: float) -> None:
         """Say these, too: behind those that are not answered yet, of which all was written."""
         self._commands = [*self._commands, *commands] if self._commands else commands
-        self._since = now
+        self.listen(now)
         self._until = now + patience(commands, self._limits)
+
+    def listen(self, now: float) -> None:
+        """Somebody does, or is about to, until a flight is told of."""
+        if self._told_at is not None:
+            self._since += now - self._told_at
+            self._told_at = None
 
     # --- what may be written ------------------------------------------------------------------------------
 
@@ -271,7 +279,7 @@ class Course:
         )
         return Flight(tuple(self.replies), sent > last, failure, sent)
 
-    def take(self) -> Flight:
+    def take(self, now: float) -> Flight:
         """What came of those that have their replies, all of which left us: let go of them, and tell it."""
         answered = len(self._ends) - len(self._owed)
         replies, begun = self.replies, self._owed[0].answered if self._owed else 0
@@ -282,6 +290,7 @@ class Course:
         self._smooth = all(reply.positive for reply in self.replies)
         self._commands, self._ends = self._commands[answered:], self._ends[answered:]
         self._next -= answered
+        self._told_at = now
         return flight
 
     def _awaited(self) -> bool:

@@ -87,6 +87,30 @@ async def test_while_nobody_listens_a_connection_is_not_usable_and_no_time_is_ru
     assert (used, took, type(flight.failure), flight.sent) == ([False], 600, ReplyTimeout, 2)
 
 
+async def test_what_is_said_behind_a_reply_that_is_awaited_gives_it_no_more_time(autojump_clock):
+    """T4: nor does a flight that is told of: its time goes on when somebody listens again."""
+
+    async def host(peer: Peer) -> None:
+        await peer.hello("PIPELINING", "CHUNKING")
+        await take(peer, 2)
+        await peer.say(*FIRST)
+        await trio.sleep_forever()
+
+    async with conversation(host) as connection:
+        await introduced(connection)
+        await connection.say([whole(1), whole(2)])
+        await connection.hear(leaving=1)
+        for number in (3, 4, 5):
+            await connection.say([whole(number)])
+            await trio.sleep(100)
+            await connection.hear(leaving=number - 1)  # which is told of nobody
+            await trio.sleep(1000)
+        began = trio.current_time()
+        flight = await connection.hear()
+        took = trio.current_time() - began
+    assert (took, type(flight.failure), flight.sent) == (300, ReplyTimeout, 4)
+
+
 async def test_a_host_that_looks_at_a_message_before_it_says_anything_has_the_time_of_an_end_of_data(
     autojump_clock,
 ):
