@@ -5,8 +5,6 @@ What cannot be had is told as a disposition, for that is what it means to the re
 
 from __future__ import annotations
 
-from functools import partial
-
 import trio
 
 from bulkmail.delivery.destination import Destination
@@ -15,18 +13,32 @@ from bulkmail.delivery.shaping import least
 from bulkmail.delivery.unreached import fell_silent, no_connection, no_route
 from bulkmail.dns.routes import NoRoute, Route
 from bulkmail.transport.connection import Connection
-from bulkmail.transport.dial import Unreachable
+from bulkmail.transport.dial import Caller, Unreachable
 from bulkmail.transport.stage import Stage
 
 
-class Patience:
-    """Whether somebody ended it."""
+class _Call(Caller):
+    """Of `guest`, who has a slot for it."""
 
-    ended = False
+    __slots__ = ("_destination", "_guest", "_wait", "given_up")
 
-    def end(self, wait: trio.CancelScope) -> None:
-        self.ended = True
-        wait.cancel()
+    def __init__(self, destination: Destination, guest: object, wait: trio.CancelScope) -> None:
+        self._destination, self._guest, self._wait = destination, guest, wait
+        self.given_up = False  # his host was silent for long, and others had to wait
+
+    def queued(self) -> None:
+        self._destination.plant.slots.queued(self._guest)
+
+    def dialling(self) -> None:
+        self._destination.plant.slots.dialling(self._guest, self._give_up)
+
+    async def greeted(self) -> None:
+        destination = self._destination
+        await destination.plant.slots.greeted(self._guest, probing=not destination.is_proven)
+
+    def _give_up(self) -> None:
+        self.given_up = True
+        self._wait.cancel()
 
 
 class Line:
@@ -52,31 +64,30 @@ class Line:
         if ours is not None and ours.usable and ours.quiet and not self._worn(ours):
             return ours
         await self.leave()
-        route = await self._destination.route(domain)
+        slots = self._plant.slots
+        try:
+            slots.queued(guest)
+            route = await self._destination.route(domain)
+        finally:
+            slots.heard(guest)
         if isinstance(route, NoRoute):
             return no_route(route)
         self._route = route
-        slots = self._plant.slots
-
-        async def greeted() -> None:
-            await slots.greeted(guest, probing=not self._destination.is_proven)
-
         while self.connection is None:
-            patient = Patience()
             try:
                 with self._destination.waiting() as wait:
+                    call = _Call(self._destination, guest, wait)
                     turn = self._site.connections.book(now := trio.current_time())
                     if turn > now:
                         await trio.sleep_until(turn)
-                    slots.dialling(guest, partial(patient.end, wait))
-                    self.connection = await self._plant.pool.acquire(route, greeted=greeted)
+                    self.connection = await self._plant.pool.acquire(route, caller=call)
                     self._site.standing += 1
             except Unreachable as unreachable:
                 return no_connection(unreachable)
             finally:
                 slots.heard(guest)
             if wait.cancelled_caught:
-                if self._destination.stopping or not patient.ended:
+                if self._destination.stopping or not call.given_up:
                     return None
                 self._plant.pool.fell_silent(route)
                 return fell_silent(route)

@@ -7,7 +7,9 @@ leave room for the others.
 
 Nor may a host hold up others by saying nothing (P3). A session whose peer has been silent for a moment is set
 aside: it goes on waiting, and its slot is free. What is set aside has a bound of its own; where that is
-reached, of those who were not greeted yet the one who has waited longest gives up, if it was long enough.
+reached, of those whom no host has greeted yet the one who has waited longest gives up, if it was long enough.
+Who waits for something else, name servers or room at a host that others talk to, is set aside in the same way
+and never gives up: his host has not been silent.
 Who is greeted after all comes in before anybody new, and only then goes on: a conversation takes memory,
 mostly for TLS, and to wait for a greeting takes none. Who falls silent in the middle of a conversation is set
 aside later, and is in again at once when he speaks. So there may be more inside for a while, but never more
@@ -97,7 +99,8 @@ class Slots:
         self._sessions = _Limit(total)
         self._probes = _Limit(max(1, total // 2))
         self._aside: dict[object, float] = {}  # whose peer is silent, since when, the longest first
-        self._give_up: dict[object, Callable[[], None]] = {}  # of those who were not greeted yet
+        # of those who were not greeted yet; None: no host keeps them waiting
+        self._give_up: dict[object, Callable[[], None] | None] = {}
         self._shed_at = -SHORTAGE_PAUSE_S
         self._dialling = Watch(MOMENT_S, self._set_aside)
         self._conversing = Watch(CONVERSING_S, self._set_aside)
@@ -144,10 +147,17 @@ class Slots:
 
     # --- silence -----------------------------------------------------------------------------------
 
+    def queued(self, guest: object) -> None:
+        """From now on the guest waits, and not for his peer."""
+        self._give_up[guest] = None
+        self._dialling.begin(guest)
+
     def dialling(self, guest: object, give_up: Callable[[], None]) -> None:
         """From now on the guest waits for his peer's greeting. `give_up` ends that."""
         self._give_up[guest] = give_up
         self._dialling.begin(guest)
+        if self._aside.pop(guest, None) is not None:
+            self._aside[guest] = trio.current_time() + MOMENT_S  # his peer's time begins only now
 
     async def greeted(self, guest: object, *, probing: bool) -> None:
         """The guest's peer has greeted: he goes on as soon as he has a slot, as a rule at once."""

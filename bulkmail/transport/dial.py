@@ -31,7 +31,6 @@ __all__ = ["Attempt", "DeadAddresses", "Dialer", "Unreachable"]
 
 STAGGER = 0.25  # seconds between the addresses of a host (RFC 8305 section 5)
 AT_ONCE = 0.1  # seconds before a host is called again that dropped the connection without a word
-Greeted = Callable[[], Awaitable[None]] | None  # what is to be awaited then
 CLEAR_TEXT = 3600.0  # seconds for which a site whose TLS does not work is spoken to without
 
 
@@ -44,6 +43,24 @@ class Attempt:
     stage: Stage
     reply: Reply | None  # what the host said, where it said something
     error: str  # for people; "" where the reply says it
+
+
+class Caller:
+    """Who waits for a connection, and is told how far it has come. This one does not care."""
+
+    __slots__ = ()
+
+    def queued(self) -> None:
+        """He waits for room at the hosts: for us, and for none of them."""
+
+    def dialling(self) -> None:
+        """From now on he waits for a host."""
+
+    async def greeted(self) -> None:
+        """A host has greeted; the EHLO that answers it is sent when this returns."""
+
+
+NOBODY = Caller()
 
 
 class Unreachable(Exception):
@@ -88,22 +105,21 @@ class Dialer:
         self._heard = Heard()
 
     async def open(
-        self, route: Route, *, admit: Callable[[Host], bool] | None = None, greeted: Greeted = None
+        self, route: Route, *, admit: Callable[[Host], bool] | None = None, caller: Caller = NOBODY
     ) -> Connection:
         """A connection on which MAIL may be sent. `admit` is asked before each host (the pool's limit).
-
-        `greeted` is awaited between a greeting and the EHLO that answers it.
 
         Raises Unreachable when every host was tried, LocalResourceError when this machine ran out of
         something (T6).
         """
         await trio.lowlevel.checkpoint_if_cancelled()  # connecting is a wait in any case
+        caller.dialling()
         attempts: list[Attempt] = []
         for host in route.hosts:
             if admit is not None and not admit(host):
                 attempts.append(Attempt(host.name, "", Stage.CONNECT, None, "no room for another connection"))
                 continue
-            connection = await self._open_host(host, route.site, attempts, greeted)
+            connection = await self._open_host(host, route.site, attempts, caller)
             if connection is not None:
                 return connection
         raise Unreachable(tuple(attempts))
@@ -130,7 +146,7 @@ class Dialer:
                 self._dead.mark(address, self.approach.port, now)
 
     async def _open_host(
-        self, host: Host, site: str, attempts: list[Attempt], greeted: Greeted
+        self, host: Host, site: str, attempts: list[Attempt], caller: Caller
     ) -> Connection | None:
         now = trio.current_time()
         port = self.approach.port
@@ -154,7 +170,7 @@ class Dialer:
             if refusal is None:
                 self._dead.forgive(address, port)
                 refusal = await _or_close(
-                    contact.connection, self._introduce(contact.connection, site, greeted)
+                    contact.connection, self._introduce(contact.connection, site, caller)
                 )
             if refusal is None:
                 return contact.connection
@@ -193,9 +209,8 @@ class Dialer:
         refusal = await _or_close(connection, greet(connection, self.approach))
         return _Contact(result, connection, refusal)
 
-    async def _introduce(self, connection: Connection, site: str, greeted: Greeted) -> Refusal | None:
-        if greeted is not None:
-            await greeted()
+    async def _introduce(self, connection: Connection, site: str, caller: Caller) -> Refusal | None:
+        await caller.greeted()
         clear = self._clear.holds(site, trio.current_time())
         optional = self.approach.posture is TlsPolicy.OPPORTUNISTIC
         return await introduce(connection, self.approach, clear=clear and optional)

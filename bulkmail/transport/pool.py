@@ -23,7 +23,7 @@ from bulkmail.dns.routes import Host, Route
 from bulkmail.errors import LocalResourceError
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.descriptors import idle_allowance
-from bulkmail.transport.dial import Dialer, Greeted, Unreachable
+from bulkmail.transport.dial import NOBODY, Caller, Dialer, Unreachable
 from bulkmail.transport.waiting import Queues, Waiter
 
 
@@ -70,8 +70,8 @@ class Pool:
         """How many slots are taken at a host."""
         return self._open[host]
 
-    async def acquire(self, route: Route, *, greeted: Greeted = None) -> Connection:
-        """A connection for the caller alone, who must `release` it whatever happens. `greeted`: see `Dialer`.
+    async def acquire(self, route: Route, *, caller: Caller = NOBODY) -> Connection:
+        """A connection for the caller alone, who must `release` it whatever happens.
 
         Raises what `Dialer.open` raises, and trio.ClosedResourceError once the pool is closed.
         """
@@ -79,9 +79,9 @@ class Pool:
         while True:
             decision, dropped = self._decide(route)
             self._discard(dropped)
-            slot: str | None = decision.hosts[0].name if decision.hosts else None
-            connection = decision.connection
+            connection, slot = decision.connection, decision.hosts[0].name if decision.hosts else None
             if decision.waiter is not None:
+                caller.queued()
                 connection, slot = await self._wait(decision.waiter)
             if connection is not None:
                 connection.reused = True
@@ -89,7 +89,7 @@ class Pool:
                 return connection
             if slot is None:
                 continue
-            opened = await self._dial(route, decision.hosts or route.hosts, slot, greeted)
+            opened = await self._dial(route, decision.hosts or route.hosts, slot, caller)
             if opened is not None:
                 return opened
 
@@ -237,7 +237,7 @@ class Pool:
             raise
         return waiter.connection, waiter.slot
 
-    async def _dial(self, route: Route, at: tuple[Host, ...], slot: str, then: Greeted) -> Connection | None:
+    async def _dial(self, route: Route, at: tuple[Host, ...], slot: str, caller: Caller) -> Connection | None:
         """A new connection; None if hosts were passed over for lack of room, and it is better to decide anew.
 
         `slot` is where a slot is taken for it already; it moves along from host to host.
@@ -262,7 +262,7 @@ class Pool:
             # The host of the slot first: that is where there is room. One in trouble is the last resort.
             hosts = tuple(sorted(at, key=lambda h: 0 if h.name == slot else 2 - self._dialer.alive(h)))
             there = Route(route.domain, hosts, route.site)
-            connection = await self._dialer.open(there, admit=admit, greeted=then)
+            connection = await self._dialer.open(there, admit=admit, caller=caller)
             held = None
             return connection
         except LocalResourceError:

@@ -133,3 +133,23 @@ async def test_where_too_many_are_silent_the_longest_gives_up_if_it_was_long(
         assert (before, gave_up, slots.taken) == ([], [1], 3)
         assert slots.talking == 2  # the one who is not greeted yet holds no messages
         nursery.cancel_scope.cancel()
+
+
+async def test_who_waits_and_not_for_his_peer_is_set_aside_and_has_all_his_time_when_he_dials(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """P3."""
+    slots = Slots(1)
+    gave_up: list[float] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(slots.watch)
+        assert slots.enter_now(0, probing=False)
+        slots.queued(0)
+        await entered(slots, 1, gave_up=[])  # for whom there is no room beside the slot
+        await trio.sleep(10 * LEAST_S)
+        talking, dialled = slots.talking, trio.current_time()
+        slots.dialling(0, lambda: gave_up.append(trio.current_time() - dialled))
+        await trio.sleep(2 * LEAST_S)
+        nursery.cancel_scope.cancel()
+    assert (talking, len(gave_up)) == (0, 1)
+    assert LEAST_S <= gave_up[0] <= LEAST_S + 2 * MOMENT_S

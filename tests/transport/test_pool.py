@@ -15,7 +15,7 @@ from smtp_peer import SENDER, Peer, approach, listening, rcpt, route, willing
 from bulkmail.errors import LocalResourceError
 from bulkmail.smtp.command import Noop
 from bulkmail.transport.dead import DeadAddresses
-from bulkmail.transport.dial import Dialer, Unreachable
+from bulkmail.transport.dial import Caller, Dialer, Unreachable
 from bulkmail.transport.pool import Pool
 
 
@@ -211,3 +211,33 @@ async def test_idle_connections_that_the_peer_closed_are_dropped_and_a_fresh_one
         assert pool.open_at("mx.a.test") == 1
         second.abandon()
         await pool.release(second)
+
+
+async def test_a_caller_knows_whether_he_waits_for_room_or_for_a_host(net, nursery, autojump_clock):
+    """P3."""
+    net.at("192.0.2.2", OSError(errno.ECONNREFUSED, "Connection refused"))
+    told = []
+
+    class Told(Caller):
+        def queued(self) -> None:
+            told.append("queued")
+
+        def dialling(self) -> None:
+            told.append("dialling")
+
+        async def greeted(self) -> None:
+            told.append("greeted")
+
+    async def connected() -> None:
+        both = route(("mx.b.test", ["192.0.2.2"]), ("mx.a.test", ["192.0.2.1"]))
+        await pool.acquire(both, caller=Told())
+
+    pool = make_pool(net, per_host=1)
+    held = await pool.acquire(MX)
+    nursery.start_soon(connected)
+    await trio.testing.wait_all_tasks_blocked()
+    before = list(told)
+    held.abandon()
+    await pool.release(held)
+    await trio.testing.wait_all_tasks_blocked()
+    assert (before, told) == (["dialling", "queued"], ["dialling", "queued", "dialling", "greeted"])
