@@ -163,7 +163,7 @@ class Pool:
         if roomy:
             roomy.sort(key=lambda host: self._open[host.name])  # stable: equal ones stay shuffled
             self._open[roomy[0].name] += 1
-            others = [host for host in route.hosts if host not in hosts]
+            others = [host for host in route.hosts if host not in roomy]  # those that are full, too
             return _Decision(hosts=(*roomy, *others)), dropped
         return _Decision(waiter=self._waiting.join(tuple(host.name for host in hosts))), dropped
 

@@ -213,8 +213,11 @@ async def test_idle_connections_that_the_peer_closed_are_dropped_and_a_fresh_one
         await pool.release(second)
 
 
-async def test_a_caller_knows_whether_he_waits_for_room_or_for_a_host(net, nursery, autojump_clock):
-    """P3."""
+@pytest.mark.parametrize("preference", [0, 10, 20])  # of the host that is full; of the other it is 10
+async def test_a_caller_knows_whether_he_waits_for_room_or_for_a_host(
+    net, nursery, autojump_clock, preference
+):
+    """P3. However many hosts refuse him, one that is merely full is waited for."""
     net.at("192.0.2.2", OSError(errno.ECONNREFUSED, "Connection refused"))
     told = []
 
@@ -229,7 +232,7 @@ async def test_a_caller_knows_whether_he_waits_for_room_or_for_a_host(net, nurse
             told.append("greeted")
 
     async def connected() -> None:
-        both = route(("mx.b.test", ["192.0.2.2"]), ("mx.a.test", ["192.0.2.1"]))
+        both = route(("mx.b.test", ["192.0.2.2"], 10), ("mx.a.test", ["192.0.2.1"], preference))
         await pool.acquire(both, caller=Told())
 
     pool = make_pool(net, per_host=1)
@@ -240,4 +243,5 @@ async def test_a_caller_knows_whether_he_waits_for_room_or_for_a_host(net, nurse
     held.abandon()
     await pool.release(held)
     await trio.testing.wait_all_tasks_blocked()
-    assert (before, told) == (["dialling", "queued"], ["dialling", "queued", "dialling", "greeted"])
+    tried = ["dialling"] if preference >= 10 else []  # the better one is waited for without another look
+    assert (before, told) == ([*tried, "queued"], [*tried, "queued", "dialling", "greeted"])
