@@ -5,12 +5,14 @@ What cannot be had is told as a disposition, for that is what it means to the re
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import trio
 
 from bulkmail.delivery.destination import Destination
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.shaping import least
-from bulkmail.delivery.unreached import fell_silent, no_connection, no_route
+from bulkmail.delivery.unreached import no_connection, no_route
 from bulkmail.dns.routes import NoRoute, Route
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.dial import Caller, Unreachable
@@ -20,25 +22,20 @@ from bulkmail.transport.stage import Stage
 class _Call(Caller):
     """Of `guest`, who has a slot for it."""
 
-    __slots__ = ("_destination", "_guest", "_wait", "given_up")
+    __slots__ = ("_destination", "_guest")
 
-    def __init__(self, destination: Destination, guest: object, wait: trio.CancelScope) -> None:
-        self._destination, self._guest, self._wait = destination, guest, wait
-        self.given_up = False  # his host was silent for long, and others had to wait
+    def __init__(self, destination: Destination, guest: object) -> None:
+        self._destination, self._guest = destination, guest
 
     def queued(self) -> None:
         self._destination.plant.slots.queued(self._guest)
 
-    def dialling(self) -> None:
-        self._destination.plant.slots.dialling(self._guest, self._give_up)
+    def dialling(self, give_up: Callable[[], None]) -> None:
+        self._destination.plant.slots.dialling(self._guest, give_up)
 
     async def greeted(self) -> None:
         destination = self._destination
         await destination.plant.slots.greeted(self._guest, probing=not destination.is_proven)
-
-    def _give_up(self) -> None:
-        self.given_up = True
-        self._wait.cancel()
 
 
 class Line:
@@ -76,7 +73,7 @@ class Line:
         while self.connection is None:
             try:
                 with self._destination.waiting() as wait:
-                    call = _Call(self._destination, guest, wait)
+                    call = _Call(self._destination, guest)
                     turn = self._site.connections.book(now := trio.current_time())
                     if turn > now:
                         await trio.sleep_until(turn)
@@ -87,10 +84,7 @@ class Line:
             finally:
                 slots.heard(guest)
             if wait.cancelled_caught:
-                if self._destination.stopping or not call.given_up:
-                    return None
-                self._plant.pool.fell_silent(route)
-                return fell_silent(route)
+                return None
             if self.connection is not None and self._worn(self.connection):
                 await self.leave()  # idle since the site took as many as it takes on one
         self.connection.lockstep = self._site.learned(trio.current_time()).lockstep

@@ -28,7 +28,8 @@ from bulkmail.delivery.watch import Watch
 SHORTAGE_PAUSE_S = 1.0  # before anybody asks again for what this machine had run out of
 MOMENT_S = 0.5  # until the greeting; a far host may need more, and loses nothing by being set aside
 CONVERSING_S = 5.0  # for all before MAIL, or for a message, of those who have greeted
-LEAST_S = 30.0  # that everybody has for connecting, however many wait
+LEAST_S = 30.0  # that everybody has for connecting to a host, however many wait
+POLITE_S = 20.0  # for which one that has greeted may be left without a word; some hang up after a minute
 
 
 class _Limit:
@@ -160,17 +161,20 @@ class Slots:
             self._aside[guest] = trio.current_time() + MOMENT_S  # his peer's time begins only now
 
     async def greeted(self, guest: object, *, probing: bool) -> None:
-        """The guest's peer has greeted: he goes on as soon as he has a slot, as a rule at once."""
+        """The guest's peer has greeted: he goes on when he has a slot, and soon in any case."""
         self._dialling.end(guest)
         self._give_up.pop(guest, None)
         if guest in self._aside:
-            try:
-                if probing:
-                    await self._probes.enter(guest, returning=True)
-                await self._sessions.enter(guest, returning=True)
-            except BaseException:
-                self._probes.leave(guest)
-                raise
+            with trio.move_on_after(POLITE_S) as patience:
+                try:
+                    if probing:
+                        await self._probes.enter(guest, returning=True)
+                    await self._sessions.enter(guest, returning=True)
+                except BaseException:
+                    self._probes.leave(guest)
+                    raise
+            if patience.cancelled_caught:
+                self._sessions.readmit(guest)
             del self._aside[guest]
         self._conversing.begin(guest)
 

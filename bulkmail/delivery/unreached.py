@@ -8,9 +8,8 @@ from collections.abc import Sequence
 
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.plant import Plant
-from bulkmail.delivery.slots import LEAST_S
 from bulkmail.delivery.work import Parcel, Where
-from bulkmail.dns.routes import NoRoute, Route
+from bulkmail.dns.routes import NoRoute
 from bulkmail.errors import CredentialsRefused
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.dial import Unreachable
@@ -48,12 +47,6 @@ def no_connection(unreachable: Unreachable) -> Disposition:
     note = f"{at}: {last.error}" if last.error else at
     enhanced = "" if last.reply is not None else "4.4.1"
     return Disposition(Fate.DEFERRED, Scope.SITE, last.stage, last.reply, note, enhanced)
-
-
-def fell_silent(route: Route) -> Disposition:
-    """Its hosts had said nothing for long, and others were waiting for what that took (P3)."""
-    note = f"{route.hosts[0].name}: no connection after {LEAST_S:g} s, and others had to wait"
-    return Disposition(Fate.DEFERRED, Scope.SITE, Stage.CONNECT, None, note, "4.4.1")
 
 
 async def settle_untried(

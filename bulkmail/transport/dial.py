@@ -53,8 +53,8 @@ class Caller:
     def queued(self) -> None:
         """He waits for room at the hosts: for us, and for none of them."""
 
-    def dialling(self) -> None:
-        """From now on he waits for a host."""
+    def dialling(self, give_up: Callable[[], None]) -> None:
+        """From now on he waits for a host. `give_up`, until it has greeted, goes on to the next one."""
 
     async def greeted(self) -> None:
         """A host has greeted; the EHLO that answers it is sent when this returns."""
@@ -113,13 +113,17 @@ class Dialer:
         something (T6).
         """
         await trio.lowlevel.checkpoint_if_cancelled()  # connecting is a wait in any case
-        caller.dialling()
         attempts: list[Attempt] = []
         for host in route.hosts:
             if admit is not None and not admit(host):
                 attempts.append(Attempt(host.name, "", Stage.CONNECT, None, "no room for another connection"))
                 continue
-            connection = await self._open_host(host, route.site, attempts, caller)
+            connection = None
+            with trio.CancelScope() as patience:
+                caller.dialling(patience.cancel)
+                connection = await self._open_host(host, route.site, attempts, caller)
+            if patience.cancelled_caught:
+                self._fell_silent(host, attempts)
             if connection is not None:
                 return connection
         raise Unreachable(tuple(attempts))
@@ -138,12 +142,14 @@ class Dialer:
         for address in addresses:
             self._dead.mark_troubled(address, self.approach.port, now)
 
-    def fell_silent(self, route: Route) -> None:
-        """None of its hosts' addresses answered in the time that there was."""
+    def _fell_silent(self, host: Host, attempts: list[Attempt]) -> None:
+        """None of its addresses answered in the time that there was."""
         now = trio.current_time()
-        for host in route.hosts:
-            for address in host.addresses:
-                self._dead.mark(address, self.approach.port, now)
+        for address in host.addresses:
+            self._dead.mark(address, self.approach.port, now)
+        attempts.append(
+            Attempt(host.name, "", Stage.CONNECT, None, "silent for too long, while others had to wait")
+        )
 
     async def _open_host(
         self, host: Host, site: str, attempts: list[Attempt], caller: Caller

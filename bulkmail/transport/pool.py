@@ -59,7 +59,6 @@ class Pool:
         self._open: Counter[str] = Counter()  # slots taken, by host
         self._waiting, self._closed = Queues(), False
         self._kept = trio.Event()  # one was put away: `expire` has a new deadline to look at
-        self.fell_silent = dialer.fell_silent  # whoever waited for a connection to a route and gave up
 
     @property
     def idle(self) -> int:

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from bulkmail.delivery.slots import LEAST_S, MOMENT_S, Slots
+from bulkmail.delivery.slots import LEAST_S, MOMENT_S, POLITE_S, Slots
 
 
 async def test_a_free_slot_is_had_at_once_and_the_probes_leave_room_for_others() -> None:
@@ -153,3 +153,20 @@ async def test_who_waits_and_not_for_his_peer_is_set_aside_and_has_all_his_time_
         nursery.cancel_scope.cancel()
     assert (talking, len(gave_up)) == (0, 1)
     assert LEAST_S <= gave_up[0] <= LEAST_S + 2 * MOMENT_S
+
+
+async def test_who_was_greeted_is_not_left_without_a_word_however_many_talk(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    slots = Slots(1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(slots.watch)
+        assert slots.enter_now("first", probing=False)
+        slots.dialling("first", lambda: None)
+        await trio.sleep(2 * MOMENT_S)
+        assert slots.enter_now("talks on and on", probing=False)
+        began = trio.current_time()
+        await slots.greeted("first", probing=True)
+        waited_s = trio.current_time() - began
+        nursery.cancel_scope.cancel()
+    assert (waited_s, slots.taken) == (POLITE_S, 2)

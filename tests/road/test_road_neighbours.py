@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import pytest
 import trio
-from road_rig import PATIENCE_S, people
+from road_rig import FIRST_PASS, PATIENCE_S, people
 
 from bulkmail.campaign import planting
-from bulkmail.delivery import dispatch
+from bulkmail.delivery import dispatch, slots
 
 FEW = 8  # sessions, half of them for those who have not answered yet; and as many who are only waited for
 GOOD = 4
@@ -96,3 +96,18 @@ async def test_what_was_kept_back_for_a_crowded_site_is_delivered_in_its_turn(wo
         world.domain(name).host("mx.one.test").greylist()
     report = await send(*(one for name in bad for one in people(2, name)))
     assert (report.totals["delivered"], report.exit) == (80, 0)
+
+
+async def test_in_a_crowd_of_silent_hosts_the_next_exchanger_is_still_tried(world, send, monkeypatch):
+    """P3, T3: who is given up for others is one host, and not its whole site."""
+    monkeypatch.setattr(planting, "SESSIONS", 2)
+    monkeypatch.setattr(slots, "MOMENT_S", 0.02)
+    monkeypatch.setattr(slots, "LEAST_S", 0.05)
+    names = [f"a{number}.test" for number in range(FEW)]
+    for name in names:
+        world.domain(name).host(f"mute.{name}", 10).host(f"mx.{name}", 20)
+        world.host(f"mute.{name}").stall("GREETING")
+    report = await send(
+        *(f"ann@{name}" for name in names), time_limits={"greeting": "300ms"}, until=FIRST_PASS
+    )
+    assert report.totals["delivered"] == FEW

@@ -225,7 +225,7 @@ async def test_a_caller_knows_whether_he_waits_for_room_or_for_a_host(
         def queued(self) -> None:
             told.append("queued")
 
-        def dialling(self) -> None:
+        def dialling(self, give_up: object) -> None:
             told.append("dialling")
 
         async def greeted(self) -> None:
