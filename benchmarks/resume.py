@@ -30,7 +30,7 @@ import sink
 from contest import Contest, Promise
 from senders import Job
 
-ROWS, QUICK = 10_000_000, 20_000
+ROWS, QUICK = 10_000_000, 300_000  # with less it may be done before it is seen to be half done
 NEXT, AT_MOST_S = "next RCPT", 2.0
 LOOK_S = 0.01
 PATIENCE_S = 900.0  # to get to half

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from itertools import count
 
 import pytest
 import trio
@@ -138,9 +137,8 @@ async def test_a_disk_that_refuses_is_told_and_stops_everything(
     assert read(name) == [delivered(1)]
 
 
-@pytest.mark.parametrize("disk", [lambda: QuickDisk(clock=count().__next__), DiskThread])
 async def test_where_no_thread_can_be_had_all_who_wait_are_told(
-    name: LogName, disk: Callable[[], Disk], monkeypatch: pytest.MonkeyPatch
+    name: LogName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """J3."""
 
@@ -148,14 +146,12 @@ async def test_where_no_thread_can_be_had_all_who_wait_are_told(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    one, told = Log(name, disk=disk()), []
+    one, told = Log(name, disk=DiskThread()), []
 
     async def caller(number: int) -> None:
         one.append([delivered(number)])
         try:
-            for _ in range(3):  # the first two of a quick disk are done on the spot
-                one.append([delivered(number)])
-                await one.sync()
+            await one.sync()
         except StoreError as error:
             told.append((number, "can't start new thread" in str(error)))
 
