@@ -168,6 +168,8 @@ class CampaignLedger:
 
     async def synced(self) -> None:
         await self._journal.sync()
+        if self._log is not None:  # written with that, and MAIL may follow at once
+            self._log.check()
 
 
 def records_of(verdicts: Iterable[Verdict]) -> list[Record]:

@@ -96,13 +96,14 @@ async def test_what_did_not_reach_the_disk_is_not_accounted_for(
 
 
 async def test_an_accounting_log_that_cannot_be_written_is_told_and_what_happened_is_kept(case: Case) -> None:
-    """J3: by the next who notes something, or at the end."""
+    """J3: to whoever waits for the disk, before he says MAIL; and to the next who notes something."""
     full = os.open("/dev/full", os.O_WRONLY)
     assert case.log._descriptor is not None
     os.dup2(full, case.log._descriptor)
     os.close(full)
     await case.deliver(1)
-    await case.ledger.synced()
+    with pytest.raises(StoreError, match=r"accounting\.jsonl cannot be written: the disk is full"):
+        await case.ledger.synced()
     with pytest.raises(StoreError, match=r"accounting\.jsonl cannot be written: the disk is full"):
         await case.deliver(2)
     case.book.close()

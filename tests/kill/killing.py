@@ -209,7 +209,7 @@ class Killing:
         demand(ended.code in (0, 4) or bool(told), f"{control.where} failed, and nothing was said")
         if vital := VITAL.search(control.where):
             demand(ended.code in (2, 5), f"{control.where} failed, and the exit code was {ended.code}")
-        if vital and ended.code == 5 and not control.where.endswith(self.accounting.name):
+        if vital and ended.code == 5:
             demand(not control.mails, f"{control.mails} MAIL after {control.where} had failed")
         return ended.code in (0, 4)
 
