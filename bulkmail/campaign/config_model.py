@@ -17,31 +17,24 @@ from pydantic import Discriminator, PrivateAttr, Tag
 from bulkmail.campaign import config_fields as fields
 from bulkmail.campaign import config_mail as mail
 from bulkmail.campaign import config_values as values
+from bulkmail.campaign.config_delivery import Delivery
 from bulkmail.campaign.config_fields import (
     AuthorTemplate,
     AuthorText,
     Count,
-    Duration,
-    Factor,
-    Flag,
     Kind,
     Line,
     Name,
     PathField,
-    Port,
-    RateField,
     SecretField,
     Subject,
     Text,
-    Tls,
-    Whole,
-    Workers,
     choice,
     typed,
 )
-from bulkmail.campaign.config_message import Content, Dkim, ListSection, UnsubscribeSection
+from bulkmail.campaign.config_message import Content, ListSection, UnsubscribeSection
 from bulkmail.campaign.config_section import Section, default, needed
-from bulkmail.campaign.config_values import Via
+from bulkmail.campaign.config_shaping import Safety, Shaping, ShapingDefault
 from bulkmail.campaign.yaml_marks import Node
 from bulkmail.errors import Problem
 from bulkmail.message.author import Author
@@ -103,89 +96,6 @@ class Recipients(Section):
         (), "addresses that are always added, and delivered first"
     )
     limit: Count | None = default(None, "not more than so many recipients")
-
-
-class Retry(Section):
-    first: Duration = default("5m", "until the second attempt")
-    factor: Factor = default(2, "each wait is longer than the one before by this")
-    max: Duration = default("4h", "no wait is longer")
-    give_up: Duration = default("48h", "a recipient who is still deferred then has expired")
-
-
-class TimeLimitsSection(Section):
-    connect: Duration = default("30s", "to connect to one address")
-    tls: Duration = default("60s", "for the TLS handshake")
-    greeting: Duration = default("5m", "for the 220")
-    ehlo: Duration = default("5m", "for the reply to EHLO")
-    mail: Duration = default("5m", "for the reply to MAIL")
-    rcpt: Duration = default("5m", "for the reply to RCPT")
-    data: Duration = default("2m", "for the 354")
-    block: Duration = default("3m", "for the peer to take 64 kB of the message")
-    end_of_data: Duration = default(
-        "10m",
-        "for the reply to the final dot; shorter makes duplicates (RFC 5321 4.5.3.2.6)",
-    )
-    quit: Duration = default("5s", "for the reply to QUIT, where it is waited for")
-
-
-class Delivery(Section):
-    via: Annotated[
-        Via, *typed(values.parse_via, examples=["sandbox", "mx", "smtp://user@relay.example:587"])
-    ] = needed("the way out: sandbox, mx, smtp://[USER@]HOST:PORT or smtps://[USER@]HOST:PORT")
-    password: SecretField | None = default(None, "of the relay's user: {env: NAME} or {file: PATH}")
-    ehlo: Annotated[str, *typed(values.parse_ehlo)] | None = default(
-        None,
-        "the name this machine gives itself; default: its own, if that is a full one",
-    )
-    reverse_path: Annotated[
-        str, *typed(mail.reverse_path, examples=["bounces+{{ token }}@mail.acme.example"])
-    ] = default(
-        None,
-        "where bounce messages go; {{ token }} tells whose each is; default: the address in from",
-        validate=False,
-    )
-    dkim: tuple[Dkim, ...] = default((), "who signs: [{domain: …, selector: …, key: {file: PATH}}]")
-    tls: Annotated[Tls, *choice("none", "opportunistic", "required", "verified")] = default(
-        "opportunistic",
-        "what a connection must be; with a relay's user the default is verified",
-    )
-    transaction: Annotated[Literal["auto", "individual"], *choice("auto", "individual")] = default(
-        "auto", "auto shares a transaction where the bytes are the same"
-    )
-    on_doubt: Annotated[Literal["hold", "resend"], *choice("hold", "resend")] = default(
-        "hold", "what a resume does about those who may or may not have got the message"
-    )
-    retry: Retry = default({}, "when deferred recipients are tried again")
-    time_limits: TimeLimitsSection = default({}, "for each reply of a server")
-    resolvers: tuple[Annotated[tuple[str, int], *typed(values.parse_endpoint)], ...] = default(
-        (), "name servers as ADDRESS:PORT; default: the system's"
-    )
-    port: Port = default(25, "of the mail exchangers; other than 25 is for tests")
-    allow_private: Flag = default(False, "allow hosts on loopback and private addresses")
-    workers: Workers = default("auto", "processes that send; auto: one, or for much mail one a processor")
-
-    @property
-    def insecure_auth(self) -> bool:
-        """The user says that the password may travel without a verified certificate."""
-        return bool(self.via.user) and self.tls != "verified"
-
-
-class ShapingDefault(Section):
-    connections: Count = default(10, "open at once to one site")
-    message_rate: RateField = default("100/s", "messages to one site")
-    connection_rate: RateField = default("20/s", "new connections to one site")
-    recipients_per_transaction: Count = default(100, "at most, where the bytes are the same")
-    messages_per_connection: Count = default(100, "then a new connection is made")
-    messages_in_flight: Count = default(8, "at most, on a connection: so many are in doubt if it breaks")
-
-
-class Shaping(Section):
-    default: ShapingDefault = default({}, "the limits of a site that has no others")
-
-
-class Safety(Section):
-    confirm_above: Whole = default(0, "a real send of more than this asks first")
-    max_recipients: Whole | None = default(None, "a plan with more is refused")
 
 
 class Campaign(Section):

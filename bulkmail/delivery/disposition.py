@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
+from bulkmail.delivery.meaning import Meaning
 from bulkmail.smtp import Reply
 from bulkmail.transport.stage import Stage
 
@@ -46,6 +47,7 @@ class Disposition(NamedTuple):
     enhanced: str = ""  # where we decided ourselves (5.1.2, 5.6.7); else the reply's own
     wait_s: float | None = None
     about_us: bool = False  # it is the sender who was refused: the next recipient would fare the same
+    meaning: Meaning | None = None  # of a refusal; None where nothing was refused
 
     @property
     def code(self) -> int | None:
