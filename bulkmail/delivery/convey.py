@@ -182,7 +182,10 @@ async def whole(connection: Connection, consignments: Sequence[Consignment], tur
     try:
         while coming or flying:
             if coming:
+                connection.expect()
                 await turn.intend([(one, one.roll) for one in coming])
+                if not flying and not connection.quiet:
+                    return  # it was closed, or is about to be: for this a fresh one is better (G9)
                 messages = _messages(coming, connection, reset=bool(flying) or not connection.usable)
                 flying += zip(coming, messages, strict=True)
                 await connection.say(messages)

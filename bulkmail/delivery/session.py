@@ -198,7 +198,8 @@ class _Session:
         if conclusion.trouble is None:
             self.spoke(connection)
             if conclusion.went_well:
-                turn.grow()
+                if not conclusion.in_flight:  # those prove nothing
+                    turn.grow()
                 self.line.went_well()
                 self.proven()
         elif not conclusion.elsewhere:
@@ -259,7 +260,7 @@ class _Turn(Turn):
             session.spoke(connection)
             if flying <= (not self._whole):  # where envelopes ride, the last of those before is always open
                 self.grow()
-        if session.over or not (flying or connection.quiet):
+        if session.over or not (flying or self._whole or connection.quiet):
             return []
         carry, window = session._way(connection)
         # Where another session has met trouble, or seen that there is a better way, this turn is over. The

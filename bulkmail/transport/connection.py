@@ -54,13 +54,9 @@ class Connection:
         time_limits: TimeLimits | None = None,
         heard: Heard | None = None,
     ) -> None:
-        """`stream`: just connected. The greeting is awaited by the first exchange, which may be empty.
-
-        `heard`: what other hosts have said, for connections may share it.
-        """
-        self.host = host
-        self.address = address
-        self.port = port
+        """`stream`: just connected; the greeting is awaited by the first exchange, which may be empty.
+        `heard`: what other hosts have said, for connections may share it."""
+        self.host, self.address, self.port = host, address, port
         self.tls: TlsInfo | None = None
         self.lockstep = False  # PIPELINING is announced and does not work here (X9)
         self.messages = 0  # transactions whose end of data was answered
@@ -94,6 +90,10 @@ class Connection:
     def quiet(self) -> bool:
         """Nothing came while nobody asked: no 421, no end of file, no reply too many (G8, G9)."""
         return self._stream.quiet()
+
+    def expect(self) -> None:
+        """Soon `quiet` will be asked: of many who say so beforehand, one looks for all."""
+        self._stream.expect()
 
     @property
     def interrupted(self) -> Flight:

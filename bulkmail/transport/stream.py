@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import abc
 import math
-import select
 import socket
 from contextlib import suppress
 
 import trio
 
 from bulkmail.dns import patrol
+from bulkmail.transport.lookout import Lookout, lookout
 
 # Where the platform has it: without it a peer that waits for our ACK before it writes its next reply
 # (Nagle's algorithm there, delayed acknowledgement here) costs 40 ms a reply.
@@ -73,6 +73,9 @@ class Transport(abc.ABC):
     def quiet(self) -> bool:
         """Nothing waits to be read: neither octets nor an end of file."""
 
+    def expect(self) -> None:  # noqa: B027 what is not looked at costs nothing to look at
+        """Soon `quiet` will be asked: who says so beforehand can be looked at with others."""
+
     async def send_all(self, data: bytes) -> None:
         """Return when the kernel has taken everything."""
         await trio.lowlevel.checkpoint()
@@ -117,6 +120,7 @@ class TcpStream(Transport):
         self._parts: list[bytes | memoryview] = []
         self._handed = 0
         self._unacknowledged = False  # octets came, and nothing of ours has carried an ACK for them
+        self._lookout: Lookout | None = None
 
     @property
     def handed(self) -> int:
@@ -171,15 +175,22 @@ class TcpStream(Transport):
 
     def close(self) -> None:
         if self._socket.fileno() != -1:
+            if self._lookout is not None:
+                self._lookout.forget(self._socket.fileno())
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
 
+    def expect(self) -> None:
+        if self._socket.fileno() != -1:
+            self._on_watch().expect(self._socket.fileno())
+
     def quiet(self) -> bool:
-        if self._socket.fileno() == -1:
-            return False
-        poll = select.poll()  # not select(): it cannot look at descriptors over 1023
-        poll.register(self._socket.fileno(), select.POLLIN)
-        return not poll.poll(0)
+        return self._socket.fileno() != -1 and self._on_watch().quiet(self._socket.fileno())
+
+    def _on_watch(self) -> Lookout:
+        if self._lookout is None:
+            self._lookout = lookout()
+        return self._lookout
 
     def _demand_open(self) -> None:
         if self._socket.fileno() == -1:

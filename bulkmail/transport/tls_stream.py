@@ -142,6 +142,9 @@ class TlsStream(Transport):
     def close(self) -> None:
         self._below.close()
 
+    def expect(self) -> None:
+        self._below.expect()
+
     def quiet(self) -> bool:
         return not self.session.pending() and not self._unread and self._below.quiet()
 
