@@ -46,6 +46,14 @@ class LocalResourceError(BulkmailError):
     """This machine ran out of descriptors, ports, buffers or memory; the peer is not to blame."""
 
 
+class SourceLost(BulkmailError):
+    """An egress address is not this machine's, or not any more: nobody outside is to blame."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        super().__init__(f"this machine has no address {address}")
+
+
 class CredentialsRefused(BulkmailError):
     """The relay does not accept our user and password (535); nothing was sent, and waiting would not help."""
 

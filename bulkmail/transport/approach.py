@@ -22,6 +22,23 @@ class TlsPolicy(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """An egress source: the address that connections come from, and the name that it has in the world."""
+
+    address: str  # canonical; "": whatever the kernel chooses
+    ehlo: str
+    weight: int = 1  # its share of the mail is weight / sum of the weights
+    warm: bool = False  # it has sent before: no warm-up
+
+    def fits(self, address: str) -> bool:
+        """It may reach `address`: they are of one family."""
+        return not self.address or (":" in self.address) == (":" in address)
+
+    def __str__(self) -> str:
+        return self.address or "this machine"
+
+
+@dataclass(frozen=True, slots=True)
 class TlsInfo:
     """The TLS session that a connection has."""
 

@@ -30,7 +30,7 @@ from bulkmail.smtp import command as smtp
 from bulkmail.smtp.client import IN_ONE_BREATH, ClientProtocol, Said
 from bulkmail.smtp.extension import Extensions
 from bulkmail.smtp.heard import Heard
-from bulkmail.transport.approach import TimeLimits, TlsInfo
+from bulkmail.transport.approach import Source, TimeLimits, TlsInfo
 from bulkmail.transport.duplex import push_while_reading
 from bulkmail.transport.endings import lost
 from bulkmail.transport.flight import BLOCK, Course, Flight, blocks, closes, ends_message
@@ -72,6 +72,7 @@ class Connection:
         self._busy = False
         self._failure: ConversationEnded | None = None
         self.local_address = self._transport.local_address
+        self.source: Source | None = None  # that it was asked to come from
 
     def __repr__(self) -> str:
         state = "usable" if self.usable else f"ended: {self._failure}" if self._failure else "busy"
@@ -121,7 +122,6 @@ class Connection:
 
     async def hear(self, leaving: int = 0) -> Flight:
         """Return when of all that was said at most `leaving` commands are unanswered, or at the end.
-
         The flight tells of those that have their replies and were not told of before; after the end, of all.
         """
         if self._failure is None:

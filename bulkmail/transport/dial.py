@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import trio
 
@@ -19,30 +20,20 @@ from bulkmail.dns.routes import Host, Route
 from bulkmail.dns.shortage import in_words, is_shortage
 from bulkmail.errors import ConnectionLost, LocalResourceError, TlsRefused
 from bulkmail.smtp.heard import Heard
-from bulkmail.smtp.reply import Reply
-from bulkmail.transport.approach import Approach, TlsPolicy
+from bulkmail.transport.approach import Approach, Source, TlsPolicy
+from bulkmail.transport.attempt import Attempt, Unreachable
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.dead import DeadAddresses, Remembered
 from bulkmail.transport.introduction import Refusal, greet, introduce
-from bulkmail.transport.race import Connect, Race, connect_tcp, race
+from bulkmail.transport.race import Race, connect_tcp, race
 from bulkmail.transport.stage import Stage
+from bulkmail.transport.stream import Transport
 
 __all__ = ["Attempt", "DeadAddresses", "Dialer", "Unreachable"]
 
 STAGGER = 0.25  # seconds between the addresses of a host (RFC 8305 section 5)
 AT_ONCE = 0.1  # seconds before a host is called again that dropped the connection without a word
 CLEAR_TEXT = 3600.0  # seconds for which a site whose TLS does not work is spoken to without
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One address that could not be used, and why."""
-
-    host: str
-    address: str  # "" where none was tried
-    stage: Stage
-    reply: Reply | None  # what the host said, where it said something
-    error: str  # for people; "" where the reply says it
 
 
 class Caller:
@@ -63,14 +54,6 @@ class Caller:
 NOBODY = Caller()
 
 
-class Unreachable(Exception):
-    """Every host of a route was tried and none could be used."""
-
-    def __init__(self, attempts: tuple[Attempt, ...]) -> None:
-        self.attempts = attempts
-        super().__init__("; ".join(f"{a.host}: {a.reply.text if a.reply else a.error}" for a in attempts))
-
-
 @dataclass(slots=True)
 class _Contact:
     """A race for a host's addresses, and what the winner said first."""
@@ -87,30 +70,41 @@ class _Contact:
 
 
 class Dialer:
-    """Opens connections as `approach` says. `connect(address, port)` is for tests; it raises OSError."""
+    """Opens connections as `approach` says. `connect(address, port)` is for tests; it raises OSError, and has
+    `source` where connections come from a given one.
+
+    What did not answer to one source may answer to another: they are remembered apart.
+    """
 
     def __init__(
         self,
         approach: Approach,
         *,
         dead: DeadAddresses,
-        connect: Callable[[str, int], Awaitable[trio.abc.Stream]] | None = None,
+        connect: Callable[..., Awaitable[trio.abc.Stream]] | None = None,
         stagger: float = STAGGER,
     ) -> None:
         self.approach = approach
         self._dead = dead
-        self._connect = connect_tcp if connect is None else _bounded(connect)
+        self._connect: Callable[..., Awaitable[trio.abc.Stream | Transport]] = (
+            connect_tcp if connect is None else _bounded(connect)
+        )
         self._stagger = stagger
         self._clear: Remembered[str] = Remembered(CLEAR_TEXT)
         self._heard = Heard()
 
     async def open(
-        self, route: Route, *, admit: Callable[[Host], bool] | None = None, caller: Caller = NOBODY
+        self,
+        route: Route,
+        *,
+        admit: Callable[[Host], bool] | None = None,
+        caller: Caller = NOBODY,
+        source: Source | None = None,
     ) -> Connection:
         """A connection on which MAIL may be sent. `admit` is asked before each host (the pool's limit).
 
         Raises Unreachable when every host was tried, LocalResourceError when this machine ran out of
-        something (T6).
+        something (T6), SourceLost where it has not the address of `source`.
         """
         await trio.lowlevel.checkpoint_if_cancelled()  # connecting is a wait in any case
         attempts: list[Attempt] = []
@@ -121,60 +115,60 @@ class Dialer:
             connection = None
             with trio.CancelScope() as patience:
                 caller.dialling(patience.cancel)
-                connection = await self._open_host(host, route.site, attempts, caller)
+                connection = await self._open_host(host, route.site, attempts, caller, source)
             if patience.cancelled_caught:
-                self._fell_silent(host, attempts)
+                self._fell_silent(host, attempts, source)
             if connection is not None:
                 return connection
         raise Unreachable(tuple(attempts))
 
-    def alive(self, host: Host, *, without: Collection[str] = ()) -> bool:
+    def alive(self, host: Host, *, without: Collection[str] = (), source: Source | None = None) -> bool:
         """Some address of `host` may be tried now, one that is not in `without`."""
         now, port = trio.current_time(), self.approach.port
         return any(
-            address not in without and not self._dead.is_dead(address, port, now)
-            for address in host.addresses
+            address not in without and not self._dead.is_dead(_known_as(address, source), port, now)
+            for address in _within_reach(host, source)
         )
 
-    def avoid(self, addresses: Collection[str]) -> None:
+    def avoid(self, addresses: Collection[str], source: Source | None = None) -> None:
         """A conversation with the host of these failed in the middle: others are better for a while."""
         now = trio.current_time()
         for address in addresses:
-            self._dead.mark_troubled(address, self.approach.port, now)
+            self._dead.mark_troubled(_known_as(address, source), self.approach.port, now)
 
-    def _fell_silent(self, host: Host, attempts: list[Attempt]) -> None:
+    def _fell_silent(self, host: Host, attempts: list[Attempt], source: Source | None) -> None:
         """None of its addresses answered in the time that there was."""
         now = trio.current_time()
         for address in host.addresses:
-            self._dead.mark(address, self.approach.port, now)
+            self._dead.mark(_known_as(address, source), self.approach.port, now)
         attempts.append(
             Attempt(host.name, "", Stage.CONNECT, None, "silent for too long, while others had to wait")
         )
 
     async def _open_host(
-        self, host: Host, site: str, attempts: list[Attempt], caller: Caller
+        self, host: Host, site: str, attempts: list[Attempt], caller: Caller, source: Source | None
     ) -> Connection | None:
         now = trio.current_time()
         port = self.approach.port
-        addresses = [address for address in host.addresses if self._dead.may_try(address, port, now)]
+        near = _within_reach(host, source)
+        addresses = [one for one in near if self._dead.may_try(_known_as(one, source), port, now)]
         if not addresses:
-            attempts.append(
-                Attempt(host.name, "", Stage.CONNECT, None, "did not answer lately, left alone for now")
-            )
+            why = "did not answer lately, left alone for now" if near else _out_of_reach(host, source)
+            attempts.append(Attempt(host.name, "", Stage.CONNECT, None, why))
         while addresses:
-            contact = await self._contact(host, addresses)
+            contact = await self._contact(host, addresses, source)
             if contact.reset:
                 # Mostly a full backlog, or a balancer that lost a server: worth one more try at once, which
                 # saves the recipients a deferral.
                 await trio.sleep(AT_ONCE)
-                contact = await self._contact(host, addresses)
-            self._note_failures(host, contact, attempts)
+                contact = await self._contact(host, addresses, source)
+            self._note_failures(host, contact, attempts, source)
             if contact.connection is None:
                 return None
             address = contact.race.address
             refusal = contact.refusal
             if refusal is None:
-                self._dead.forgive(address, port)
+                self._dead.forgive(_known_as(address, source), port)
                 refusal = await _or_close(
                     contact.connection, self._introduce(contact.connection, site, caller)
                 )
@@ -186,22 +180,29 @@ class Dialer:
             attempts.append(Attempt(host.name, address, refusal.stage, refusal.reply, refusal.error))
             if refusal.stage is not Stage.GREETING or refusal.reply is not None:
                 return None
-            self._dead.mark(address, port, trio.current_time())
+            self._dead.mark(_known_as(address, source), port, trio.current_time())
             if refusal.timed_out:  # minutes were spent already
                 return None
             tried = {address, *contact.race.failures}
             addresses = [address for address in addresses if address not in tried]
         return None
 
-    async def _contact(self, host: Host, addresses: list[str]) -> _Contact:
+    async def _contact(self, host: Host, addresses: list[str], source: Source | None) -> _Contact:
         limits = self.approach.time_limits
+        connect = self._connect
+        if source is not None and source.address:
+            connect = partial(connect, source=source.address)
         result = await race(
-            addresses, self.approach.port, self._connect, limit_s=limits.connect, stagger_s=self._stagger
+            addresses, self.approach.port, connect, limit_s=limits.connect, stagger_s=self._stagger
         )
         if result.stream is None:
-            if result.shortage is not None:
+            if result.lost is not None or result.shortage is not None:
                 for address in addresses:
-                    self._dead.unclaim(address, self.approach.port, trio.current_time())
+                    known_as = _known_as(address, source)
+                    self._dead.unclaim(known_as, self.approach.port, trio.current_time())
+            if result.lost is not None:
+                raise result.lost
+            if result.shortage is not None:
                 raise LocalResourceError(f"cannot connect: {in_words(result.shortage)}")
             return _Contact(result, None)
         connection = Connection(
@@ -212,6 +213,7 @@ class Dialer:
             time_limits=limits,
             heard=self._heard,
         )
+        connection.source = source
         refusal = await _or_close(connection, greet(connection, self.approach))
         return _Contact(result, connection, refusal)
 
@@ -219,7 +221,10 @@ class Dialer:
         await caller.greeted()
         clear = self._clear.holds(site, trio.current_time())
         optional = self.approach.posture is TlsPolicy.OPPORTUNISTIC
-        return await introduce(connection, self.approach, clear=clear and optional)
+        source, approach = connection.source, self.approach
+        if source is not None:
+            approach = replace(approach, ehlo=source.ehlo)
+        return await introduce(connection, approach, clear=clear and optional)
 
     def _falls_back(self, refusal: Refusal) -> bool:
         """TLS was offered and does not work, and clear text is good enough (S4)."""
@@ -230,22 +235,41 @@ class Dialer:
             and isinstance(refusal.failure, TlsRefused)
         )
 
-    def _note_failures(self, host: Host, contact: _Contact, attempts: list[Attempt]) -> None:
+    def _note_failures(
+        self, host: Host, contact: _Contact, attempts: list[Attempt], source: Source | None
+    ) -> None:
         now = trio.current_time()
         for address, error in contact.race.failures.items():
             attempts.append(Attempt(host.name, address, Stage.CONNECT, None, in_words(error)))
             if not is_shortage(error, address):
-                self._dead.mark(address, self.approach.port, now)
+                self._dead.mark(_known_as(address, source), self.approach.port, now)
         for address in contact.race.overtaken:
             # It may only be slow; then it is found alive when it is probed. A black hole would cost
             # every session the stagger (T2).
-            self._dead.mark(address, self.approach.port, now)
+            self._dead.mark(_known_as(address, source), self.approach.port, now)
 
 
-def _bounded(connect: Callable[[str, int], Awaitable[trio.abc.Stream]]) -> Connect:
-    async def within(address: str, port: int, until: float) -> trio.abc.Stream:
+def _within_reach(host: Host, source: Source | None) -> Sequence[str]:
+    """Its addresses of the family of `source`."""
+    if source is None:
+        return host.addresses
+    return [address for address in host.addresses if source.fits(address)]
+
+
+def _out_of_reach(host: Host, source: Source | None) -> str:
+    theirs, ours = ("IPv6", "IPv4") if any(":" in address for address in host.addresses) else ("IPv4", "IPv6")
+    return f"has {theirs} addresses only, and the source {source} is of {ours}"
+
+
+def _known_as(address: str, source: Source | None) -> str:
+    """In the memory of addresses that did not answer."""
+    return address if source is None else f"{address} from {source.address}"
+
+
+def _bounded(connect: Callable[..., Awaitable[trio.abc.Stream]]) -> Callable[..., Awaitable[trio.abc.Stream]]:
+    async def within(address: str, port: int, until: float, **source: str) -> trio.abc.Stream:
         with trio.CancelScope(deadline=until):
-            return await connect(address, port)
+            return await connect(address, port, **source)
         raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
 
     return within

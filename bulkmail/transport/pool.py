@@ -1,4 +1,4 @@
-"""Idle connections per MX host, and how many may be open to each.
+"""Idle connections per MX host and source, and how many may be open to each host.
 
 How it thinks: every decision is made in one synchronous function, `_decide`, from what is known at that
 moment; connecting and closing follow outside of it. Room is counted in *slots*: a slot is taken before a host
@@ -7,23 +7,27 @@ in use or idle, never exceeds `per_host`. Whoever finds neither an idle connecti
 of the hosts that would do, and is handed the next connection or slot directly, so that nobody who came later
 overtakes him.
 
+A connection serves only the source that it comes from; the slots of a host are of all sources together. Where
+all are taken and an idle one comes from elsewhere, it is closed, and its slot has a new connection.
+
 A connection is kept only if its protocol is idle; everything else is closed (DESIGN.md, invariants).
 """
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 
 import trio
 
 from bulkmail.dns.routes import Host, Route
 from bulkmail.errors import LocalResourceError
+from bulkmail.transport.approach import Source
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.descriptors import idle_allowance
 from bulkmail.transport.dial import NOBODY, Caller, Dialer, Unreachable
+from bulkmail.transport.idle import Idle
 from bulkmail.transport.waiting import Queues, Waiter
 
 
@@ -31,6 +35,7 @@ from bulkmail.transport.waiting import Queues, Waiter
 class _Decision:
     connection: Connection | None = None  # take this one
     hosts: tuple[Host, ...] = ()  # else open one to these, in this order; the slot at the first is taken
+    instead_of: Connection | None = None  # when this one is closed, whose slot that is
     waiter: Waiter | None = None  # else wait
 
 
@@ -54,8 +59,7 @@ class Pool:
         self.per_host = per_host
         self._idle_s, self._messages = idle_s, messages
         self._max_idle = idle_allowance() if max_idle is None else max_idle
-        self._idle: OrderedDict[Connection, float] = OrderedDict()  # since when; longest idle first
-        self._idle_at: dict[str, list[Connection]] = {}
+        self._idle = Idle()
         self._open: Counter[str] = Counter()  # slots taken, by host
         self._waiting, self._closed = Queues(), False
         self._kept = trio.Event()  # one was put away: `expire` has a new deadline to look at
@@ -69,14 +73,16 @@ class Pool:
         """How many slots are taken at a host."""
         return self._open[host]
 
-    async def acquire(self, route: Route, *, caller: Caller = NOBODY) -> Connection:
-        """A connection for the caller alone, who must `release` it whatever happens.
+    async def acquire(
+        self, route: Route, *, caller: Caller = NOBODY, source: Source | None = None
+    ) -> Connection:
+        """A connection from `source` for the caller alone, who must `release` it whatever happens.
 
         Raises what `Dialer.open` raises, and trio.ClosedResourceError once the pool is closed.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         while True:
-            decision, dropped = self._decide(route)
+            decision, dropped = self._decide(route, source)
             self._discard(dropped)
             connection, slot = decision.connection, decision.hosts[0].name if decision.hosts else None
             if decision.waiter is not None:
@@ -88,7 +94,9 @@ class Pool:
                 return connection
             if slot is None:
                 continue
-            opened = await self._dial(route, decision.hosts or route.hosts, slot, caller)
+            if decision.instead_of is not None:
+                await self._make_room(decision.instead_of)
+            opened = await self._dial(route, decision.hosts or route.hosts, slot, caller, source)
             if opened is not None:
                 return opened
 
@@ -112,25 +120,19 @@ class Pool:
         ours = {connection.address}
         ours.update(*(host.addresses for host in route.hosts if host.name == connection.host))
         others = (host for host in route.hosts if host.name != connection.host)
-        if not any(self._dialer.alive(host, without=ours) for host in others):
+        source = connection.source
+        if not any(self._dialer.alive(host, without=ours, source=source) for host in others):
             return False
-        self._dialer.avoid(ours)
+        self._dialer.avoid(ours, source)
         self._waiting.dismiss(connection.host)
         return True
 
     async def expire(self) -> None:
         """Close connections when they have been idle for `idle_s`. Runs until it is cancelled."""
         while True:
-            now = trio.current_time()
-            stale = []
-            for connection, since in self._idle.items():  # longest idle first
-                if since + self._idle_s > now:
-                    break
-                stale.append(connection)
-            self._take_out(stale)
-            await self._say_goodbye(stale)
+            await self._say_goodbye(self._idle.before(trio.current_time() - self._idle_s))
             self._kept = trio.Event()
-            oldest = next(iter(self._idle.values()), None)
+            oldest = self._idle.since()
             if oldest is None:
                 await self._kept.wait()
             else:
@@ -139,22 +141,19 @@ class Pool:
     async def aclose(self) -> None:
         """QUIT on all that are idle, and refuse to open more. Those in use are closed when released."""
         self._closed = True
-        idle = self._shed()
         self._waiting.dismiss_all()
-        await self._say_goodbye(idle)
+        await self._say_goodbye(self._idle.beyond(0))
 
     # --- decisions: no await below this line, up to the next ----------------------------------------------
 
-    def _decide(self, route: Route) -> tuple[_Decision, list[Connection]]:
+    def _decide(self, route: Route, source: Source | None) -> tuple[_Decision, list[Connection]]:
         """What the caller does next, and the idle connections found dead on the way."""
         if self._closed:
             raise trio.ClosedResourceError("the pool is closed")
         dropped: list[Connection] = []
-        hosts = self._preferred(route)
+        hosts = self._preferred(route, source)
         for host in hosts:
-            while here := self._idle_at.get(host.name):
-                connection = here[-1]  # the one used last: it is the least likely to be closed by the peer
-                self._take_out([connection])
+            while (connection := self._idle.take(host.name, source)) is not None:
                 if connection.usable and connection.quiet and not self._stale(connection):
                     return _Decision(connection), dropped
                 dropped.append(connection)
@@ -164,11 +163,16 @@ class Pool:
             self._open[roomy[0].name] += 1
             others = [host for host in route.hosts if host not in roomy]  # those that are full, too
             return _Decision(hosts=(*roomy, *others)), dropped
-        return _Decision(waiter=self._waiting.join(tuple(host.name for host in hosts))), dropped
+        for host in hosts:
+            if (other := self._idle.take_other(host.name)) is not None:
+                others = [one for one in route.hosts if one is not host]
+                return _Decision(hosts=(host, *others), instead_of=other), dropped
+        return _Decision(waiter=self._waiting.join(tuple(host.name for host in hosts), source)), dropped
 
-    def _preferred(self, route: Route) -> list[Host]:
+    def _preferred(self, route: Route, source: Source | None) -> list[Host]:
         """The hosts of the best preference that has one which answers (RFC 5321 section 5.1)."""
-        alive = [h for h in route.hosts if len(route.hosts) == 1 or self._dialer.alive(h)] or route.hosts
+        hosts = route.hosts
+        alive = [h for h in hosts if len(hosts) == 1 or self._dialer.alive(h, source=source)] or hosts
         best = min(host.preference for host in alive)
         return [host for host in alive if host.preference == best]
 
@@ -176,35 +180,21 @@ class Pool:
         return connection.messages >= self._messages
 
     def _keep(self, connection: Connection) -> list[Connection]:
-        """Hand it to a waiter or put it away. Returns those that had to make room."""
+        """Hand it to a waiter or put it away. Returns those that are to be closed, to make room."""
         if self._closed:
             self._discard([connection])
             return []
-        waiter = self._waiting.next(connection.host)
+        waiter = self._waiting.first(connection.host)
         if waiter is not None:
+            if waiter.source is not connection.source:
+                return [connection]  # what he waits for is its slot
+            self._waiting.leave(waiter)
             waiter.connection = connection
             waiter.ready.set()
             return []
-        self._idle[connection] = trio.current_time()
-        self._idle_at.setdefault(connection.host, []).append(connection)
+        self._idle.put(connection, trio.current_time())
         self._kept.set()
-        surplus = list(islice(self._idle, max(0, len(self._idle) - self._max_idle)))
-        self._take_out(surplus)
-        return surplus
-
-    def _shed(self) -> list[Connection]:
-        """Take out all that are idle."""
-        idle = list(self._idle)
-        self._take_out(idle)
-        return idle
-
-    def _take_out(self, connections: Iterable[Connection]) -> None:
-        for connection in connections:
-            del self._idle[connection]
-            here = self._idle_at[connection.host]
-            here.remove(connection)
-            if not here:
-                del self._idle_at[connection.host]
+        return self._idle.beyond(self._max_idle)
 
     def _free(self, name: str) -> None:
         """A slot at this host is no longer needed by who had it."""
@@ -230,13 +220,23 @@ class Pool:
         except BaseException:
             self._waiting.leave(waiter)
             if waiter.connection is not None:  # handed over in the instant of our cancellation
-                self._keep(waiter.connection)
+                self._discard(self._keep(waiter.connection))
             elif waiter.slot is not None:
                 self._free(waiter.slot)
             raise
         return waiter.connection, waiter.slot
 
-    async def _dial(self, route: Route, at: tuple[Host, ...], slot: str, caller: Caller) -> Connection | None:
+    async def _make_room(self, idle: Connection) -> None:
+        """Close it; its slot stays taken, unless we are cancelled."""
+        try:
+            await idle.quit()
+        except BaseException:
+            self._free(idle.host)
+            raise
+
+    async def _dial(
+        self, route: Route, at: tuple[Host, ...], slot: str, caller: Caller, source: Source | None
+    ) -> Connection | None:
         """A new connection; None if hosts were passed over for lack of room, and it is better to decide anew.
 
         `slot` is where a slot is taken for it already; it moves along from host to host.
@@ -259,18 +259,19 @@ class Pool:
 
         try:
             # The host of the slot first: that is where there is room. One in trouble is the last resort.
-            hosts = tuple(sorted(at, key=lambda h: 0 if h.name == slot else 2 - self._dialer.alive(h)))
+            alive = self._dialer.alive
+            hosts = tuple(sorted(at, key=lambda h: 0 if h.name == slot else 2 - alive(h, source=source)))
             there = Route(route.domain, hosts, route.site)
-            connection = await self._dialer.open(there, admit=admit, caller=caller)
+            connection = await self._dialer.open(there, admit=admit, caller=caller, source=source)
             held = None
             return connection
         except LocalResourceError:
             # Descriptors, ports, buffers: the idle ones hold some of each, and nobody needs them now (T6).
-            self._discard(self._shed())
+            self._discard(self._idle.beyond(0))
             raise
         except Unreachable:
             # Only if those with no room are now the best there is: whoever refused us is not asked again.
-            if passed_over.issuperset(host.name for host in self._preferred(route)):
+            if passed_over.issuperset(host.name for host in self._preferred(route, source)):
                 return None
             raise
         finally:

@@ -11,7 +11,9 @@ import errno
 import math
 import os
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import trio
@@ -19,17 +21,36 @@ import trio
 from bulkmail.dns.addresses import destination
 from bulkmail.dns.patrol import writable
 from bulkmail.dns.shortage import is_shortage, no_way
+from bulkmail.errors import SourceLost
 from bulkmail.transport.stream import TcpStream, Transport, transport
 
 # To this address and port, on trio's clock until then. Raises OSError, and TimeoutError when it has come.
 Connect = Callable[[str, int, float], Awaitable[trio.abc.Stream | Transport]]
 
+# The port is chosen by the connect that follows: each (source, peer) has all of them, not all peers together.
+_NO_PORT: int | None = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24 if sys.platform == "linux" else None)
 
-async def connect_tcp(address: str, port: int, until: float = math.inf) -> TcpStream:
-    """A `Connect`."""
+
+def bind(sock: socket.socket, source: str) -> None:
+    """Have `sock` leave from the address `source`. Raises SourceLost where this machine has none, OSError."""
+    if _NO_PORT is not None:
+        with suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_IP, _NO_PORT, 1)
+    try:
+        sock.bind((source, 0))
+    except OSError as error:
+        if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            raise SourceLost(source) from error
+        raise
+
+
+async def connect_tcp(address: str, port: int, until: float = math.inf, *, source: str = "") -> TcpStream:
+    """A `Connect`, from the address `source` where one is given. Raises SourceLost."""
     sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
+        if source:
+            bind(sock, source)
         try:
             sock.connect(destination(address, port))
         except BlockingIOError:
@@ -53,6 +74,7 @@ class Race:
     address: str
     failures: dict[str, OSError]
     overtaken: list[str]
+    lost: SourceLost | None = None  # the address that connections were to come from
 
     @property
     def shortage(self) -> OSError | None:
@@ -108,6 +130,9 @@ async def _run(result: Race, address: str, port: int, connect: Connect, limit_s:
         stream = transport(await connect(address, port, trio.current_time() + limit_s))
     except OSError as failure:
         result.failures[address] = failure
+        return
+    except SourceLost as lost:  # a value, for out of a nursery it would come in a group
+        result.lost = lost
         return
     if result.stream is None:
         result.stream, result.address = stream, address

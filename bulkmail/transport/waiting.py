@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from bulkmail.transport.approach import Source
 from bulkmail.transport.connection import Connection
 
 
@@ -15,6 +16,7 @@ class Waiter:
     """`ready` without connection and slot means: decide anew."""
 
     names: tuple[str, ...]  # of the hosts that would do
+    source: Source | None = None  # from which it wants to go there
     ready: trio.Event = field(default_factory=trio.Event)
     connection: Connection | None = None  # what was handed over: a connection,
     slot: str | None = None  # or a slot at the host of this name
@@ -26,19 +28,21 @@ class Queues:
     def __init__(self) -> None:
         self._at: dict[str, deque[Waiter]] = {}
 
-    def join(self, names: tuple[str, ...]) -> Waiter:
-        waiter = Waiter(names)
+    def join(self, names: tuple[str, ...], source: Source | None = None) -> Waiter:
+        waiter = Waiter(names, source)
         for name in names:
             self._at.setdefault(name, deque()).append(waiter)
         return waiter
 
+    def first(self, name: str) -> Waiter | None:
+        """Who has waited longest for this host."""
+        queue = self._at.get(name)
+        return queue[0] if queue else None
+
     def next(self, name: str) -> Waiter | None:
         """Take out who has waited longest for this host."""
-        queue = self._at.get(name)
-        if not queue:
-            return None
-        waiter = queue[0]
-        self.leave(waiter)
+        if (waiter := self.first(name)) is not None:
+            self.leave(waiter)
         return waiter
 
     def leave(self, waiter: Waiter) -> None:
