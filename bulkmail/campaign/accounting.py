@@ -3,6 +3,10 @@
 The journal is the truth; this is its retelling for other programs. So lines are made at once, and written
 when the sync is over that covers what they tell: a crash in between costs lines, and no line says more than
 the journal knows. Reply text is escaped before it gets here (FAULTS.md G6).
+
+Several processes may write to one file. Each batch is written under a lock, which the kernel lets go of when
+its owner dies; half a line that such a one has left is taken back by who comes next, so that every line there
+is can be read.
 """
 
 from __future__ import annotations
@@ -10,8 +14,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,7 +37,6 @@ class AccountingLog:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            _mend(descriptor)
         except OSError as error:
             raise refusal(error, f"the accounting log {path} cannot be opened") from error
         self._descriptor: int | None = descriptor
@@ -80,8 +83,9 @@ class AccountingLog:
         assert self._descriptor is not None, "it is closed"
         left = memoryview(b"" if self._failure is not None else lines)
         try:
-            while left:
-                left = left[os.write(self._descriptor, left) :]
+            with _alone(self._descriptor):
+                while left:
+                    left = left[os.write(self._descriptor, left) :]
         except OSError as error:
             self._failure = refusal(error, f"the accounting log {self._path} cannot be written")
             self._failure.__cause__ = error
@@ -101,26 +105,21 @@ class AccountingLog:
             raise type(self._failure)(str(self._failure)) from self._failure.__cause__
 
 
-def _mend(descriptor: int) -> None:
-    """Take back a last line that a crash has cut short; end it where others write there, too. OSError.
-
-    Else the next one would be written behind it, and neither could be read. Whoever writes shares a lock.
-    """
-    alone = True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        alone = False
-    end = os.fstat(descriptor).st_size
-    begin = end
-    while begin and os.pread(descriptor, 1, begin - 1) != b"\n":
-        begin -= 1
-    if begin < end and alone:
-        os.ftruncate(descriptor, begin)
-    elif begin < end:
-        os.write(descriptor, b"\n")
+@contextmanager
+def _alone(descriptor: int) -> Iterator[None]:
+    """Nobody else writes meanwhile, and the file ends with a whole line at first. Raises OSError."""
     with suppress(OSError):  # not every file system has locks
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.lockf(descriptor, fcntl.LOCK_EX)  # for as long as another batch takes
+    try:
+        end = whole = os.fstat(descriptor).st_size
+        while whole and os.pread(descriptor, 1, whole - 1) != b"\n":
+            whole -= 1
+        if whole < end:
+            os.ftruncate(descriptor, whole)
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.lockf(descriptor, fcntl.LOCK_UN)
 
 
 def _utc(epoch: float) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import PIPE, Popen
 
 import pytest
 import trio
@@ -143,15 +146,45 @@ def test_a_line_that_a_crash_has_cut_short_is_taken_back(tmp_path: Path) -> None
     assert path.read_text() == '{"whole": 1}\n{"next": 1}\n'
 
 
-def test_a_line_that_another_process_may_be_writing_is_not_taken_back(tmp_path: Path) -> None:
+def test_half_a_line_that_another_process_has_left_is_taken_back_in_the_midst_of_a_run(
+    tmp_path: Path,
+) -> None:
+    """J1, P5: a worker dies, the others go on."""
     path = tmp_path / "accounting.jsonl"
-    other = AccountingLog(path, "other")
-    other.write(b'{"cut sh')
     log = AccountingLog(path, "c")
+    log.write(b'{"whole": 1}\n')
+    with path.open("ab") as dying:
+        dying.write(b'{"cut sh')
     log.write(b'{"next": 1}\n')
     log.close()
-    other.close()
-    assert path.read_text() == '{"cut sh\n{"next": 1}\n'
+    assert path.read_text() == '{"whole": 1}\n{"next": 1}\n'
+
+
+WRITER = """
+import fcntl, sys
+with open(sys.argv[1], "ab", buffering=0) as file:
+    fcntl.lockf(file, fcntl.LOCK_EX)
+    file.write(b'{"slow": ')
+    print(flush=True)
+    sys.stdin.readline()
+    file.write(b'1}' + bytes([10]))
+"""
+
+
+def test_a_line_that_another_process_is_writing_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "accounting.jsonl"
+    log = AccountingLog(path, "c")
+    words = [sys.executable, "-c", WRITER, str(path)]
+    with Popen(words, stdin=PIPE, stdout=PIPE, text=True) as other, ThreadPoolExecutor(1) as thread:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        other.stdout.readline()
+        ours = thread.submit(log.write, b'{"next": 1}\n')
+        other.stdin.write("\n")
+        other.stdin.close()
+        ours.result(timeout=60)
+    log.close()
+    assert path.read_text() == '{"slow": 1}\n{"next": 1}\n'
 
 
 @pytest.mark.parametrize("case", ["run"], indirect=True)

@@ -237,9 +237,8 @@ class Killing:
 
     @property
     def damaged(self) -> bool:
-        """Whether a line of the accounting log may be unreadable: others go on behind half of one."""
-        torn = any(isinstance(b, Strike) and b.how is How.TORN and not b.group for b in self.blows)
-        return bool(self.cut) or (torn and self.scenario.workers > 1)
+        """Whether a line of the accounting log may be unreadable: it is never synced."""
+        return bool(self.cut)
 
     @property
     def accounting(self) -> Path:
