@@ -73,9 +73,9 @@ async def test_who_waits_for_a_place_gets_it_though_a_connection_of_another_sour
 ):
     pool = dialled.pool(per_host=1)
     first = await pool.acquire(MX, source=ONE)
-    nursery.start_soon(used, pool, TWO)
-    nursery.start_soon(used, pool, ONE)
-    await trio.testing.wait_all_tasks_blocked()
+    for source in (TWO, ONE):
+        nursery.start_soon(used, pool, source)
+        await trio.testing.wait_all_tasks_blocked()
     await first.exchange(TRANSACTION)
     await pool.release(first)
     await trio.sleep(1)
