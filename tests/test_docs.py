@@ -38,7 +38,7 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("document", "text"), blocks("yaml"))
 def test_a_yaml_example_loads(document: str, text: str, tmp_path: Path) -> None:
-    if re.search(r"^domains:", text, re.MULTILINE):
+    if re.search(r"^(domains|providers):", text, re.MULTILINE):
         assert World.from_yaml(text).domains
         return
     path = tmp_path / "campaign.yaml"

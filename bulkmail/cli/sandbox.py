@@ -98,7 +98,7 @@ def _list() -> None:
     width = max(map(len, CATALOGUE))
     for row in CATALOGUE.values():
         rows = f"  [{row.rows}]" if row.rows else ""
-        click.echo(f"{row.name:{width}}  {row.where:12}  {row.help}{rows}")
+        click.echo(f"{row.name:{width}}  {row.where:22}  {row.help}{rows}")
 
 
 async def _serve(world: World, port: int, dns_port: int, directory: Path, as_json: bool) -> None:

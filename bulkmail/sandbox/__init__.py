@@ -11,7 +11,19 @@ from __future__ import annotations
 
 from bulkmail.sandbox.ledger import Ledger, Received, Session
 from bulkmail.sandbox.names import Domain, Host
+from bulkmail.sandbox.provider import Provider
 from bulkmail.sandbox.serve import Running, Sandbox, serve
 from bulkmail.sandbox.world import World
 
-__all__ = ["Domain", "Host", "Ledger", "Received", "Running", "Sandbox", "Session", "World", "serve"]
+__all__ = [
+    "Domain",
+    "Host",
+    "Ledger",
+    "Provider",
+    "Received",
+    "Running",
+    "Sandbox",
+    "Session",
+    "World",
+    "serve",
+]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import base64
 
+import trio
+
 from bulkmail.sandbox.behaviour import Manner, Said
 from bulkmail.sandbox.ledger import Received, Session
 from bulkmail.sandbox.names import Domain, Host
@@ -170,6 +172,10 @@ class Answers:
             if manner.quota_refusals is not None and host.refused >= manner.quota_refusals:
                 host.messages = host.refused = 0
             return Said(raw=manner.quota_reply)
+        if manner.provider is not None:
+            refused = manner.provider.mail(session.client, trio.current_time())
+            if refused is not None:
+                return refused
         self._reset()
         self._mails += 1
         self._reverse_path = mail.reverse_path
@@ -201,6 +207,8 @@ class Answers:
             said = self._world.verdict(domain, path.local.decode())
             # who greylists knows the sender, too: under another reverse-path one begins anew (X13)
             if said is not None and self._world.holds(said, "RCPT TO", str(path), str(self._reverse_path)):
+                if manner.provider is not None and said.raw is not None and said.raw.startswith(b"550 5.1."):
+                    manner.provider.unknown(self._session.client, trio.current_time())
                 return said
         if manner.rcpt_limit is not None and len(self._recipients) >= manner.rcpt_limit:
             return Said(raw=manner.rcpt_limit_reply)
@@ -212,6 +220,11 @@ class Answers:
         most = limits.rcptdomainmax
         if most is not None and name not in self._domains and len(self._domains) >= most:
             return _TOO_MANY
+        if manner.provider is not None:
+            sender = str(self._reverse_path)
+            refused = manner.provider.rcpt(self._session.client, sender, str(path), trio.current_time())
+            if refused is not None:
+                return refused
         return _RECIPIENT_OK
 
     def _is_ours(self, domain: Domain) -> bool:
@@ -240,6 +253,8 @@ class Answers:
         self._messages += 1
         self.host.messages += 1
         session, ledger = self._session, self._world.ledger
+        if self.manner.provider is not None:
+            self.manner.provider.accepted(session.client, trio.current_time())
         ledger.accept(
             Received(
                 domain=domains[0],

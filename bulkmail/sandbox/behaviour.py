@@ -10,7 +10,10 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from bulkmail.sandbox.provider import Provider
 
 STAGES = (
     "CONNECT",
@@ -145,6 +148,7 @@ class Manner:
     one_domain: bool = False  # refuses a second domain within one transaction, as Gmail does
     flushes_input: bool = False  # announces PIPELINING and throws away what came behind a command
     always_354: bool = False  # answers DATA with 354 though every recipient was refused
+    provider: Provider | None = None  # under whose policy it stands, with other hosts
     withhold: int = 0  # RCPT replies are held back until so many stand, or something else came
 
     def announces(self, *, encrypted: bool) -> tuple[str, ...]:

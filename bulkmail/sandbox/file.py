@@ -10,6 +10,8 @@ domains:
   "*.slow.test": { slow: 200ms }   # a pattern: every domain that matches
 hosts:
   mx2.b.test: { tls: broken }
+providers:
+  big.test: { hosts: [mx1.big.test, mx2.big.test], domains: [d.test, "*.e.test"], message-rate: 20/s }
 """
 
 from __future__ import annotations
@@ -21,16 +23,17 @@ from typing import Any
 import yaml
 
 from bulkmail.errors import ConfigError, Problem
-from bulkmail.sandbox.catalogue import CATALOGUE, DOMAIN, HOST, Row
+from bulkmail.sandbox.catalogue import CATALOGUE, DOMAIN, HOST, PROVIDER, Both, Row
 from bulkmail.sandbox.ledger import Keep
-from bulkmail.sandbox.names import Domain, Host
+from bulkmail.sandbox.names import Domain
 from bulkmail.sandbox.values import MISSING, did_you_mean, recipient
 from bulkmail.sandbox.world import World, ascii_name
 
 _DEEPEST = (
     50  # collections in one another: composed by recursion, more of them end the process without a word
 )
-_TOP = ("unknown_domains", "domains", "hosts")
+_TOP = ("unknown_domains", "providers", "domains", "hosts")
+_OWN = {DOMAIN: ("hosts", "recipients"), PROVIDER: ("hosts", "domains"), HOST: ()}
 _UNKNOWN = ("accept", "nxdomain")
 
 
@@ -162,6 +165,8 @@ class _Reading:
             if unknown not in _UNKNOWN:
                 self.wrong(node, "unknown_domains", f"one of {', '.join(_UNKNOWN)}, not {unknown!r}")
         world = World(keep=keep) if unknown == "nxdomain" else World.default(keep=keep)
+        for name, node in self.names(parts.get("providers"), "providers"):
+            self.provider(world, name, node, f"providers.{name}")
         self.domains(world, parts.get("domains"))
         for name, node in self.names(parts.get("hosts"), "hosts"):
             self.behaviours(world.host(name), node, f"hosts.{name}", HOST)
@@ -209,6 +214,19 @@ class _Reading:
                         self.wrong(said, place, str(problem))
         self.behaviours(domain, node, where, DOMAIN)
 
+    def provider(self, world: World, name: str, node: yaml.Node, where: str) -> None:
+        listed: dict[str, list[str]] = {"hosts": [], "domains": []}
+        for key, _, value in self.items(node, where) if isinstance(node, yaml.MappingNode) else ():
+            if key in listed:
+                given = self.value(value, f"{where}.{key}")
+                for one in given if isinstance(given, list) else [given]:
+                    if not isinstance(one, str):
+                        self.wrong(value, f"{where}.{key}", f"names are wanted, not {one!r}")
+                    elif self.possible(one, value, f"{where}.{key}"):
+                        listed[key].append(one)
+        provider = world.provider(name, hosts=listed["hosts"], domains=listed["domains"])
+        self.behaviours(provider, node, where, PROVIDER)
+
     def exchangers(self, domain: Domain, node: yaml.Node, where: str) -> None:
         """A mapping of names to preferences, or a list in order of preference."""
         given = self.value(node, where)
@@ -223,10 +241,10 @@ class _Reading:
             elif self.possible(name, node, f"{where}.{name}"):
                 domain.host(name, preference)
 
-    def behaviours(self, target: Domain | Host, node: yaml.Node, where: str, place: str) -> None:
+    def behaviours(self, target: Both, node: yaml.Node, where: str, place: str) -> None:
         """A lone name, a list of names, or a mapping of names to values."""
         if isinstance(node, yaml.MappingNode):
-            own = ("hosts", "recipients") if place == DOMAIN else ()
+            own = _OWN[place]
             for key, key_node, value in self.items(node, where):
                 if key not in own:
                     row = self.row(key, key_node, where, place, own)
@@ -252,7 +270,7 @@ class _Reading:
             return None
         return row
 
-    def say(self, row: Row, target: Domain | Host, node: yaml.Node, where: str) -> None:
+    def say(self, row: Row, target: Both, node: yaml.Node, where: str) -> None:
         value = self.value(node, where)
         try:
             if value is False:

@@ -13,10 +13,12 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
+
+from bulkmail.sandbox.account import Account
 
 Keep = Literal["memory", "maildir", "ledger", "counts"]
 KEEPS: tuple[Keep, ...] = ("memory", "maildir", "ledger", "counts")
@@ -43,6 +45,7 @@ class Session:
 
     id: int
     host: str
+    client: str = ""  # the address that connected
     helo: str = ""
     tls: bool = False
     sni: str | None = None
@@ -79,6 +82,7 @@ class Ledger:
         self.octets = 0
         self.peak_by_host: dict[str, int] = {}
         self.peak_by_site: dict[str, int] = {}
+        self.accounts: Callable[[], Mapping[str, Account]] = dict  # of the providers, by name
         self._open_by_host: dict[str, set[Presence]] = {}
         self._open_by_site: dict[str, set[Presence]] = {}
         self._file: IO[str] | None = None
@@ -110,6 +114,7 @@ class Ledger:
             self._file = None
 
     def summary(self) -> dict[str, object]:
+        accounts = {name: account.summary() for name, account in self.accounts().items()}
         return {
             "connections": self.connections,
             "transactions": self.transactions,
@@ -118,16 +123,17 @@ class Ledger:
             "queries": self.queried,
             "peak_by_host": self.peak_by_host,
             "peak_by_site": self.peak_by_site,
+            **({"providers": accounts} if accounts else {}),
         }
 
     # --- what happens -----------------------------------------------------------------------------------
 
     def connected(
-        self, host: str, sites: Iterable[str], is_open: Callable[[], bool]
+        self, host: str, sites: Iterable[str], is_open: Callable[[], bool], client: str = ""
     ) -> tuple[Session, Presence]:
         """A connection was accepted. `is_open` tells whether the peer still holds its end."""
         self.connections += 1
-        session = Session(self.connections, host)
+        session = Session(self.connections, host, client)
         if self.keep == "memory":
             self.sessions.append(session)
         presence = Presence(host, tuple(sites), is_open)

@@ -11,6 +11,7 @@ from bulkmail.sandbox.behaviour import Manner, Said, line
 from bulkmail.sandbox.speaker import Speaker
 
 if TYPE_CHECKING:
+    from bulkmail.sandbox.provider import Provider
     from bulkmail.sandbox.world import World
 
 Failure = Literal["SERVFAIL", "NXDOMAIN", "REFUSED", "TIMEOUT", "NODATA"]
@@ -89,9 +90,10 @@ class Named:
 class Host(Speaker, Named):
     """One mail exchanger (or relay) with its own manner, and its own address where the system allows."""
 
-    __slots__ = ("manner", "messages", "name", "refused", "zone")
+    __slots__ = ("_world", "manner", "messages", "name", "refused", "zone")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, world: World | None = None) -> None:
+        self._world = world
         self.name = name
         self.zone = Zone()
         self.manner = Manner()
@@ -100,6 +102,15 @@ class Host(Speaker, Named):
 
     def __repr__(self) -> str:
         return f"Host({self.name!r})"
+
+    @property
+    def provider(self) -> Provider:
+        """The one it stands under; one of its own, if there was none."""
+        if self.manner.provider is None:
+            assert self._world is not None, "a host of no world"
+            self._world.provider(self.name, hosts=[self.name])
+        assert self.manner.provider is not None
+        return self.manner.provider
 
     def tell(self, change: Callable[[Manner], None]) -> Self:
         change(self.manner)
@@ -112,7 +123,7 @@ class Domain(Speaker, Named):
     Until a host is named it has one of its own, `mx.<domain>` at preference 10.
     """
 
-    __slots__ = ("_explicit", "_told", "_verdicts", "_world", "mx", "name", "zone")
+    __slots__ = ("_explicit", "_provider", "_told", "_verdicts", "_world", "mx", "name", "zone")
 
     def __init__(self, world: World, name: str, *, hosts: tuple[tuple[int, str], ...] | None = None) -> None:
         self._world = world
@@ -124,6 +135,7 @@ class Domain(Speaker, Named):
             world.host(exchanger)
         self._told: list[Callable[[Manner], None]] = []
         self._verdicts: dict[str, Said] = {}
+        self._provider: Provider | None = None  # of its own
 
     def __repr__(self) -> str:
         return f"Domain({self.name!r})"
@@ -146,6 +158,16 @@ class Domain(Speaker, Named):
             change(host.manner)
         return self
 
+    @property
+    def provider(self) -> Provider:
+        """The one that its hosts stand under; one of its own, if there was none."""
+        for host in self.hosts:
+            if host.manner.provider is not None:
+                return host.manner.provider
+        provider = self._world.provider(self.name, hosts=[host.name for host in self.hosts])
+        self._provider = provider
+        return provider
+
     # --- exchangers -------------------------------------------------------------------------------------
 
     def host(self, name: str, preference: int = 10) -> Self:
@@ -158,6 +180,8 @@ class Domain(Speaker, Named):
             host = self._world.host(name)
             for change in self._told:
                 change(host.manner)
+            if self._provider is not None:
+                self._provider.add(host)
         return self
 
     def many_hosts(self, n: int = 300) -> Self:

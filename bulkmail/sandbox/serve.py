@@ -22,7 +22,7 @@ from bulkmail.sandbox.dns import DnsServer, bind
 from bulkmail.sandbox.dnswire import Query, Response
 from bulkmail.sandbox.names import Host
 from bulkmail.sandbox.smtp import Conversation
-from bulkmail.sandbox.stream import Wire
+from bulkmail.sandbox.stream import SocketWire
 from bulkmail.sandbox.world import World
 from bulkmail.sandbox.zone import answer
 
@@ -203,11 +203,12 @@ class Sandbox:
     async def _accept(self, listener: trio.socket.SocketType, host: Host, shared: bool) -> None:
         while True:
             try:
-                connection, _ = await listener.accept()
+                connection, client = await listener.accept()
             except OSError:
                 await trio.sleep(0.1)  # out of descriptors, or the peer has gone already
                 continue
-            conversation = Conversation(self._world, host, Wire(connection), self._authority, shared=shared)
+            wire = SocketWire(connection, client[0])
+            conversation = Conversation(self._world, host, wire, self._authority, shared=shared)
             self._nursery.start_soon(conversation.run)
 
 

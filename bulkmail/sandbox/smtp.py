@@ -15,18 +15,13 @@ import trio
 from bulkmail.sandbox.answers import Answers, Event
 from bulkmail.sandbox.authority import Authority
 from bulkmail.sandbox.behaviour import Said
+from bulkmail.sandbox.flights import as_command, stage_of_event
 from bulkmail.sandbox.names import Host
+from bulkmail.sandbox.provider import Admission
 from bulkmail.sandbox.stream import Wire
 from bulkmail.sandbox.world import World
 from bulkmail.smtp import Message, Refused, Reply, ServerProtocol, State
 
-_STAGES = {  # of events that are not called like their stage
-    "AuthResponse": "AUTH",
-    "AuthAbort": "AUTH",
-    "Message": "END_OF_DATA",
-    "Chunk": "BDAT",
-    "EndOfData": "END_OF_DATA",
-}
 _NOTHING = Said()
 
 
@@ -42,13 +37,17 @@ class Conversation:
         # A shared address is told from a host's own in the ledger by the name it has there.
         sites = (host.name,) if shared else world.sites_of(host)
         self._before = world.ledger.open_at(host.name) if host.manner.max_connections is not None else 0
-        self.session, self._presence = world.ledger.connected(host.name, sites, wire.is_open)
+        self.session, self._presence = world.ledger.connected(host.name, sites, wire.is_open, wire.client)
         self._protocol = ServerProtocol(extensions=host.manner.announces(encrypted=False))
         self._answers = Answers(world, host, self.session, self._protocol, shared=shared)
         self._out = bytearray()
         self._withheld = 0  # RCPT replies among `_out`
         self._fresh = True  # the next command opens a new flight
         self._keeps = world.ledger.keep == "memory"
+        self._provider = provider = host.manner.provider
+        self._admission: Admission | Said | None = None
+        if provider is not None:
+            self._admission = provider.admit(wire.client, wire.is_open, trio.current_time())
 
     @property
     def _host(self) -> Host:
@@ -63,7 +62,7 @@ class Conversation:
         except trio.BrokenResourceError:
             pass
         finally:
-            self._world.ledger.left(self.session, self._presence)
+            self._left()
             self._wire.close(reset=reset)
 
     async def _converse(self) -> None:
@@ -112,6 +111,8 @@ class Conversation:
         most = manner.max_connections
         if most is not None and self._before >= most:
             reply: Reply | Said = Said(raw=manner.max_connections_reply)
+        elif isinstance(self._admission, Said):
+            reply = self._admission
         else:
             reply = Reply.of(220, f"{self._host.name} ESMTP bulkmail sandbox")
         said = self._said("GREETING") or (reply if isinstance(reply, Said) else _NOTHING)
@@ -127,9 +128,14 @@ class Conversation:
     # --- answering --------------------------------------------------------------------------------------
 
     async def _answer(self, event: Event) -> None:
-        stage = self._stage(event)
+        stage = stage_of_event(event, in_content=self._protocol.state is State.CONTENT)
+        if self._provider is not None:
+            self._provider.heard(self.session.client, trio.current_time())
         if self._keeps:
-            self._note(stage, event)
+            if self._fresh:
+                self.session.flights.append([])
+                self._fresh = False
+            self.session.flights[-1].append(as_command(stage, event))
         said = (
             None
             if isinstance(event, Refused) or not self._host.manner.said
@@ -232,9 +238,14 @@ class Conversation:
 
     async def _end(self, *, reset: bool = False) -> NoReturn:
         """Nothing is said behind this. The peer may connect again as soon as it reads the last reply."""
-        self._world.ledger.left(self.session, self._presence)
+        self._left()
         await self._flush()
         raise _Over(reset)
+
+    def _left(self) -> None:
+        self._world.ledger.left(self.session, self._presence)
+        if isinstance(self._admission, Admission):
+            self._admission.end()
 
     async def _mute(self) -> None:
         """Listen, and never speak again."""
@@ -270,26 +281,3 @@ class Conversation:
             self._protocol.start_tls()
             self._answers.forget()
         self._answers.named(session.sni)
-
-    # --- the record -------------------------------------------------------------------------------------
-
-    def _stage(self, event: Event) -> str:
-        if isinstance(event, Refused):
-            if event.command is None:
-                return "END_OF_DATA" if self._protocol.state is State.CONTENT else ""
-            name = type(event.command).__name__
-        else:
-            name = type(event).__name__
-        return _STAGES.get(name) or name.upper()
-
-    def _note(self, stage: str, event: Event) -> None:
-        if self._fresh:
-            self.session.flights.append([])
-            self._fresh = False
-        command = event.command if isinstance(event, Refused) else event
-        for attribute in ("forward_path", "reverse_path", "name", "mechanism", "size"):
-            if hasattr(command, attribute):
-                detail = getattr(command, attribute)
-                stage = f"{stage} {'<>' if detail is None else detail}"
-                break
-        self.session.flights[-1].append(stage or "?")

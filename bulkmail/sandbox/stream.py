@@ -6,6 +6,7 @@ what a flight was (RFC 2920) must not depend on how TLS cuts it into records.
 
 from __future__ import annotations
 
+import abc
 import socket
 import ssl
 import struct
@@ -17,15 +18,32 @@ _LINUX_TCP_INFO = getattr(socket, "TCP_INFO", None)
 _ESTABLISHED = 1
 
 
-class Wire:
-    """`receive` returns b"" at the end of the stream; `send` raises `trio.BrokenResourceError`."""
+class Wire(abc.ABC):
+    """`receive` returns b"" at the end of the stream; `send` raises `trio.BrokenResourceError`.
 
-    def __init__(self, sock: trio.socket.SocketType) -> None:
-        self._sock = sock
+    `client` is the address of the peer.
+    """
+
+    def __init__(self, client: str) -> None:
+        self.client = client
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self.tls: ssl.SSLObject | None = None
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @abc.abstractmethod
+    async def _octets(self) -> bytes:
+        """What comes next; b"" at the end. OSError where the connection was reset."""
+
+    @abc.abstractmethod
+    async def _raw(self, data: bytes) -> None:
+        """All of it. BrokenResourceError."""
+
+    @abc.abstractmethod
+    def is_open(self) -> bool:
+        """Whether the peer still holds its end. Where nobody can tell: yes."""
+
+    @abc.abstractmethod
+    def close(self, *, reset: bool = False) -> None: ...
 
     async def receive(self) -> bytes:
         """At least one octet, or b"": the peer has finished, reset the connection, or broken TLS."""
@@ -39,7 +57,7 @@ class Wire:
                 if clear is None or clear:
                     return clear or b""
             try:
-                data = await self._sock.recv(_RECEIVE)
+                data = await self._octets()
             except OSError:
                 return b""
             if not data or self.tls is None:
@@ -82,7 +100,7 @@ class Wire:
             except ssl.SSLWantReadError:
                 await self._raw(self._outgoing.read())
                 try:
-                    data = await self._sock.recv(_RECEIVE)
+                    data = await self._octets()
                 except OSError as problem:
                     raise trio.BrokenResourceError from problem
                 if not data:
@@ -96,6 +114,18 @@ class Wire:
         self.tls = tls
         await self._raw(self._outgoing.read())
 
+
+class SocketWire(Wire):
+    """Over a connected TCP socket."""
+
+    def __init__(self, sock: trio.socket.SocketType, client: str = "") -> None:
+        super().__init__(client)
+        self._sock = sock
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    async def _octets(self) -> bytes:
+        return await self._sock.recv(_RECEIVE)
+
     async def _raw(self, data: bytes) -> None:
         view = memoryview(data)
         try:
@@ -106,7 +136,6 @@ class Wire:
             raise trio.BrokenResourceError from problem
 
     def is_open(self) -> bool:
-        """Whether the peer still holds its end. Where the system cannot tell: yes."""
         if self._sock.fileno() < 0:
             return False
         if _LINUX_TCP_INFO is None:

@@ -16,8 +16,8 @@ from bulkmail.sandbox.names import GREYLISTED, MAILBOX_FULL, UNKNOWN_USER
 Reader = Callable[[Any], Any]
 MISSING: Final = object()
 
-_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
+_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
 _RECIPIENTS = {
     "unknown": Said(raw=line(UNKNOWN_USER)),
     "full": Said(raw=line(MAILBOX_FULL)),
@@ -68,7 +68,7 @@ def words(value: Any) -> tuple[str, ...]:
 
 
 def seconds(value: Any) -> float:
-    """10, 0.5, 200ms, 10s, 1m."""
+    """10, 0.5, 200ms, 10s, 1m, 4h, 2d."""
     match = _DURATION.fullmatch(text(value))
     if match is None:
         raise ValueError(f"a duration is wanted (10s, 200ms), not {value!r}")
@@ -97,15 +97,22 @@ def choice(*known: str) -> Reader:
     return read
 
 
+def or_none(reads: Reader) -> Reader:
+    """What the reader takes, or `none`."""
+    return lambda value: None if value == "none" else reads(value)
+
+
 def keyed(first: str, **readers: Reader) -> Reader:
-    """A mapping with these keys; a lone value is that of `first`."""
+    """A mapping with these keys; a lone value is that of `first`. With "" for it none of them is needed."""
 
     def read(value: Any) -> dict[str, Any]:
         given = value if isinstance(value, dict) else {first: value}
+        if not first and not isinstance(value, dict):
+            raise ValueError(f"a mapping is wanted; keys: {', '.join(readers)}".replace("_", "-"))
         unknown = [key for key in given if key not in readers]
         if unknown:
             raise ValueError(f"unknown key {unknown[0]!r}" + did_you_mean(str(unknown[0]), readers))
-        if first not in given:
+        if first and first not in given:
             raise ValueError(f"{first!r} is missing")
         found = {}
         for key, item in given.items():

@@ -12,13 +12,14 @@ import fnmatch
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
 from bulkmail.sandbox.behaviour import Said, line
 from bulkmail.sandbox.ledger import Keep, Ledger
 from bulkmail.sandbox.names import GREYLISTED, MAILBOX_FULL, UNKNOWN_USER, Domain, Host, Zone
+from bulkmail.sandbox.provider import Provider
 
 GOOGLE = ((5, "gmail-smtp-in.google.example"), (10, "alt1.gmail-smtp-in.google.example"))
 MICROSOFT = ((10, "mail.protection.outlook.example"),)
@@ -57,7 +58,9 @@ class World:
 
     def __init__(self, *, keep: Keep = "memory", unknown: Literal["nxdomain", "accept"] = "nxdomain") -> None:
         self.unknown = unknown
+        self.providers: dict[str, Provider] = {}
         self.ledger = Ledger(keep)
+        self.ledger.accounts = lambda: {name: one.account for name, one in self.providers.items()}
         self.tally: Counter[tuple[str, ...]] = Counter()  # how often a departure that counts was met
         self.domains: dict[str, Domain] = {}
         self.hosts: dict[str, Host] = {}
@@ -107,12 +110,37 @@ class World:
         name = ascii_name(name)
         host = self.hosts.get(name)
         if host is None:
-            host = self.hosts[name] = Host(name)
+            host = self.hosts[name] = Host(name, self)
             if name == "localhost":
                 host.at("127.0.0.1", "::1")
             elif _IP.fullmatch(name):
                 host.nxdomain()  # an address is not a name; DNS does not know it
         return host
+
+    def provider(self, name: str, *, hosts: Iterable[str] = (), domains: Iterable[str] = ()) -> Provider:
+        """The provider of this name, made to exist if it did not, with these hosts and domains besides.
+
+        One that has no host gets `mx.<name>`. Domains may be patterns; each is served by all hosts there are.
+        """
+        provider = self.providers.get(name)
+        if provider is None:
+            provider = self.providers[name] = Provider(name, exact=self.ledger.keep == "memory")
+        for host in hosts:
+            provider.add(self.host(host))
+        if not provider.hosts:
+            provider.add(self.host(f"mx.{name}"))
+        names = [host.name for host in provider.hosts]
+
+        def served(domain: Domain) -> None:
+            for host in names:
+                domain.host(host)
+
+        for domain in domains:
+            if set(domain) & set("*?"):
+                self.pattern(domain, served)
+            else:
+                served(self.domain(domain))
+        return provider
 
     def pattern(self, pattern: str, apply: Callable[[Domain], object]) -> None:
         """`apply` is said of every domain that matches (`*.slow.test`) when it is first asked for."""

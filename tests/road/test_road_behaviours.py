@@ -56,6 +56,7 @@ FATES: Mapping[str, str] = {
     "refuse-then-close": "bounced bounced bounced deferred",
     "flushes-input": "deferred delivered",
     "greylist": "deferred",
+    "greylisting": "deferred",
     "unknown": "bounced",
     "full": "deferred",
     "later": "deferred",
