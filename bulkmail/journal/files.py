@@ -8,6 +8,7 @@ whole, so a kill leaves either no file or one that opens.
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from bulkmail.journal.log_file import sync_directory
 BUSY_MS = 10_000  # another process of ours commits within milliseconds; ten seconds means it is stuck
 PAGE_OCTETS = 16_384  # of new files: each page is written twice and read once, with two calls a write
 CACHE_KIB = 2_048  # what is read is read once, and what is written is written behind the last
+INDEX_HEADER = 48  # octets of the header of a WAL's index
 CHECKPOINT_PAGES = 1_000  # 16 MB of WAL: a checkpoint syncs twice, so not after every few commits
 
 
@@ -188,6 +190,35 @@ def make_directory(path: Path) -> None:
 def beside(path: Path) -> tuple[Path, Path]:
     """The files that SQLite keeps beside `path`. Those of a deleted one would spoil a new one."""
     return path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
+
+
+class WalIndex:
+    """The header of the index that SQLite keeps of the WAL of `path`; or OSError or ValueError.
+
+    Its counter of changes is part of the documented format (sqlite.org/walformat.html, section 2.1), and the
+    file stays as long as anybody, such as we, has the store open. To be closed after the store: to close any
+    descriptor of a file gives up all locks that the process has on it (POSIX), and so those of SQLite.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.with_name(path.name + "-shm").open("rb")
+        self._map = mmap.mmap(self._file.fileno(), INDEX_HEADER, prot=mmap.PROT_READ)
+
+    def header(self) -> bytes:
+        """It changes with every commit of anybody."""
+        return self._map[:INDEX_HEADER]
+
+    def close(self) -> None:
+        self._map.close()
+        self._file.close()
+
+
+def wal_index(path: Path) -> WalIndex | None:
+    """None where there is none (yet)."""
+    try:
+        return WalIndex(path)
+    except (OSError, ValueError):
+        return None
 
 
 @contextmanager

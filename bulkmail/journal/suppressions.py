@@ -9,7 +9,6 @@ what was added is never read as a whole, for it may be an import of millions: th
 from __future__ import annotations
 
 import json
-import mmap
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator
@@ -26,7 +25,6 @@ from bulkmail.journal.files import rows, transaction
 from bulkmail.smtp.address import AddressError, Mailbox
 
 BATCH = 5_000  # addresses in one statement or transaction: an import never holds others up for long
-INDEX_HEADER = 48  # octets of the header of a WAL's index
 COMPLAINTS = 100  # kept of an import; the rest are counted
 
 SCHEMA = """
@@ -67,19 +65,6 @@ class Imported:
     complaints: tuple[tuple[int, str, str], ...]
 
 
-def _wal_index(path: Path) -> mmap.mmap | None:
-    """The header of the index that SQLite keeps of the WAL of `path`; None where there is none (yet).
-
-    Its counter of changes is part of the documented format (sqlite.org/walformat.html, section 2.1), and the
-    file stays as long as anybody, such as we, has the store open.
-    """
-    try:
-        with path.with_name(path.name + "-shm").open("rb") as file:
-            return mmap.mmap(file.fileno(), INDEX_HEADER, prot=mmap.PROT_READ)
-    except (OSError, ValueError):
-        return None
-
-
 def suppression_key(address: str | Mailbox) -> str:
     """What an address is stored and looked up by. Raises AddressError where it is none."""
     return str(address if isinstance(address, Mailbox) else Mailbox.parse(address)).lower()
@@ -93,7 +78,7 @@ class Suppressions:
         self._db = db
         self._lock = threading.Lock()
         self._version = -1  # of the file as `changed` last saw it
-        self._index: mmap.mmap | None = None  # the WAL's, which every commit of anybody changes
+        self._index: files.WalIndex | None = None  # the WAL's, which every commit of anybody changes
         self._seen = b""  # of it
 
     @classmethod
@@ -112,10 +97,10 @@ class Suppressions:
 
     def close(self) -> None:
         with self._lock:
-            if self._index is not None:
+            self._db.close()
+            if self._index is not None:  # after it: see WalIndex
                 self._index.close()
                 self._index = None
-            self._db.close()
 
     def __enter__(self) -> Suppressions:
         return self
@@ -210,12 +195,12 @@ class Suppressions:
 
         Where nobody has, that is seen in memory that all who have the file open share, without a system call.
         """
-        if self._index is not None and self._index[:INDEX_HEADER] == self._seen:
+        if self._index is not None and self._index.header() == self._seen:
             return False
         with self._using() as db:
             if self._index is None:
-                self._index = _wal_index(self.path)
-            self._seen = b"" if self._index is None else self._index[:INDEX_HEADER]
+                self._index = files.wal_index(self.path)
+            self._seen = b"" if self._index is None else self._index.header()
             version, self._version = self._version, rows(db, "PRAGMA data_version")[0][0]
             return version != self._version
 

@@ -143,3 +143,23 @@ def test_the_store_is_private_and_says_what_to_do_when_it_is_damaged(
     place.write_bytes(b"garbage" * 1000)
     with pytest.raises(StoreError, match="import the suppressions again before anything is sent"):
         Suppressions.open(place)
+
+
+SHARED_BY_ALL = 128  # the octet of the index on which SQLite keeps a lock while a store is open
+LOCKED = """
+import fcntl, struct, sys
+with open(sys.argv[1], "r+b") as file:
+    wanted = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, int(sys.argv[2]), 1, 0)
+    found = fcntl.fcntl(file, fcntl.F_GETLK, wanted)
+print(struct.unpack("hhqqi4x", found)[0] != fcntl.F_UNLCK)
+"""
+
+
+def test_to_notice_changes_gives_up_none_of_the_locks_that_sqlite_keeps(
+    store: Suppressions, place: Path
+) -> None:
+    """Else the next process would take itself for the first, and cut the index off that we have mapped."""
+    store.changed()
+    index = place.with_name(place.name + "-shm")
+    asked = [sys.executable, "-c", LOCKED, str(index), str(SHARED_BY_ALL)]
+    assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip() == "True"
