@@ -22,6 +22,7 @@ from bulkmail.campaign.accounting import AccountingLog
 from bulkmail.campaign.ending import SIGNALS, Ending
 from bulkmail.campaign.events import Tell, event
 from bulkmail.campaign.feed import Feed
+from bulkmail.campaign.learning import Learning, learning
 from bulkmail.campaign.ledger import CampaignLedger
 from bulkmail.campaign.planting import planted
 from bulkmail.campaign.prepare import Prepared
@@ -142,7 +143,8 @@ class _Run:
                 async with road(campaign, self.prepared.composer.keys) as made:
                     for text in made.warnings:
                         self._event("warning", text=text)
-                    await self._deliver(made, journal, log, ending, watchers)
+                    with learning(campaign) as learned:
+                        await self._deliver(made, journal, log, ending, watchers, learned)
                 watchers.cancel_scope.cancel()
         finally:
             if self.writers is not None:
@@ -191,7 +193,7 @@ class _Run:
             on_hold=lambda site, why, held_s: self._on_hold(site, why.text, held_s),
         )
 
-    def _dispatcher(self, plant: Plant, made: Road, journal: Journal) -> Dispatcher:
+    def _dispatcher(self, plant: Plant, made: Road, journal: Journal, learned: Learning) -> Dispatcher:
         if self.crew is None:
             return Dispatcher(plant)
         from bulkmail.campaign.workers.parent import Distributor  # only who has workers pays for the import
@@ -203,6 +205,7 @@ class _Run:
             journal=journal,
             on_doubt=self.campaign.delivery.on_doubt,
             held=self._on_hold,
+            learned=learned.add,
             warn=lambda text: self._event("warning", text=text),
         )
 
@@ -210,7 +213,13 @@ class _Run:
         self._event("site", site=site, reason=why, held_s=held_s)
 
     async def _deliver(
-        self, made: Road, journal: Journal, log: AccountingLog | None, ending: Ending, watchers: trio.Nursery
+        self,
+        made: Road,
+        journal: Journal,
+        log: AccountingLog | None,
+        ending: Ending,
+        watchers: trio.Nursery,
+        learned: Learning,
     ) -> None:
         """Everybody, and then the report about them."""
         prepared = self.prepared
@@ -224,7 +233,9 @@ class _Run:
             writers=self.writers,
         )
         plant = self._plant(made, ledger, ending)
-        dispatcher = self.dispatcher = self._dispatcher(plant, made, journal)
+        learned.attend(plant)
+        watchers.start_soon(learned.keep)
+        dispatcher = self.dispatcher = self._dispatcher(plant, made, journal, learned)
         reporter = self.reporter = Reporter(self.prepared, journal, self.tell)
         if self.stopping:  # before there was anything to stop
             self._stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,8 @@ from bulkmail.cli.lookup import (
     read_by,
     resolver_option,
 )
+from bulkmail.cli.remembered import as_json as learned_json
+from bulkmail.cli.remembered import in_words, remembered
 
 if TYPE_CHECKING:
     from bulkmail.dns.survey import Exchanger, Survey
@@ -39,19 +42,35 @@ PRIVATE = "private or loopback"
     is_flag=True,
     help="Take loopback and private addresses for usable, as a sandbox needs.",
 )
+@click.option(
+    "--project",
+    "place",
+    type=click.Path(path_type=Path, exists=True),
+    default=Path(),
+    help="A campaign file or a folder of the project that remembers the site. Default: this folder.",
+)
+@click.option("--forget", is_flag=True, help="Forget what campaigns of the project have learned of the site.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def command(
-    domain: str, resolvers: tuple[tuple[str, int], ...], ehlo: str | None, allow_private: bool, as_json: bool
+    domain: str,
+    resolvers: tuple[tuple[str, int], ...],
+    ehlo: str | None,
+    allow_private: bool,
+    place: Path,
+    forget: bool,
+    as_json: bool,
 ) -> int:
     """Show which hosts take the mail of DOMAIN: its MX records, their addresses and its site.
 
     DOMAIN is a domain (example.com) or an address in it (ann@example.com). Hosts are tried in the order of
     their preference, the smallest number first. Domains of the same site are served by the same hosts, and
-    share connections and limits.
+    share connections and limits. What earlier campaigns of the project have learned of the site is shown,
+    too: the next one begins with it.
 
     Exit codes: 0 mail can go there; 3 it cannot, or something is wrong with a host; 2 wrong usage.
     """
     from bulkmail.campaign.host_name import default_ehlo
+    from bulkmail.dns.routes import Route
     from bulkmail.dns.survey import Survey, Surveyor
 
     own = ehlo or default_ehlo()
@@ -63,10 +82,14 @@ def command(
         ).survey(domain),
         result=Survey,
     )
+    site = found.route.site if isinstance(found.route, Route) else None
+    learned = [] if site is None else remembered(place, site, forget=forget)
     if as_json:
-        print_json(_as_json(found, servers))
+        print_json({**_as_json(found, servers), "learned": [learned_json(one) for one in learned]})
     else:
         _show(found, servers)
+        for one in learned:
+            click.echo(f"learned  {in_words(one)}")
     if not allow_private and any(PRIVATE in one.problem for one in found.exchangers):
         click.echo("In a network of your own, or a sandbox, --allow-private takes such hosts.", err=True)
     return FINDINGS if found.findings else 0

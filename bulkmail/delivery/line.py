@@ -89,6 +89,7 @@ class Line:
                 await self.leave()  # idle since the site took as many as it takes on one
         self.connection.lockstep = self._site.learned(trio.current_time()).lockstep
         if not self.connection.reused:
+            self._site.announced(trio.current_time(), self.connection.extensions)
             self._plant.tally.connections += 1
             self._plant.slots.recover()
         return self.connection

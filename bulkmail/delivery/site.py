@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.shaping import Bucket, Limits, least
+from bulkmail.smtp.extension import NO_LIMITS, Extensions
 
 BELIEVED_S = 900.0  # a limit met once may have been a bad moment: forgotten, and met again if it was none
 SITES = 5_000  # of which something is remembered
+SMALL = 10_000_000  # octets: a SIZE below that is worth to be told of
 STRIKES = 3  # conversations in a row that brought nothing before the site is left alone
 
 
@@ -28,6 +30,7 @@ class Learned:
     connections: int | None = None  # at once
     lockstep: bool = False  # PIPELINING is announced and does not work (X9)
     no_chunking: bool = False  # nor does CHUNKING (X12)
+    size: int | None = None  # octets of a message, where that is few; for people: it is announced anew
 
 
 NOTHING = Learned()
@@ -43,6 +46,7 @@ class Site:
         "_learned",
         "_learned_until",
         "_limits",
+        "_on_learned",
         "_window",
         "chunks",
         "connections",
@@ -54,7 +58,15 @@ class Site:
         "was_held",
     )
 
-    def __init__(self, name: str, limits: Limits, now: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        limits: Limits,
+        now: float,
+        known: Learned = NOTHING,
+        on_learned: Callable[[str, Learned], None] = lambda name, new: None,
+    ) -> None:
+        """`known`: what another run has learned; `on_learned` is told of what this one learns."""
         self.name = name
         self.messages = Bucket(limits.message_rate, now)
         self.connections = Bucket(limits.connection_rate, now)
@@ -65,8 +77,9 @@ class Site:
         self._keeps = False
         self.chunks: bool | None = None  # whether BDAT works here as announced; None: nobody has seen it yet
         self.prober: object = None  # the session that is about to see
-        self._learned = NOTHING
-        self._learned_until = 0.0
+        self._learned = known
+        self._learned_until = now + BELIEVED_S
+        self._on_learned = on_learned
         self.was_held = False  # ever: most never are, and then nobody need look at the clock
         self._held_by: Disposition | None = None
         self._held_until = 0.0
@@ -92,6 +105,7 @@ class Site:
         connections: int | None = None,
         lockstep: bool = False,
         no_chunking: bool = False,
+        size: int | None = None,
     ) -> None:
         """Believe these limits, at least 1 each, from now on; what is not named stays as it was."""
         known = self.learned(now)
@@ -102,7 +116,25 @@ class Site:
             max(1, connections) if connections is not None else known.connections,
             lockstep or known.lockstep,
             no_chunking or known.no_chunking,
+            size if size is not None else known.size,
         )
+        self._on_learned(self.name, Learned(recipients, messages, connections, lockstep, no_chunking, size))
+
+    def announced(self, now: float, extensions: Extensions) -> None:
+        """What a host says of itself on a new connection: learned where it is narrower than what is known."""
+        said, known, size = extensions.limits, self.learned(now), extensions.size
+        few = size is not None and size < SMALL and (known.size is None or size < known.size)
+        if said is NO_LIMITS and not few:
+            return
+        recipients = said.rcptmax is not None and 0 < said.rcptmax < self.recipients_limit(now)
+        messages = said.mailmax is not None and 0 < said.mailmax < self.messages_limit(now)
+        if recipients or messages or few:
+            self.learn(
+                now,
+                recipients=said.rcptmax if recipients else None,
+                messages=said.mailmax if messages else None,
+                size=size if few else None,
+            )
 
     def recipients_limit(self, now: float) -> int:
         """Recipients in a transaction (X5)."""
@@ -192,16 +224,23 @@ class Site:
 
 
 class Sites:
-    """The sites of one process. `limits_of`, by the name of a site, is asked once, and at `limit_again`."""
+    """The sites of one process. `limits_of`, by the name of a site, is asked once, and at `limit_again`.
+
+    `recall` says what earlier runs have learned of a site, and `on_learned` is told of what this one does.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits_of: Callable[[str], Limits] = lambda name: limits
+        self.recall: Callable[[str], Learned] = lambda name: NOTHING
+        self.on_learned: Callable[[str, Learned], None] = lambda name, new: None
         self._sites: OrderedDict[str, Site] = OrderedDict()
 
     def of(self, name: str, now: float) -> Site:
         site = self._sites.get(name)
         if site is None:
-            site = self._sites[name] = Site(name, self.limits_of(name), now)
+            site = self._sites[name] = Site(
+                name, self.limits_of(name), now, self.recall(name), self.on_learned
+            )
             if len(self._sites) > SITES:
                 self._sites.popitem(last=False)
         self._sites.move_to_end(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bulkmail.journal.learned import Fact, LearnedSites, Remembered
 from bulkmail.journal.lock import CampaignLock
 from bulkmail.journal.log import Log
 from bulkmail.journal.log_file import LogName, told
@@ -26,6 +27,7 @@ from bulkmail.journal.records import (
     Undelivered,
 )
 from bulkmail.journal.roll import Recipient, Roll, by_column
+from bulkmail.journal.sites import SiteFile, site_store
 from bulkmail.journal.store import Store
 from bulkmail.journal.suppressions import Suppression, Suppressions, suppression_key
 from bulkmail.journal.writer import Journal
@@ -39,11 +41,13 @@ __all__ = [
     "CampaignLock",
     "Due",
     "Exported",
+    "Fact",
     "Failure",
     "History",
     "Intent",
     "Interval",
     "Journal",
+    "LearnedSites",
     "LeftOut",
     "Log",
     "LogName",
@@ -53,12 +57,15 @@ __all__ = [
     "Ranges",
     "Recipient",
     "Record",
+    "Remembered",
     "Roll",
+    "SiteFile",
     "Store",
     "Suppression",
     "Suppressions",
     "Undelivered",
     "by_column",
+    "site_store",
     "suppression_key",
     "told",
 ]

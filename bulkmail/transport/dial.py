@@ -91,6 +91,7 @@ class Dialer:
         )
         self._stagger = stagger
         self._clear: Remembered[str] = Remembered(CLEAR_TEXT)
+        self.on_clear_text: Callable[[str], None] = lambda site: None  # TLS was seen not to work there
         self._heard = Heard()
 
     async def open(
@@ -136,6 +137,10 @@ class Dialer:
         for address in addresses:
             self._dead.mark_troubled(_known_as(address, source), self.approach.port, now)
 
+    def forgo_tls(self, site: str) -> None:
+        """TLS is known not to work there: where clear text is good enough, it is not tried for a while."""
+        self._clear.add(site, trio.current_time())
+
     def _fell_silent(self, host: Host, attempts: list[Attempt], source: Source | None) -> None:
         """None of its addresses answered in the time that there was."""
         now = trio.current_time()
@@ -175,7 +180,8 @@ class Dialer:
             if refusal is None:
                 return contact.connection
             if self._falls_back(refusal):
-                self._clear.add(site, trio.current_time())
+                self.forgo_tls(site)
+                self.on_clear_text(site)
                 continue  # the same addresses, this time without TLS
             attempts.append(Attempt(host.name, address, refusal.stage, refusal.reply, refusal.error))
             if refusal.stage is not Stage.GREETING or refusal.reply is not None:

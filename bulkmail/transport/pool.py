@@ -55,7 +55,7 @@ class Pool:
         messages: int = 100,
         max_idle: int | None = None,
     ) -> None:
-        self._dialer = dialer
+        self.dialer = self._dialer = dialer
         self.per_host = per_host
         self._idle_s, self._messages = idle_s, messages
         self._max_idle = idle_allowance() if max_idle is None else max_idle

@@ -16,12 +16,12 @@ from bulkmail.campaign.way import Way
 from bulkmail.campaign.workers import parent
 from bulkmail.campaign.workers.channel import Channel, pair
 from bulkmail.campaign.workers.crew import Crew
-from bulkmail.campaign.workers.messages import Begin, Bye, Stop
+from bulkmail.campaign.workers.messages import Begin, Bye, Learnt, Stop
 from bulkmail.campaign.workers.parent import Distributor
 from bulkmail.campaign.workers.process import Process
 from bulkmail.delivery.plant import Plant
 from bulkmail.delivery.slots import Slots
-from bulkmail.journal import Journal, Store
+from bulkmail.journal import Fact, Journal, Store
 
 WAY = Way("out.test", 25)
 
@@ -34,6 +34,7 @@ class Rig:
     worker: Channel
     process: subprocess.Popen[bytes]
     warnings: list[str]
+    learned: list[Fact]
 
     def end(self) -> None:
         """Both, as when a worker ends; the process is left to be reaped."""
@@ -52,6 +53,7 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
 async def rig(tmp_path: Path, process: subprocess.Popen[bytes]) -> AsyncIterator[Rig]:
     ours, theirs = pair()
     warnings: list[str] = []
+    learned: list[Fact] = []
     with Store.create(tmp_path / "c.journal", {"campaign": "c"}) as store:
         with store.write_plan():
             pass  # of nobody
@@ -64,9 +66,10 @@ async def rig(tmp_path: Path, process: subprocess.Popen[bytes]) -> AsyncIterator
             journal=journal,
             on_doubt="hold",
             held=lambda site, why, held_s: None,
+            learned=learned.extend,
             warn=warnings.append,
         )
-        yield Rig(distributor, Channel(theirs), process, warnings)
+        yield Rig(distributor, Channel(theirs), process, warnings, learned)
         journal.close()
         ours.close()
         theirs.close()
@@ -92,6 +95,21 @@ async def test_a_worker_is_told_to_begin_before_it_is_told_to_stop(rig: Rig) -> 
         nursery.start_soon(live)
         await rig.distributor.run(nothing)
     assert (heard[:2], rig.warnings) == ([Begin(WAY, (0,)), Stop()], [])
+
+
+async def test_what_a_worker_learns_is_its_parents_to_write(rig: Rig) -> None:
+    facts = (Fact("mx.a.test", "recipients", 5.0), Fact("mx.b.test", "lockstep", 1.0))
+
+    async def live() -> None:
+        rig.worker.tell(Learnt(facts))
+        rig.worker.tell(Bye())
+        await rig.worker.flush()
+        rig.end()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(live)
+        await rig.distributor.run(nothing)
+    assert rig.learned == [*facts]
 
 
 async def test_who_was_reaped_as_the_run_was_broken_off_is_not_ended_again(

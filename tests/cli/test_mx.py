@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from lookup_rig import Bulkmail, say
 
 from bulkmail import sandbox
+from bulkmail.cli.remembered import WORDS
+from bulkmail.journal import Fact, LearnedSites, SiteFile
+from bulkmail.journal.learned import EXPIRY
 
 
 async def test_exchangers_are_shown_by_preference_with_their_addresses_and_site():
@@ -51,8 +56,30 @@ async def test_a_script_gets_the_same_as_one_json_object():
             "site": "mx.a.test",
             "no_route": None,
             "findings": [],
+            "learned": [],
         },
     )
+
+
+async def test_what_was_learned_of_the_site_is_shown_until_it_is_forgotten(tmp_path):
+    with SiteFile.open(tmp_path / ".bulkmail" / "sites.db") as file:
+        met = [Fact("mx.a.test", kind, 20.0) for kind in WORDS]
+        LearnedSites(file).note([*met, Fact("mx.b.test", "recipients", 3.0)], time.time())
+    world = sandbox.World()
+    world.domain("a.test")
+    async with sandbox.serve(world) as running:
+        bulkmail, project = Bulkmail(running), f"--project={tmp_path}"
+        told = (await bulkmail.mx("a.test", project)).out
+        known = (await bulkmail.mx("a.test", project, "--json")).json["learned"]
+        after = await bulkmail.mx("a.test", project, "--forget")
+    with SiteFile.look(tmp_path / ".bulkmail" / "sites.db") as file:
+        others = [one.value for one in LearnedSites(file).of("mx.b.test", 0.0)]
+    assert [line for line in told.splitlines() if "20 recipients in a transaction, met 20" in line]
+    assert ({one["kind"] for one in known}, "learned" in after.out, others) == (set(WORDS), False, [3.0])
+
+
+def test_there_are_words_for_all_that_is_remembered():
+    assert set(WORDS) == set(EXPIRY)
 
 
 async def test_domains_of_the_same_hosts_are_shown_as_one_site():

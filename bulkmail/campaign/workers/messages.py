@@ -7,6 +7,7 @@
       ◀──────────────────────────────── Asks   a route that is no longer fresh
       Routed ───────────────────────────────▶
       ◀────────────────────────── Held, Used   what people are told
+      ◀─────────────────────────────── Learnt   what sites have taught it
       Alive ────────────────────────────────▶  another worker has died: its share is divided
       Stop, Cease ──────────────────────────▶  the first signal, the second one
       Close ────────────────────────────────▶  nothing more will come
@@ -24,6 +25,7 @@ from typing import NamedTuple
 from bulkmail.campaign.way import Way
 from bulkmail.delivery.work import Span
 from bulkmail.dns.routes import NoRoute, Route
+from bulkmail.journal import Fact
 
 # --- from the parent --------------------------------------------------------------------------------------
 
@@ -92,6 +94,12 @@ class Held(NamedTuple):
     site: str
     reason: str
     held_s: float
+
+
+class Learnt(NamedTuple):
+    """For the project's store, which the parent writes."""
+
+    facts: tuple[Fact, ...]
 
 
 class Used(NamedTuple):

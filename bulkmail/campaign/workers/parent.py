@@ -26,14 +26,14 @@ from bulkmail.delivery.plant import Plant
 from bulkmail.delivery.work import Parcel
 from bulkmail.dns.routes import Route
 from bulkmail.errors import BulkmailError, ConfigError, WorkersDied
-from bulkmail.journal import Journal, Store
+from bulkmail.journal import Fact, Journal, Store
 
 LOOK_S = 0.2  # ends of slices that gather until the store takes in what the workers wrote of them
 CEASE_S = 15.0  # for workers to break off what is open, and to write it down
 
 
 class Distributor(Dispatcher):
-    """See the module. `held` and `warn` are told what people are to know."""
+    """See the module. `held` and `warn` are told what people are to know, `learned` what is to be kept."""
 
     def __init__(
         self,
@@ -44,12 +44,14 @@ class Distributor(Dispatcher):
         journal: Journal,
         on_doubt: str,
         held: Callable[[str, str, float], None],
+        learned: Callable[[Sequence[Fact]], None],
         warn: Callable[[str], None],
     ) -> None:
         super().__init__(plant)
         self._journal = journal
         self._on_doubt = on_doubt
         self._held = held
+        self._learned = learned
         self._warn = warn
         self._hands = {hand.index: hand for hand in crew.hands()}  # those who are alive
         self._slices: dict[int, Slice] = {}  # that workers have, by number
@@ -150,6 +152,8 @@ class Distributor(Dispatcher):
                     tally.latency.counts.update(latency)
                 case said.Held(site, reason, held_s):
                     self._held(site, reason, held_s)
+                case said.Learnt(facts):
+                    self._learned(facts)
                 case said.Unwritable(why):
                     self.plant.unwritable(ConfigError(why))
                 case said.Failed(name, text):

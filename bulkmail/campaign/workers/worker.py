@@ -17,6 +17,7 @@ import trio
 
 from bulkmail.campaign.accounting import AccountingLog
 from bulkmail.campaign.config import Campaign
+from bulkmail.campaign.learning import Learning, learning
 from bulkmail.campaign.ledger import CampaignLedger
 from bulkmail.campaign.planting import limits_of, planted
 from bulkmail.campaign.prepare import Prepared
@@ -33,6 +34,7 @@ from bulkmail.campaign.workers.messages import (
     Ended,
     Failed,
     Held,
+    Learnt,
     Routed,
     Stop,
     Unwritable,
@@ -89,8 +91,9 @@ async def _send(
     with _ledger(prepared, log, of=len(begin.alive)) as ledger:
         per_host = _per_host(limits_of(campaign), begin.alive)
         async with connections(campaign, begin.way, per_host=per_host) as pool:
-            sending = _Sending(campaign, ledger, pool, channel, index, begin.alive)
-            await sending.run(rest)
+            with learning(campaign, writing=False) as learned:
+                sending = _Sending(campaign, ledger, pool, channel, index, begin.alive, learned)
+                await sending.run(rest)
         await sending.tell_the_rest()
 
 
@@ -136,6 +139,7 @@ class _Sending:
         channel: Channel,
         index: int,
         alive: tuple[int, ...],
+        learned: Learning,
     ) -> None:
         self._ledger = ledger
         self._pool = pool
@@ -155,6 +159,9 @@ class _Sending:
             processes=len(alive),
         )
         self._plant.sites.limits_of = self._limits
+        self._learning = learned
+        learned.attend(self._plant)
+        learned.sharers = lambda site: len(self._sharing(site))
         self._dispatcher = Dispatcher(self._plant, on_finished=self._on_finished)
         self._ended: list[int] = []  # parcels, not told of yet
         self._news = trio.Event()
@@ -210,10 +217,13 @@ class _Sending:
 
     def _limits(self, site: str) -> Limits:
         """Our share of a site's."""
-        sharing = owners(provider(site), self._alive, width(self._whole, len(self._alive)))
+        sharing = self._sharing(site)
         if self._index not in sharing:  # it was ours when it was given to us; what is left of it is little
             return share(self._whole, len(sharing), len(sharing) - 1)
         return share(self._whole, len(sharing), sharing.index(self._index))
+
+    def _sharing(self, site: str) -> tuple[int, ...]:
+        return owners(provider(site), self._alive, width(self._whole, len(self._alive)))
 
     # --- what is told ----------------------------------------------------------------------------------
 
@@ -224,6 +234,8 @@ class _Sending:
 
     def _tell_used(self) -> None:
         """Also the sign that the log has grown; nothing where nothing happens."""
+        if facts := self._learning.take():
+            self._channel.tell(Learnt(tuple(facts)))
         tally = self._plant.tally
         if not (tally.transactions or tally.connections):
             return
