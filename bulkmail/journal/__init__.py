@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bulkmail.journal.learned import Fact, LearnedSites, Remembered
+from bulkmail.journal.leases import Holder, Leases, Sender
 from bulkmail.journal.lock import CampaignLock
 from bulkmail.journal.log import Log
 from bulkmail.journal.log_file import LogName, told
@@ -44,10 +45,12 @@ __all__ = [
     "Fact",
     "Failure",
     "History",
+    "Holder",
     "Intent",
     "Interval",
     "Journal",
     "LearnedSites",
+    "Leases",
     "LeftOut",
     "Log",
     "LogName",
@@ -59,6 +62,7 @@ __all__ = [
     "Record",
     "Remembered",
     "Roll",
+    "Sender",
     "SiteFile",
     "Store",
     "Suppression",
