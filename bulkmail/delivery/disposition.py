@@ -47,6 +47,7 @@ class Disposition(NamedTuple):
     enhanced: str = ""  # where we decided ourselves (5.1.2, 5.6.7); else the reply's own
     wait_s: float | None = None
     about_us: bool = False  # it is the sender who was refused: the next recipient would fare the same
+    untried: bool = False  # nobody was asked, for the same was known: no attempt is charged
     meaning: Meaning | None = None  # of a refusal; None where nothing was refused
 
     @property

@@ -139,7 +139,7 @@ class _Session:
             self.surplus = True
             return
         parcel, roll = self.supply.pop()
-        self.destination.settle(parcel, [(one, why) for one in roll], NOWHERE)
+        self.destination.settle(parcel, [(one, why) for one in roll], NOWHERE, attempted=not why.untried)
         if why.scope is Scope.SITE:
             await self.destination.met_trouble(why, NOWHERE)
 

@@ -36,17 +36,20 @@ def no_route(route: NoRoute) -> Disposition:
 
 
 def no_connection(unreachable: Unreachable) -> Disposition:
-    """No exchanger of the site could be spoken to; the last one tried says why. Never a bounce (G1).
+    """No exchanger of the site could be spoken to; the last one asked says why. Never a bounce (G1).
+
+    Where none was asked, for all are left alone, nobody is charged with an attempt.
 
     Raises CredentialsRefused where a relay refused our password: waiting would not change its mind.
     """
-    last = unreachable.attempts[-1]
+    last = next((one for one in reversed(unreachable.attempts) if one.asked), unreachable.attempts[-1])
     at = f"{last.host} [{last.address}]" if last.address else last.host
     if last.stage is Stage.AUTH and last.reply is not None and last.reply.permanent:
         raise CredentialsRefused(f"{at} refused the credentials: {last.reply.text}")
     note = f"{at}: {last.error}" if last.error else at
     enhanced = "" if last.reply is not None else "4.4.1"
-    return Disposition(Fate.DEFERRED, Scope.SITE, last.stage, last.reply, note, enhanced)
+    untried = not unreachable.asked
+    return Disposition(Fate.DEFERRED, Scope.SITE, last.stage, last.reply, note, enhanced, untried=untried)
 
 
 async def settle_untried(

@@ -17,6 +17,7 @@ class Attempt:
     stage: Stage
     reply: Reply | None  # what the host said, where it said something
     error: str  # for people; "" where the reply says it
+    asked: bool = True  # or it was passed over: it did not answer lately, or has no room
 
 
 class Unreachable(Exception):
@@ -24,4 +25,5 @@ class Unreachable(Exception):
 
     def __init__(self, attempts: tuple[Attempt, ...]) -> None:
         self.attempts = attempts
+        self.asked = any(attempt.asked for attempt in attempts)  # anybody, this time
         super().__init__("; ".join(f"{a.host}: {a.reply.text if a.reply else a.error}" for a in attempts))

@@ -27,6 +27,7 @@ Key = TypeVar("Key", bound=Hashable)
 class _Mark:
     until: float
     failures: int
+    why: str
     probing: bool = False
 
 
@@ -50,15 +51,15 @@ class DeadAddresses:
         self._marks: OrderedDict[tuple[str, int], _Mark] = OrderedDict()
         self._troubled: Remembered[tuple[str, int]] = Remembered(troubled, size=size)
 
-    def mark(self, address: str, port: int, now: float) -> None:
-        """It did not answer just now."""
+    def mark(self, address: str, port: int, now: float, why: str = "did not answer") -> None:
+        """It did not answer just now. `why`: in words, for those who are kept from it."""
         key = (address, port)
         mark = self._marks.get(key)
         if mark is not None and now < mark.until and not mark.probing:
             return  # sessions that dialled together failed together: one failure
         recent = mark is not None and now < mark.until + self._longest
         failures = mark.failures + 1 if mark is not None and recent else 1
-        self._marks[key] = _Mark(now + self._penalty(failures), failures)
+        self._marks[key] = _Mark(now + self._penalty(failures), failures, why)
         self._marks.move_to_end(key)
         if len(self._marks) > self._size:
             self._marks.popitem(last=False)
@@ -73,6 +74,11 @@ class DeadAddresses:
             return True
         mark = self._marks.get((address, port))
         return mark is not None and now < mark.until
+
+    def why(self, address: str, port: int) -> str:
+        """Why it is left alone, if it is."""
+        mark = self._marks.get((address, port))
+        return "" if mark is None else mark.why
 
     def may_try(self, address: str, port: int, now: float) -> bool:
         """True if the caller may connect. Where that is a probe, it is the caller's alone."""

@@ -111,7 +111,8 @@ class Dialer:
         attempts: list[Attempt] = []
         for host in route.hosts:
             if admit is not None and not admit(host):
-                attempts.append(Attempt(host.name, "", Stage.CONNECT, None, "no room for another connection"))
+                no_room = "no room for another connection"
+                attempts.append(Attempt(host.name, "", Stage.CONNECT, None, no_room, asked=False))
                 continue
             connection = None
             with trio.CancelScope() as patience:
@@ -143,12 +144,20 @@ class Dialer:
 
     def _fell_silent(self, host: Host, attempts: list[Attempt], source: Source | None) -> None:
         """None of its addresses answered in the time that there was."""
-        now = trio.current_time()
+        why = "silent for too long, while others had to wait"
         for address in host.addresses:
-            self._dead.mark(_known_as(address, source), self.approach.port, now)
-        attempts.append(
-            Attempt(host.name, "", Stage.CONNECT, None, "silent for too long, while others had to wait")
-        )
+            self._mark_dead(address, source, why)
+        attempts.append(Attempt(host.name, "", Stage.CONNECT, None, why))
+
+    def _mark_dead(self, address: str, source: Source | None, why: str) -> None:
+        self._dead.mark(_known_as(address, source), self.approach.port, trio.current_time(), why)
+
+    def _passed_over(self, host: Host, near: Sequence[str], source: Source | None) -> Attempt:
+        """Nobody is asked: the addresses within reach, if any, did not answer lately."""
+        if not near:
+            return Attempt(host.name, "", Stage.CONNECT, None, _out_of_reach(host, source), asked=False)
+        why = self._dead.why(_known_as(near[-1], source), self.approach.port)
+        return Attempt(host.name, near[-1], Stage.CONNECT, None, f"{why}; left alone for now", asked=False)
 
     async def _open_host(
         self, host: Host, site: str, attempts: list[Attempt], caller: Caller, source: Source | None
@@ -158,8 +167,7 @@ class Dialer:
         near = _within_reach(host, source)
         addresses = [one for one in near if self._dead.may_try(_known_as(one, source), port, now)]
         if not addresses:
-            why = "did not answer lately, left alone for now" if near else _out_of_reach(host, source)
-            attempts.append(Attempt(host.name, "", Stage.CONNECT, None, why))
+            attempts.append(self._passed_over(host, near, source))
         while addresses:
             contact = await self._contact(host, addresses, source)
             if contact.reset:
@@ -186,7 +194,7 @@ class Dialer:
             attempts.append(Attempt(host.name, address, refusal.stage, refusal.reply, refusal.error))
             if refusal.stage is not Stage.GREETING or refusal.reply is not None:
                 return None
-            self._dead.mark(_known_as(address, source), port, trio.current_time())
+            self._mark_dead(address, source, refusal.error)
             if refusal.timed_out:  # minutes were spent already
                 return None
             tried = {address, *contact.race.failures}
@@ -244,15 +252,14 @@ class Dialer:
     def _note_failures(
         self, host: Host, contact: _Contact, attempts: list[Attempt], source: Source | None
     ) -> None:
-        now = trio.current_time()
         for address, error in contact.race.failures.items():
             attempts.append(Attempt(host.name, address, Stage.CONNECT, None, in_words(error)))
             if not is_shortage(error, address):
-                self._dead.mark(_known_as(address, source), self.approach.port, now)
+                self._mark_dead(address, source, in_words(error))
         for address in contact.race.overtaken:
             # It may only be slow; then it is found alive when it is probed. A black hole would cost
             # every session the stagger (T2).
-            self._dead.mark(_known_as(address, source), self.approach.port, now)
+            self._mark_dead(address, source, "slower than another address")
 
 
 def _within_reach(host: Host, source: Source | None) -> Sequence[str]:

@@ -35,6 +35,16 @@ async def test_a_domain_of_dead_exchangers_is_deferred_as_a_whole(world, send):
     )
 
 
+async def test_who_is_kept_from_a_dead_exchanger_is_not_charged_and_keeps_the_reason(world, send):
+    """T1: probed, not hammered; only who called there has an attempt behind him."""
+    world.domain("a.test").refuse_connections()
+    report = await send("ann@a.test", retry={"first": "200ms", "factor": 1, "give_up": "500ms"})
+    history = report.histories["ann@a.test"]
+    charged = [row.attempted for row in history.attempts]
+    assert (history.state, charged[0], any(charged[1:-1])) == ("expired", True, False)
+    assert report.reply("ann@a.test").endswith("Connection refused; left alone for now")
+
+
 async def test_a_black_hole_on_ipv6_costs_no_attempt(world, send):
     """T2."""
     world.domain("a.test").ipv6("black hole")

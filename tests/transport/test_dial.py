@@ -91,6 +91,23 @@ async def test_a_dead_address_is_left_alone_and_then_probed_by_one_caller_only(n
     assert (at_first, len(net.dialled)) == (5, 6)
 
 
+async def test_who_is_kept_from_a_dead_address_is_told_why_it_is_dead_and_asks_nobody(net, autojump_clock):
+    """T1: of whom nobody was asked no attempt is charged."""
+    net.at("192.0.2.1", refused())
+    dialer = Dialer(approach(), dead=DeadAddresses(), connect=net.connect)
+    caught = []
+    for hosts in ([("mx1.a.test", ["192.0.2.1"])],) * 2 + ([("mx2.a.test", ["192.0.2.2"])],):
+        net.at("192.0.2.2", greeting("554 5.7.1 not you"))
+        with pytest.raises(Unreachable) as unreachable:
+            await dialer.open(route(*hosts))
+        caught.append((unreachable.value.asked, str(unreachable.value)))
+    assert caught == [
+        (True, "mx1.a.test: Connection refused"),
+        (False, "mx1.a.test: Connection refused; left alone for now"),
+        (True, "mx2.a.test: 554 5.7.1 not you"),
+    ]
+
+
 async def test_an_address_that_answers_again_is_forgiven(net, autojump_clock):
     """T1."""
     dialer = Dialer(approach(), dead=(dead := DeadAddresses(first=30)), connect=net.connect)
