@@ -17,16 +17,19 @@ from types import TracebackType
 
 import trio
 
+from bulkmail.delivery import pace
 from bulkmail.delivery.disposition import Disposition
+from bulkmail.delivery.level import AHEAD_S, Level
 from bulkmail.delivery.plant import Plant
+from bulkmail.delivery.seats import Seats
+from bulkmail.delivery.shaping import least
 from bulkmail.delivery.site import Site
-from bulkmail.delivery.unreached import settle_untried
+from bulkmail.delivery.unreached import NOWHERE, settle_untried
 from bulkmail.delivery.work import Fated, Parcel, Taken, Where
 from bulkmail.dns.routes import NoRoute, Route
 
 REST = 0.9  # of the first retry's wait: those deferred with the site find it probed when they are due
 ROUTED_S = 30.0  # for which the way that a parcel was routed serves its first session
-AHEAD_S = 1.0  # by which the message rate is booked ahead when more sessions would only wait for it
 SLICE = 256  # personal recipients a session takes at a time: few enough to share, many enough for one fetch
 HELD = 16 * 1024  # of them for all sessions of a run: of a thousand, each takes sixteen
 SHARED_SLICE = 32  # whole transactions of those who share them
@@ -56,7 +59,7 @@ class _Wait:
 
 
 class Destination:
-    """The queue and the sessions of one site.
+    """The queue and the sessions of one site, or of one domain in it that has limits of its own (`level`).
 
     `session` is what works here, one task of `sessions` each; `on_empty` is called, synchronously, when the
     last one has ended with nothing left to do.
@@ -70,16 +73,19 @@ class Destination:
         sessions: trio.Nursery,
         session: Callable[[Destination], Awaitable[None]],
         on_empty: Callable[[Destination], None],
+        level: Level | None = None,
     ) -> None:
         self.plant = plant
         self.site = site
+        self.level: Level = level or site  # whose limits hold here, and those of all around it
+        self._alone = level is None
+        self.seats = Seats(self.level, self._called)
         self._session = session
         self.stopping = False
         self._parcels: deque[Parcel] = deque()
         self._waiting = 0  # recipients in them
         self._finished: dict[int, Callable[[], None]] = {}
         self._on_empty = on_empty
-        self._sessions = 0
         self._proven = False
         self._nursery = sessions
         self._over = False
@@ -91,6 +97,7 @@ class Destination:
         self.stopping = True
         for scope in self._waits:
             scope.cancel()
+        self.seats.leave_queue()
         self._close_if_empty()
 
     def waiting(self) -> _Wait:
@@ -113,8 +120,8 @@ class Destination:
         if not self._parcels or self.stopping or self.held_by is not None:
             return taken
         now = trio.current_time()
-        slots, connections = self.plant.slots, self.site.connections_limit(now)
-        each, sharers = self.site.recipients_limit(now), 2 * connections
+        slots, connections = self.plant.slots, self.connections_limit(now)
+        each, sharers = self.recipients_limit(now), 2 * connections
         crowd = max(1, slots.talking, min(connections, slots.total))
         room = 1.0  # of a slice
         while self._parcels and room > 0:
@@ -150,13 +157,46 @@ class Destination:
         if parcel.finished and (finished := self._finished.pop(id(parcel), None)) is not None:
             finished()
 
+    # --- its limits: the site's, and what is narrower ----------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Of the site, or of the site and the domain."""
+        return self.level.name
+
+    def connections_limit(self, now: float) -> int:
+        most = self.site.connections_limit(now)
+        for level in self.level.seating:
+            most = least(most, level.most(now))
+        return most
+
+    def recipients_limit(self, now: float) -> int:
+        """Recipients in a transaction."""
+        most = self.site.recipients_limit(now)
+        return most if self._alone else least(most, self.level.bounds.recipients_per_transaction)
+
+    def messages_limit(self, now: float) -> int:
+        """Transactions on a connection."""
+        most = self.site.messages_limit(now)
+        return most if self._alone else least(most, self.level.bounds.messages_per_connection)
+
+    def window(self, now: float) -> int:
+        """Messages in flight on a connection."""
+        most = self.site.window(now)
+        return most if self._alone else least(most, self.level.bounds.messages_in_flight)
+
+    def _ahead(self, now: float) -> float:
+        """Seconds for which the message rate is booked."""
+        paces = self.level.paces
+        return self.site.messages.ahead(now) if paces is None else pace.ahead(paces, now)
+
     # --- the sessions ------------------------------------------------------------------------------
 
     def _backlog(self) -> int:
         """Transactions that wait, counted no further than needed to decide on one more session."""
         now = trio.current_time()
-        enough = self.site.connections_limit(now) * TRANSACTIONS_PER_SESSION
-        most = self.site.recipients_limit(now)
+        enough = self.connections_limit(now) * TRANSACTIONS_PER_SESSION
+        most = self.recipients_limit(now)
         transactions = 0
         for parcel in self._parcels:
             each = most if parcel.shared else 1
@@ -166,26 +206,41 @@ class Destination:
         return transactions
 
     def _staff(self) -> None:
-        """Open the sessions that the backlog is worth."""
-        if not self._waiting or self.stopping or self.held_by is not None:
+        """Open the sessions that the backlog is worth, as far as there are seats."""
+        if not self._waiting or self.stopping or self.held_by is not None or self.seats.waited_for:
             return
         now = trio.current_time()
         wanted = -(-self._backlog() // TRANSACTIONS_PER_SESSION)
-        if wanted and (not self._proven or self.site.messages.ahead(now) > AHEAD_S):
+        if wanted and (not self._proven or self._ahead(now) > AHEAD_S):
             wanted = 1
-        for _ in range(min(wanted, self.site.connections_limit(now)) - self._sessions):
-            self._sessions += 1
+        for _ in range(min(wanted, self.connections_limit(now)) - self.seats.taken):
+            if not self.seats.take(now):
+                break
             self._nursery.start_soon(self._session, self)
 
     def session_ended(self) -> None:
-        self._sessions -= 1
+        self.seats.free()
         self._staff()
         self._close_if_empty()
 
     def _close_if_empty(self) -> None:
-        if not self._sessions and not self._over:
-            self._over = True
-            self._on_empty(self)
+        if self.seats.taken or self.seats.waited_for or self._over:
+            return
+        if self._parcels and self.held_by is not None and not self.stopping:
+            # another destination of the site has found out that it is to be left alone
+            self.seats.take_anyhow()
+            self._nursery.start_soon(self._defer_all)
+            return
+        self._over = True
+        self._on_empty(self)
+
+    def _called(self) -> None:
+        """There may be a seat now: one, for whoever comes next may want the next."""
+        idle = not self._waiting or self.stopping or self.held_by is not None
+        if not idle and self.seats.take(trio.current_time()):
+            self._nursery.start_soon(self._session, self)
+            self._staff()
+        self._close_if_empty()
 
     @property
     def is_proven(self) -> bool:
@@ -221,8 +276,20 @@ class Destination:
         held_by = self.site.hold(disposition, now + rest_s)
         self.plant.on_hold(self.site.name, held_by, rest_s)
         self._proven = False
+        await self._defer(held_by, where)
+
+    async def _defer(self, held_by: Disposition, where: Where) -> None:
+        """All that is queued here, untried."""
         held, self._parcels = self._parcels, deque()
         self._waiting = 0
         counts = await settle_untried(held, held_by, where, self.plant)
         for parcel, count in zip(held, counts, strict=True):
             self.settled(parcel, count)
+
+    async def _defer_all(self) -> None:
+        """What is queued at a site that is left alone, unless that is over."""
+        try:
+            if (held_by := self.held_by) is not None:
+                await self._defer(held_by, NOWHERE)
+        finally:
+            self.session_ended()

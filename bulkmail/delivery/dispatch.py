@@ -150,8 +150,11 @@ class Dispatcher:
     async def _place(self, parcel: Parcel, route: Route, sessions: trio.Nursery) -> None:
         """Queue it at its site, unless that is left alone now."""
         now = trio.current_time()
-        destination = self.destinations.get(route.site)
-        site = self.plant.sites.of(route.site, now)
+        sites = self.plant.sites
+        site = sites.of(route.site, now)
+        level = sites.domain(site, parcel.domain, now)
+        name = route.site if level is None else level.name
+        destination = self.destinations.get(name)
         if destination is not None:
             site = destination.site
             self.plant.sites.keep(site)
@@ -161,9 +164,9 @@ class Dispatcher:
             return
         if destination is None:
             destination = Destination(
-                site, self.plant, sessions=sessions, session=session, on_empty=self._forget
+                site, self.plant, sessions=sessions, session=session, on_empty=self._forget, level=level
             )
-            self.destinations[route.site] = destination
+            self.destinations[name] = destination
         destination.add(parcel, route, partial(self._finished, parcel))
 
     async def _routed(self, domain: str) -> Route | NoRoute:
@@ -197,5 +200,5 @@ class Dispatcher:
         self._finished_one = trio.Event()
 
     def _forget(self, destination: Destination) -> None:
-        if self.destinations.get(destination.site.name) is destination:
-            del self.destinations[destination.site.name]
+        if self.destinations.get(destination.name) is destination:
+            del self.destinations[destination.name]

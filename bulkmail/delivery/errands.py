@@ -63,6 +63,16 @@ class Errands:
                 return False
         return True
 
+    def sizes(self, count: int, most: int) -> list[int]:
+        """Recipients of each of the next `count` transactions, of at most `most`."""
+        sizes: list[int] = []
+        for parcel, roll in self._queue:
+            left = len(roll)
+            while left and len(sizes) < count:
+                sizes.append(min(left, most) if parcel.shared else 1)
+                left -= sizes[-1]
+        return sizes
+
     def wanted(self, count: int, most: int) -> list[int]:
         """Ids of those whose letters the next `count` transactions need, of at most `most` recipients each.
 

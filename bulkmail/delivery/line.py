@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import trio
 
+from bulkmail.delivery import pace
 from bulkmail.delivery.destination import Destination
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.shaping import least
@@ -74,9 +75,7 @@ class Line:
             try:
                 with self._destination.waiting() as wait:
                     call = _Call(self._destination, guest)
-                    turn = self._site.connections.book(now := trio.current_time())
-                    if turn > now:
-                        await trio.sleep_until(turn)
+                    await self._turn()
                     self.connection = await self._plant.pool.acquire(route, caller=call)
                     self._site.standing += 1
             except Unreachable as unreachable:
@@ -94,13 +93,32 @@ class Line:
             self._plant.slots.recover()
         return self.connection
 
+    async def _turn(self) -> None:
+        """Wait until one more connection may be opened."""
+        calling = self._destination.level.calling
+        if calling is not None:
+            await pace.turn(calling)
+            return
+        turn = self._site.connections.book(now := trio.current_time())
+        if turn > now:
+            await trio.sleep_until(turn)
+
+    @property
+    def spent(self) -> bool:
+        """Whoever goes on needs another connection."""
+        ours = self.connection
+        return ours is None or not ours.usable or self._worn(ours)
+
     async def leave(self) -> None:
-        """Give the connection back. Cancelled or not, it is either pooled idle or closed."""
+        """Give the connection back. Cancelled or not, it is either pooled idle or closed.
+
+        Closed also where it would take the place of one to another site of the provider.
+        """
         connection, self.connection = self.connection, None
         if connection is not None:
             self._site.standing -= 1
             try:
-                if self._worn(connection):
+                if self._worn(connection) or self._destination.seats.elsewhere:
                     await connection.quit()
             finally:
                 await self._plant.pool.release(connection)
@@ -129,7 +147,9 @@ class Line:
 
     def left(self, connection: Connection) -> int:
         """Transactions that it may still carry."""
-        most = least(self._site.messages_limit(trio.current_time()), connection.extensions.limits.mailmax)
+        most = least(
+            self._destination.messages_limit(trio.current_time()), connection.extensions.limits.mailmax
+        )
         return max(1, most) - connection.transactions
 
     def _worn(self, connection: Connection) -> bool:

@@ -16,7 +16,7 @@ from typing import Protocol
 from bulkmail.delivery.disposition import Disposition, Fate
 from bulkmail.delivery.retry import Retry, jittered, next_attempt
 from bulkmail.delivery.shaping import Limits
-from bulkmail.delivery.site import Sites
+from bulkmail.delivery.sites import Sites
 from bulkmail.delivery.slots import Slots
 from bulkmail.delivery.work import Fated, Listed, Roll, Span, Verdict, Where, Work, spans_of
 from bulkmail.dns.routes import NoRoute, Route

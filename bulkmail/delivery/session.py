@@ -9,11 +9,12 @@ task is cancelled in between, the intent on disk says all that is known.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import trio
 
-from bulkmail.delivery import consigning, convey
+from bulkmail.delivery import consigning, convey, pace
 from bulkmail.delivery.conclusion import Conclusion
 from bulkmail.delivery.consignment import Consignment, Turn
 from bulkmail.delivery.destination import Destination
@@ -23,6 +24,7 @@ from bulkmail.delivery.line import Line
 from bulkmail.delivery.slots import SHORTAGE_PAUSE_S
 from bulkmail.delivery.supply import Supply
 from bulkmail.delivery.transaction import Transacted
+from bulkmail.delivery.turns import Turns
 from bulkmail.delivery.unreached import NOWHERE, where_of
 from bulkmail.delivery.work import Roll
 from bulkmail.errors import LocalResourceError
@@ -65,6 +67,7 @@ class _Session:
         self.site = destination.site
         self.line = Line(destination)
         self.supply = Supply(destination)
+        self.turns = Turns(destination, self.supply)
         self.surplus = False  # the site takes no more connections than the others have
         self._spoke: tuple[Connection, float] | None = None  # whom we heard last, and when
 
@@ -86,6 +89,11 @@ class _Session:
 
     async def _next(self) -> None:
         """Deliver to the first of them. All get a verdict but those who go again, who are the first again."""
+        seats = self.destination.seats
+        if seats.shared and (seats.too_many or (self.turns.began and self.line.spent and seats.asked_for)):
+            self.surplus = True
+            return
+        self.turns.began = True
         if not await self._wait_turn():
             return
         try:
@@ -99,8 +107,8 @@ class _Session:
             await self._no_connection(connection)
             return
         carry, count = self._way(connection)
-        count = 1 + self.site.messages.more(trio.current_time(), min(count, self.line.left(connection)) - 1)
-        consignments = await self.supply.consignments(connection, count)
+        count = 1 + self.turns.more(min(count, self.line.left(connection)) - 1, behind=1)
+        consignments = await self.turns.consignments(connection, count)
         if consignments:
             await self._converse(connection, carry, consignments)
 
@@ -116,7 +124,7 @@ class _Session:
         """How the next transactions go to this host, and how many together."""
         now, site = trio.current_time(), self.site
         learned, extensions = site.learned(now), connection.extensions
-        window = site.window(now)
+        window = self.destination.window(now)
         # A host may close a connection after each message, or when it was idle; what was then sent in one
         # breath would be in doubt.
         fresh = not connection.reused and not connection.transactions
@@ -148,31 +156,34 @@ class _Session:
 
         Without a connection, if it is long: the peer would close it, and say 421 to a MAIL not yet sent.
         """
-        now = trio.current_time()
-        turn = self.site.messages.book(now)
-        if turn <= now:
+        now, paces = trio.current_time(), self.destination.level.paces
+        if paces is not None:
+            ahead, turn = pace.ahead(paces, now), partial(self.turns.wait, paces)
+        elif (at := self.site.messages.book(now)) > now:
+            ahead, turn = at - now, partial(trio.sleep_until, at)
+        else:
             return not self.destination.stopping
-        if turn - now <= PATIENCE_S:
+        if ahead <= PATIENCE_S:
             with self.destination.waiting():
-                await trio.sleep_until(turn)
+                await turn()
         else:
             await self.line.leave()
             self.supply.forget()
-            await self._sleep_without_slot(turn)
+            await self._without_slot(turn)
         return not self.destination.stopping
 
     async def _pause(self) -> None:
         """This machine ran out of something: fewer sessions from now on, and nobody is charged (T6)."""
         now = trio.current_time()
         self.plant.slots.shed(now)
-        await self._sleep_without_slot(now + SHORTAGE_PAUSE_S)
+        await self._without_slot(partial(trio.sleep_until, now + SHORTAGE_PAUSE_S))
 
-    async def _sleep_without_slot(self, until: float) -> None:
+    async def _without_slot(self, wait: Callable[[], Awaitable[None]]) -> None:
         """Others may have it meanwhile. Without one again only where the run is being stopped."""
         slots = self.plant.slots
         slots.leave(self)
         with self.destination.waiting():
-            await trio.sleep_until(until)
+            await wait()
             await slots.enter(self, probing=not self.destination.is_proven)
 
     # --- the transactions --------------------------------------------------------------------------
@@ -275,10 +286,10 @@ class _Turn(Turn):
             pass
         if not self._supply:
             return []
-        count = self._site.messages.more(trio.current_time(), count)
+        count = session.turns.more(count)
         if count <= 0:
             return []
-        coming = await self._supply.consignments(connection, count, conclusion.in_flight)
+        coming = await session.turns.consignments(connection, count, conclusion.in_flight)
         self._expect(coming)
         return coming
 

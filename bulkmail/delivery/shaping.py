@@ -1,10 +1,12 @@
-"""Limits of a site, and the token bucket that enforces a rate.
+"""Limits as sending needs them, plain numbers, and the token bucket that enforces a rate.
 
-Plain values and plain functions of a given `now`; whoever waits does so in the session.
+Plain values and plain functions of a given `now`; whoever waits does so in `pace` or in the session.
+Whence a limit comes is told in `limits`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -18,6 +20,29 @@ class Limits:
     recipients_per_transaction: int = 100
     messages_per_connection: int = 100
     messages_in_flight: int = 8
+    recipient_rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What somebody else says who has a say beside the site: its provider, or one domain of it.
+
+    The first four hold for all to whom it applies together. None is no limit.
+    """
+
+    connections: int | None = None
+    message_rate: float | None = None
+    connection_rate: float | None = None
+    recipient_rate: float | None = None
+    recipients_per_transaction: int | None = None
+    messages_per_connection: int | None = None
+    messages_in_flight: int | None = None
+
+    @property
+    def shared(self) -> bool:
+        """There is something to be kept to together."""
+        rates = (self.message_rate, self.connection_rate, self.recipient_rate)
+        return self.connections is not None or any(rate is not None for rate in rates)
 
 
 def least(limit: int, other: int | None) -> int:
@@ -32,8 +57,10 @@ class Bucket:
     """A token bucket a tenth of a second deep: `book` returns the time at which the caller may go on.
 
     Booking is in order and never refused, so callers that sleep until their time keep the rate exactly,
-    whatever order they wake up in.
+    whatever order they wake up in. A unit is a message, a connection or a recipient.
     """
+
+    __slots__ = ("_interval_s", "_next")
 
     def __init__(self, rate: float | None, now: float) -> None:
         self._interval_s = 0.0 if rate is None else 1.0 / rate
@@ -42,6 +69,11 @@ class Bucket:
     def limit(self, rate: float | None) -> None:
         """What is booked from now on keeps to this rate."""
         self._interval_s = 0.0 if rate is None else 1.0 / rate
+
+    @property
+    def interval_s(self) -> float:
+        """Between two units; 0: there is no rate."""
+        return self._interval_s
 
     def book(self, now: float) -> float:
         """The monotonic time from which one message (or connection) may go; `now` or earlier: at once."""
@@ -64,3 +96,31 @@ class Bucket:
     def ahead(self, now: float) -> float:
         """Seconds until the next one who books may go."""
         return max(0.0, self._next - now)
+
+    # --- where several buckets are to agree: looked at first, and taken of together --------------------
+
+    def ready(self, now: float) -> float:
+        """From when on the next one may go; nobody saves up more than a tenth of a second."""
+        return max(self._next, now - BURST_S)
+
+    def start(self, at: float, units: int) -> None:
+        """So many units begin at `at`, which is no earlier than `ready` said."""
+        self._next = at + units * self._interval_s
+
+    def fitting(self, now: float, sizes: Iterable[int]) -> int:
+        """How many, behind each other, may go at `now` behind one that has just begun; none is taken."""
+        free, count = max(self._next, now - BURST_S + self._interval_s), 0
+        for size in sizes:
+            if free > now:
+                break
+            free += size * self._interval_s
+            count += 1
+        return count
+
+    def take(self, now: float, units: int) -> None:
+        """What was found fitting goes."""
+        self._next = max(self._next, now - BURST_S + self._interval_s) + units * self._interval_s
+
+    def adjust(self, units: int) -> None:
+        """More were booked than went, by so many, or less: whoever comes next waits as long as he must."""
+        self._next -= units * self._interval_s

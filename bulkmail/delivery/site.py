@@ -1,22 +1,21 @@
 """What a run knows of each site: its pace, what it taught us, how it does.
 
-A destination ends whenever nothing waits for its site; this record outlives it, so that limits hold and a
-refusal is remembered across all of them. Bounded: who was asked for longest ago is forgotten first.
+A destination ends whenever nothing waits for its site; this record outlives it (`sites`), so that limits hold
+and a refusal is remembered across all of them.
 Plain values and plain functions of a given monotonic `now`.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
-from bulkmail.delivery.shaping import Bucket, Limits, least
+from bulkmail.delivery.level import Level
+from bulkmail.delivery.shaping import Bounds, Limits, least
 from bulkmail.smtp.extension import NO_LIMITS, Extensions
 
 BELIEVED_S = 900.0  # a limit met once may have been a bad moment: forgotten, and met again if it was none
-SITES = 5_000  # of which something is remembered
 SMALL = 10_000_000  # octets: a SIZE below that is worth to be told of
 STRIKES = 3  # conversations in a row that brought nothing before the site is left alone
 
@@ -36,10 +35,15 @@ class Learned:
 NOTHING = Learned()
 
 
-class Site:
-    """One site. The buckets are those of its rates; `standing` counts connections that sessions hold."""
+class Site(Level):
+    """One site. `messages` and `connections` are the buckets of its own rates.
+
+    `standing` counts connections that sessions hold. `divided`: domains of it may have limits of their own,
+    and then several destinations share it. `outer`: its provider, where that has limits.
+    """
 
     __slots__ = (
+        "_divided",
         "_held_by",
         "_held_until",
         "_keeps",
@@ -51,7 +55,6 @@ class Site:
         "chunks",
         "connections",
         "messages",
-        "name",
         "prober",
         "standing",
         "strikes",
@@ -65,14 +68,18 @@ class Site:
         now: float,
         known: Learned = NOTHING,
         on_learned: Callable[[str, Learned], None] = lambda name, new: None,
+        *,
+        outer: Level | None = None,
+        divided: bool = False,
     ) -> None:
         """`known`: what another run has learned; `on_learned` is told of what this one learns."""
-        self.name = name
-        self.messages = Bucket(limits.message_rate, now)
-        self.connections = Bucket(limits.connection_rate, now)
+        self._limits = limits
+        self._divided = divided
+        super().__init__(name, _shared(limits), now, outer)
+        self.messages = self.sending.each
+        self.connections = self.dialling.each
         self.standing = 0
         self.strikes = 0
-        self._limits = limits
         self._window = 1
         self._keeps = False
         self.chunks: bool | None = None  # whether BDAT works here as announced; None: nobody has seen it yet
@@ -87,8 +94,29 @@ class Site:
     def limit(self, limits: Limits) -> None:
         """Keep to these from now on."""
         self._limits = limits
-        self.messages.limit(limits.message_rate)
-        self.connections.limit(limits.connection_rate)
+        self.limit_to(_shared(limits))
+
+    def link(self) -> None:
+        """See Level; who is alone needs neither doors nor seats, his destination counts for itself."""
+        super().link()
+        if self.outer is None and self.sending.people is None:
+            self.paces = None
+        if self.outer is None:
+            self.calling = None
+        if not self._divided:
+            self.seating = self.seating[1:]
+
+    def around(self, outer: Level | None, *, divided: bool) -> None:
+        """It stands in this one from now on."""
+        self.outer, self._divided = outer, divided
+        self.link()
+
+    @property
+    def many_sites(self) -> bool:
+        return False
+
+    def most(self, now: float) -> int | None:
+        return self.connections_limit(now)
 
     # --- its limits: what shaping says, or what the site taught us ---------------------------------
 
@@ -223,35 +251,5 @@ class Site:
         return self._held_by if now < self._held_until else None
 
 
-class Sites:
-    """The sites of one process. `limits_of`, by the name of a site, is asked once, and at `limit_again`.
-
-    `recall` says what earlier runs have learned of a site, and `on_learned` is told of what this one does.
-    """
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits_of: Callable[[str], Limits] = lambda name: limits
-        self.recall: Callable[[str], Learned] = lambda name: NOTHING
-        self.on_learned: Callable[[str, Learned], None] = lambda name, new: None
-        self._sites: OrderedDict[str, Site] = OrderedDict()
-
-    def of(self, name: str, now: float) -> Site:
-        site = self._sites.get(name)
-        if site is None:
-            site = self._sites[name] = Site(
-                name, self.limits_of(name), now, self.recall(name), self.on_learned
-            )
-            if len(self._sites) > SITES:
-                self._sites.popitem(last=False)
-        self._sites.move_to_end(name)
-        return site
-
-    def limit_again(self) -> None:
-        """The limits are others now."""
-        for site in self._sites.values():
-            site.limit(self.limits_of(site.name))
-
-    def keep(self, site: Site) -> None:
-        """It is worked for: what is known of it is not to be forgotten."""
-        self._sites[site.name] = site
-        self._sites.move_to_end(site.name)
+def _shared(limits: Limits) -> Bounds:
+    return Bounds(limits.connections, limits.message_rate, limits.connection_rate, limits.recipient_rate)

@@ -52,10 +52,15 @@ class Supply:
         """Fewer than `count` transactions are at hand."""
         return self._errands.short_of(count, self._most(connection))
 
+    def sizes(self, count: int) -> list[int]:
+        """Recipients of each of the next `count` transactions, at most."""
+        most = self._destination.recipients_limit(trio.current_time())
+        return self._errands.sizes(count, most)
+
     def pop(self) -> Errand:
         """Take out the recipients of the next transaction."""
         parcel = self._errands.first.parcel
-        most = self._destination.site.recipients_limit(trio.current_time())
+        most = self._destination.recipients_limit(trio.current_time())
         return self._errands.pop(most if parcel.shared else 1)
 
     def put_back(self, errands: Sequence[Errand]) -> None:
@@ -96,7 +101,7 @@ class Supply:
         return consigning.consignments(parts, self._destination, connection)
 
     def _most(self, connection: Connection) -> int:
-        limit = self._destination.site.recipients_limit(trio.current_time())
+        limit = self._destination.recipients_limit(trio.current_time())
         return max(1, least(limit, connection.extensions.limits.rcptmax))
 
     async def _letters(self, count: int, most: int) -> list[Letter | str]:

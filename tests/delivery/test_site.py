@@ -6,7 +6,8 @@ import pytest
 
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.shaping import Limits
-from bulkmail.delivery.site import BELIEVED_S, SITES, STRIKES, Site, Sites
+from bulkmail.delivery.site import BELIEVED_S, STRIKES, Site
+from bulkmail.delivery.sites import SITES, Sites
 from bulkmail.transport.stage import Stage
 
 LOST = Disposition(Fate.DEFERRED, Scope.SESSION, Stage.RCPT, note="lost")

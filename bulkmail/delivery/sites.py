@@ -1,0 +1,100 @@
+"""The sites of one process: each record outlives the destinations that work with it.
+
+Bounded: who was asked for longest ago is forgotten first. Providers and domains that have limits of their own
+are as many as somebody has written down.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from bulkmail.delivery.level import Level
+from bulkmail.delivery.shaping import Bounds, Limits
+from bulkmail.delivery.site import NOTHING, Learned, Site
+
+SITES = 5_000  # of which something is remembered
+
+
+class Sites:
+    """The sites of one process, and what they stand in.
+
+    `limits_of` is asked by the name of a site; `provider_of`, too, for its provider and what all sites of it
+    keep to together, if that is anything; `domain_of` by the names of a site and of a domain whether that has
+    limits of its own, which it is only where some domain has (`divided`). Each is asked once, and at
+    `limit_again`. `recall` says what earlier runs have learned of a site, and `on_learned` is told of what
+    this one does.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits_of: Callable[[str], Limits] = lambda name: limits
+        self.provider_of: Callable[[str], tuple[str, Bounds] | None] = lambda name: None
+        self.domain_of: Callable[[str, str], Bounds | None] = lambda name, domain: None
+        self.divided = False
+        self.recall: Callable[[str], Learned] = lambda name: NOTHING
+        self.on_learned: Callable[[str, Learned], None] = lambda name, new: None
+        self._sites: OrderedDict[str, Site] = OrderedDict()
+        self._providers: dict[str, Level] = {}
+        self._domains: dict[str, Level] = {}
+
+    def of(self, name: str, now: float) -> Site:
+        site = self._sites.get(name)
+        if site is None:
+            site = self._sites[name] = Site(
+                name,
+                self.limits_of(name),
+                now,
+                self.recall(name),
+                self.on_learned,
+                outer=self._provider(name, now),
+                divided=self.divided,
+            )
+            if len(self._sites) > SITES:
+                self._sites.popitem(last=False)
+        self._sites.move_to_end(name)
+        return site
+
+    def domain(self, site: Site, domain: str, now: float) -> Level | None:
+        """A domain that has limits of its own, in its site."""
+        if not self.divided:
+            return None
+        name = f"{site.name} {domain}"
+        level = self._domains.get(name)
+        if level is None:
+            bounds = self.domain_of(site.name, domain)
+            if bounds is None:
+                return None
+            level = self._domains[name] = Level(name, bounds, now, site)
+        return level
+
+    def provider(self, name: str) -> Level | None:
+        """By its name, where some site of it was asked for and it has limits."""
+        return self._providers.get(name)
+
+    def limit_again(self) -> None:
+        """The limits are others now."""
+        known = {name: self.provider_of(name) for name in self._sites}
+        for provider, bounds in {found for found in known.values() if found is not None}:
+            if provider in self._providers:
+                self._providers[provider].limit_to(bounds)
+        for name, site in self._sites.items():
+            site.around(self._provider(name, 0.0), divided=self.divided)
+            site.limit(self.limits_of(name))
+        for name, level in self._domains.items():
+            site_name, _, domain = name.partition(" ")
+            level.limit_to(self.domain_of(site_name, domain) or Bounds())
+
+    def keep(self, site: Site) -> None:
+        """It is worked for: what is known of it is not to be forgotten."""
+        self._sites[site.name] = site
+        self._sites.move_to_end(site.name)
+
+    def _provider(self, site: str, now: float) -> Level | None:
+        found = self.provider_of(site)
+        if found is None:
+            return None
+        name, bounds = found
+        level = self._providers.get(name)
+        if level is None:
+            level = self._providers[name] = Level(name, bounds, now)
+        return level
