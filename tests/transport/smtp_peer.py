@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -204,3 +205,16 @@ async def listening(play: Play) -> AsyncIterator[int]:
         nursery.start_soon(trio.serve_listeners, serve, [listener])
         yield listener.socket.getsockname()[1]
         nursery.cancel_scope.cancel()
+
+
+def refused() -> OSError:
+    """As trio says it."""
+    return OSError(errno.ECONNREFUSED, "Error connecting to ('192.0.2.1', 25): Connection refused")
+
+
+def greeting(*lines: str | bytes):
+    async def host(peer: Peer) -> None:
+        await peer.say(*lines)
+        await peer.eof()
+
+    return host

@@ -7,26 +7,13 @@ import os
 
 import pytest
 import trio
-from smtp_peer import Peer, approach, route, willing
+from smtp_peer import Peer, approach, greeting, refused, route, willing
 
 from bulkmail.errors import LocalResourceError
 from bulkmail.transport.approach import Credentials, TimeLimits, TlsPolicy
-from bulkmail.transport.dead import DeadAddresses, Remembered
+from bulkmail.transport.dead import DeadAddresses
 from bulkmail.transport.dial import CLEAR_TEXT, Attempt, Dialer, Unreachable
 from bulkmail.transport.stage import Stage
-
-
-def refused() -> OSError:
-    """As trio says it."""
-    return OSError(errno.ECONNREFUSED, "Error connecting to ('192.0.2.1', 25): Connection refused")
-
-
-def greeting(*lines: str | bytes):
-    async def host(peer: Peer) -> None:
-        await peer.say(*lines)
-        await peer.eof()
-
-    return host
 
 
 async def hang_up(peer: Peer) -> None:
@@ -65,60 +52,6 @@ async def test_when_every_host_was_tried_each_attempt_is_told(net, autojump_cloc
     assert first == Attempt("mx1.a.test", "192.0.2.1", Stage.CONNECT, None, "Connection refused")
     assert (second.stage, second.reply.text, second.error) == (Stage.GREETING, "554 5.7.1 not you", "")
     assert str(caught.value) == "mx1.a.test: Connection refused; mx2.a.test: 554 5.7.1 not you"
-
-
-async def test_a_dead_address_is_left_alone_and_then_probed_by_one_caller_only(net, autojump_clock):
-    """T1: probed, not hammered."""
-    net.at("192.0.2.1", refused())
-    dead = DeadAddresses(first=30, probe=30)
-    dialer = Dialer(approach(), dead=dead, connect=net.connect)
-    only = route(("mx.a.test", ["192.0.2.1"]))
-
-    async def fail() -> None:
-        with pytest.raises(Unreachable):
-            await dialer.open(only)
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(5):
-            nursery.start_soon(fail)
-    await fail()
-    at_first = len(net.dialled)
-    assert not dialer.alive(only.hosts[0])
-    await trio.sleep(31)
-    async with trio.open_nursery() as nursery:
-        for _ in range(5):
-            nursery.start_soon(fail)
-    assert (at_first, len(net.dialled)) == (5, 6)
-
-
-async def test_who_is_kept_from_a_dead_address_is_told_why_it_is_dead_and_asks_nobody(net, autojump_clock):
-    """T1: of whom nobody was asked no attempt is charged."""
-    net.at("192.0.2.1", refused())
-    dialer = Dialer(approach(), dead=DeadAddresses(), connect=net.connect)
-    caught = []
-    for hosts in ([("mx1.a.test", ["192.0.2.1"])],) * 2 + ([("mx2.a.test", ["192.0.2.2"])],):
-        net.at("192.0.2.2", greeting("554 5.7.1 not you"))
-        with pytest.raises(Unreachable) as unreachable:
-            await dialer.open(route(*hosts))
-        caught.append((unreachable.value.asked, str(unreachable.value)))
-    assert caught == [
-        (True, "mx1.a.test: Connection refused"),
-        (False, "mx1.a.test: Connection refused; left alone for now"),
-        (True, "mx2.a.test: 554 5.7.1 not you"),
-    ]
-
-
-async def test_an_address_that_answers_again_is_forgiven(net, autojump_clock):
-    """T1."""
-    dialer = Dialer(approach(), dead=(dead := DeadAddresses(first=30)), connect=net.connect)
-    only = route(("mx.a.test", ["192.0.2.1"]))
-    net.at("192.0.2.1", refused())
-    with pytest.raises(Unreachable):
-        await dialer.open(only)
-    net.at("192.0.2.1", willing)
-    await trio.sleep(31)
-    await (await dialer.open(only)).quit()
-    assert len(dead) == 0
 
 
 async def test_an_ipv6_black_hole_does_not_cost_the_attempt(net, autojump_clock):
@@ -257,31 +190,6 @@ async def test_a_connection_dropped_before_the_greeting_twice_gives_way_to_the_n
     dialer = Dialer(approach(), dead=DeadAddresses(), connect=net.connect)
     connection = await dialer.open(route(("mx.a.test", ["192.0.2.1", "192.0.2.2"])))
     assert (connection.address, net.dialled) == ("192.0.2.2", ["192.0.2.1", "192.0.2.1", "192.0.2.2"])
-
-
-def test_the_penalty_doubles_with_each_failed_probe_and_the_memory_is_bounded():
-    dead = DeadAddresses(first=10, longest=40, probe=5, size=3)
-    dead.mark("192.0.2.1", 25, 0)
-    dead.mark("192.0.2.1", 25, 1)  # the same failure, seen by another
-    spans = []
-    now = 0.0
-    for _ in range(4):
-        start = now
-        while dead.is_dead("192.0.2.1", 25, now):
-            now += 1
-        spans.append(now - start)
-        assert (dead.may_try("192.0.2.1", 25, now), dead.may_try("192.0.2.1", 25, now)) == (True, False)
-        dead.mark("192.0.2.1", 25, now)
-    for n in range(9):
-        dead.mark(f"192.0.2.{n}", 25, now)
-    assert (spans, len(dead)) == ([10, 20, 40, 40], 3)
-
-
-def test_what_is_remembered_is_forgotten_in_time_and_bounded():
-    remembered = Remembered(60, size=2)
-    for n, key in enumerate("abc"):
-        remembered.add(key, n)
-    assert [remembered.holds(key, 61.5) for key in "abc"] == [False, False, True]
 
 
 async def test_that_tls_does_not_work_at_a_site_is_forgotten_after_a_while(net, autojump_clock):
