@@ -1,34 +1,30 @@
-"""From a reply to a disposition: first digit, then stage, then enhanced code and a few known texts.
+"""From a reply to a disposition: first digit, then stage; what it is about is read in a table (`replies`).
 
-2yz is taken. For the rest there is one table, read top down; the first row that fits decides. The reply's
-first digit is the law (RFC 5321 section 4.2.1): 421 to MAIL is an answer like any other 4yz. What deviates
-from the digit is listed here with its reason and nowhere else.
+2yz is taken, and nothing more is looked at. For the rest there are two tables. The first digit is the law
+(RFC 5321 section 4.2.1): 421 to MAIL is an answer like any other 4yz. What deviates from the digit is in LAW,
+with its reason, and nowhere else; it is read top down, the first row that fits decides the fate. What a
+refusal is about, and what is to be done about it beyond its recipient, `replies.toml` says.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.meaning import Consequence, Meaning
+from bulkmail.delivery.replies import Reading, Table
+from bulkmail.delivery.stated_wait import stated_wait
 from bulkmail.smtp import Reply
 from bulkmail.transport.stage import Stage
+
+REPLIES = Table.load()
 
 # RFC 5321 section 4.5.3.1.10: 452 is "too many recipients"; 552 is its old code and then transient too
 TOO_MANY_RECIPIENTS = re.compile(
     rb"too many (?:recipients|rcpt)|recipient limit|recipients? per", re.IGNORECASE
 )
-THROTTLED = re.compile(
-    rb"too many (?:connections|messages|concurrent)|rate.?limit|throttl|slow down", re.IGNORECASE
-)
-GREYLISTED = re.compile(rb"gr[ae]y.?list|postgrey", re.IGNORECASE)
-# "Try again in 300 seconds", "please retry after 5 minutes", "greylisted for 00:05:00" is left alone
-STATED_WAIT = re.compile(
-    rb"(?i)\b(?:in|after|for|within)\s+(\d{1,6})\s*(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?)\b"
-)
-BLOCKED = re.compile(rb"(?i)black.?list|block.?list|\bblocked\b|spamhaus|\brbl\b|dnsbl|reputation")
-UNIT_S = {b"s": 1.0, b"m": 60.0, b"h": 3600.0}
 
 # Codes that speak of the conversation, not of the recipient: somebody lost the thread, dislikes our EHLO or
 # our parameters, or wants TLS or AUTH first (RFC 3207, RFC 4954). A list must not bounce because of them.
@@ -49,9 +45,11 @@ SCOPE = {
     Stage.RSET: Scope.SESSION,
 }
 
+OF_THE_MAILBOX = frozenset({Meaning.UNKNOWN_USER, Meaning.DISABLED, Meaning.MAILBOX_FULL})
+
 
 class Row(NamedTuple):
-    fits: Callable[[Stage, Reply, bytes], bool]
+    fits: Callable[[Stage, Reply, bytes, Meaning], bool]
     fate: Fate
     scope: Scope | None  # None: by the stage
     note: str
@@ -61,84 +59,118 @@ def _detail(reply: Reply, subject: int, detail: int) -> bool:
     return reply.enhanced is not None and (reply.enhanced.subject, reply.enhanced.detail) == (subject, detail)
 
 
-def _protocol(reply: Reply) -> bool:
-    """X.5.z: it is the protocol that failed, but for 5.5.3, too many recipients."""
-    return reply.permanent and reply.enhanced is not None and reply.enhanced.subject == 5
+def _protocol(stage: Stage, reply: Reply, meaning: Meaning) -> bool:
+    """X.5.z: it is the protocol that failed, but for 5.5.3, too many recipients.
+
+    Unless the text says that it is the mailbox: "550 5.5.0 mailbox unavailable" is how Outlook.com
+    knows nobody.
+    """
+    if reply.code in CONVERSATION:
+        return True
+    coded = reply.permanent and reply.enhanced is not None and reply.enhanced.subject == 5
+    return coded and not (stage in (Stage.RCPT, Stage.END_OF_DATA) and meaning in OF_THE_MAILBOX)
 
 
-THROTTLE = "throttled"
+TOO_MANY = "too many recipients in this transaction"
 AGAINST_US = "the exchanger objects to how we speak, or wants TLS or authentication"
+NOTES = (TOO_MANY, AGAINST_US)
 
-TABLE: tuple[Row, ...] = (
+LAW: tuple[Row, ...] = (
     Row(
-        lambda stage, reply, text: (
+        lambda stage, reply, text, _: (
             stage is Stage.RCPT
             and reply.code in (452, 552)
             and (_detail(reply, 5, 3) or TOO_MANY_RECIPIENTS.search(text) is not None)
         ),
         Fate.AGAIN,
         Scope.RECIPIENT,
-        "too many recipients in this transaction",
+        TOO_MANY,
     ),
-    Row(lambda stage, reply, _: reply.code == 421, Fate.DEFERRED, Scope.SESSION, ""),
+    Row(lambda stage, reply, *_: reply.code == 421, Fate.DEFERRED, Scope.SESSION, ""),
+    # a wait that was asked for, or a limit, is not mended by another connection or host
     Row(
-        lambda stage, reply, text: reply.transient and GREYLISTED.search(text) is not None,
+        lambda stage, reply, _, meaning: (
+            reply.transient and meaning in (Meaning.GREYLISTED, Meaning.THROTTLED)
+        ),
         Fate.DEFERRED,
         None,
-        "greylisted",
-    ),
-    # of one recipient only that one is known to be throttled: a site may serve many (RFC 3463, X.2.x)
-    Row(
-        lambda stage, reply, text: reply.transient and THROTTLED.search(text) is not None,
-        Fate.DEFERRED,
-        None,
-        THROTTLE,
+        "",
     ),
     # nobody but the sender is refused at MAIL with 4yz, and the next recipient has the same sender
-    Row(lambda stage, reply, _: reply.transient and stage is Stage.MAIL, Fate.DEFERRED, Scope.SESSION, ""),
-    Row(lambda stage, reply, _: reply.transient, Fate.DEFERRED, None, ""),
-    Row(
-        lambda stage, reply, _: reply.code in CONVERSATION or _protocol(reply),
-        Fate.DEFERRED,
-        None,
-        AGAINST_US,
-    ),
-    Row(lambda stage, reply, _: reply.permanent, Fate.BOUNCED, None, ""),
+    Row(lambda stage, reply, *_: reply.transient and stage is Stage.MAIL, Fate.DEFERRED, Scope.SESSION, ""),
+    Row(lambda stage, reply, *_: reply.transient, Fate.DEFERRED, None, ""),
+    Row(lambda stage, reply, _, meaning: _protocol(stage, reply, meaning), Fate.DEFERRED, None, AGAINST_US),
+    Row(lambda stage, reply, *_: reply.permanent, Fate.BOUNCED, None, ""),
 )
 
 
-def stated_wait(text: bytes) -> float | None:
-    """Seconds that the peer asks us to wait, or None. Unbounded: the retry policy bounds it (X14)."""
-    match = STATED_WAIT.search(text)
-    if match is None:
-        return None
-    return int(match[1]) * UNIT_S[match[2][:1].lower()]
+def _scope(stage: Stage, row: Row, reading: Reading) -> Scope:
+    """Whom it concerns. Of one recipient only that one is known to be throttled: a site may serve many
+    (RFC 3463, X.2.x)."""
+    if row.scope is not None:
+        return row.scope
+    usual = SCOPE[stage]
+    if usual is Scope.SITE:
+        return usual
+    if row.note and stage is not Stage.RCPT:
+        return Scope.SESSION
+    if reading.scope is not None:
+        return reading.scope
+    if reading.meaning is Meaning.THROTTLED and row.fate is Fate.DEFERRED and stage is not Stage.RCPT:
+        return Scope.SITE
+    return usual
 
 
-def _scope(stage: Stage, note: str) -> Scope:
-    if stage is Stage.RCPT or not note:
-        return SCOPE[stage]
-    return {THROTTLE: Scope.SITE, AGAINST_US: Scope.SESSION}.get(note, SCOPE[stage])
-
-
-def _about_us(stage: Stage, reply: Reply, text: bytes, note: str) -> bool:
+def _about_us(stage: Stage, reply: Reply, row: Row, meaning: Meaning) -> bool:
     """The sender, his address or his standing is refused (X.7.z where it is for good), not a recipient."""
+    if stage is Stage.MAIL or row.note == AGAINST_US or meaning is Meaning.BLOCKED:
+        return True
+    if meaning is Meaning.THROTTLED and reply.transient:
+        return not row.note
     policy = reply.permanent and reply.enhanced is not None and reply.enhanced.subject == 7
-    return stage is Stage.MAIL or note in (THROTTLE, AGAINST_US) or policy or BLOCKED.search(text) is not None
+    return policy and meaning not in OF_THE_MAILBOX
 
 
-def classify(stage: Stage, reply: Reply) -> Disposition:
-    """What `reply` to the command of `stage` means for the recipients it concerns.
+def classify(stage: Stage, reply: Reply, host: str = "") -> Disposition:
+    """What `reply` to the command of `stage`, of the exchanger `host`, means for the recipients concerned.
 
     Total over 2yz–5yz; a 3yz, which only DATA and AUTH may get, is deferred as a conversation gone wrong.
     """
-    if reply.positive:  # whatever it says: taken is taken
-        return Disposition(Fate.DELIVERED, _scope(stage, ""), stage, reply)
+    if reply.code < 300:  # whatever it says: taken is taken
+        return Disposition(Fate.DELIVERED, SCOPE[stage], stage, reply)
+    if reply.code < 400:
+        note = "a reply that cannot stand here"
+        return Disposition(Fate.DEFERRED, Scope.SESSION, stage, reply, note, meaning=Meaning.PROTOCOL)
     text = b" ".join(reply.lines)
-    for row in TABLE:
-        if row.fits(stage, reply, text):
-            wait_s = stated_wait(text) if row.fate is Fate.DEFERRED else None
-            scope = row.scope or _scope(stage, row.note)
-            us = _about_us(stage, reply, text, row.note)
-            return Disposition(row.fate, scope, stage, reply, row.note, wait_s=wait_s, about_us=us)
-    return Disposition(Fate.DEFERRED, Scope.SESSION, stage, reply, "a reply that cannot stand here")
+    reading = REPLIES.read(stage, reply.code, reply.enhanced, text, host)
+    meaning = reading.meaning
+    row = next(row for row in LAW if row.fits(stage, reply, text, meaning))
+    consequence = reading.consequence
+    if consequence is Consequence.SUPPRESS and row.fate is not Fate.BOUNCED:
+        consequence = Consequence.NONE
+    return Disposition(
+        row.fate,
+        _scope(stage, row, reading),
+        stage,
+        reply,
+        row.note,
+        wait_s=stated_wait(text) if row.fate is Fate.DEFERRED else None,
+        about_us=_about_us(stage, reply, row, meaning),
+        meaning=meaning,
+        consequence=consequence,
+    )
+
+
+def refusals(stage: Stage, replies: Sequence[Reply], host: str) -> list[Disposition | None]:
+    """`classify` of each that is not 2yz, and None for each that is. Equal replies are looked at once."""
+    known: dict[int, Disposition] = {}
+    fates: list[Disposition | None] = []
+    for reply in replies:
+        if reply.code < 300:
+            fates.append(None)
+            continue
+        fate = known.get(id(reply))  # the reader makes the same of the same line
+        if fate is None:
+            fate = known[id(reply)] = classify(stage, reply, host)
+        fates.append(fate)
+    return fates

@@ -118,7 +118,8 @@ async def riding(connection: Connection, consignments: Sequence[Consignment], tu
         replies = flight.replies
         if open_ is not None:
             # the content is the first thing that was sent, and its reply the first that came
-            ended, replies = Flight(replies[:1], flight.sent > 0, flight.failure), replies[1:]
+            ended = Flight(replies[:1], flight.sent > 0, flight.failure, host=flight.host)
+            replies = replies[1:]
             outcome = judge_content(ended)
             going_on = turn.tell([(open_[0], ended_with(outcome, open_[1]))]) and going_on
         open_ = None
@@ -157,7 +158,7 @@ async def _opened(
         unheard = all_alike(lost(flight, Stage.MAIL), count, unheard=True)
         turn.tell([(one, unheard._replace(fell_silent=silent))])
         return None
-    answered = Flight(replies[reset:], flight.handed_over, flight.failure)
+    answered = Flight(replies[reset:], flight.handed_over, flight.failure, host=flight.host)
     verdict = judge_envelope(count, answered)
     if verdict.go:
         accepted = picked(one.roll, [at for at, fate in enumerate(verdict.fates) if fate is None])

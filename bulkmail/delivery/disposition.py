@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
-from bulkmail.delivery.meaning import Meaning
+from bulkmail.delivery.meaning import Consequence, Meaning
 from bulkmail.smtp import Reply
 from bulkmail.transport.stage import Stage
 
@@ -30,6 +30,8 @@ class Scope(enum.Enum):
     MESSAGE = "message"
     SESSION = "session"
     SITE = "site"
+    SOURCE = "source at the site"  # others are concerned who are sent to from the same address
+    CAMPAIGN = "campaign"  # everybody whom this campaign writes to
 
 
 class Disposition(NamedTuple):
@@ -49,6 +51,7 @@ class Disposition(NamedTuple):
     about_us: bool = False  # it is the sender who was refused: the next recipient would fare the same
     untried: bool = False  # nobody was asked, for the same was known: no attempt is charged
     meaning: Meaning | None = None  # of a refusal; None where nothing was refused
+    consequence: Consequence = Consequence.NONE  # what others are to do about it
 
     @property
     def code(self) -> int | None:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bulkmail.delivery.classify import classify
+from bulkmail.delivery.classify import classify, refusals
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.meaning import Meaning
 from bulkmail.delivery.transaction import Transacted, all_alike, lost, without_again
 from bulkmail.errors import ReplyTimeout
 from bulkmail.smtp import Reply, Whole
@@ -80,8 +81,8 @@ def judge_whole(message: Whole, replies: Sequence[Reply], flight: Flight, *, han
         return all_alike(unanswered, count, unheard=not doubtful)
     final = replies[count + 1] if len(replies) == count + 2 else None
     if not replies[0].positive:
-        return _under_refused_mail(count, replies[0], final)
-    fates = [None if reply.positive else classify(Stage.RCPT, reply) for reply in replies[1 : count + 1]]
+        return _under_refused_mail(count, replies[0], final, flight.host)
+    fates = refusals(Stage.RCPT, replies[1 : count + 1], flight.host)
     accepted = fates.count(None)
     if not accepted:
         fates = [without_again(fate) for fate in fates]
@@ -90,19 +91,20 @@ def judge_whole(message: Whole, replies: Sequence[Reply], flight: Flight, *, han
     if final is None:
         outcome = unanswered
     elif no_chunking:
-        outcome = Disposition(Fate.AGAIN, Scope.MESSAGE, Stage.DATA, final, "BDAT is not understood")
+        note = "BDAT is not understood"
+        outcome = Disposition(Fate.AGAIN, Scope.MESSAGE, Stage.DATA, final, note, meaning=Meaning.PROTOCOL)
     else:
-        outcome = classify(Stage.END_OF_DATA, final)
+        outcome = classify(Stage.END_OF_DATA, final, flight.host)
     return Transacted(tuple([outcome if fate is None else fate for fate in fates]), no_chunking=no_chunking)
 
 
-def _under_refused_mail(count: int, mail: Reply, final: Reply | None) -> Transacted:
+def _under_refused_mail(count: int, mail: Reply, final: Reply | None, host: str) -> Transacted:
     """X3: the reply to MAIL is everybody's verdict; should the message be taken all the same, it is that."""
     if final is not None and final.positive:
         note = f"although MAIL was answered {mail.text}"
         taken = Disposition(Fate.DELIVERED, Scope.MESSAGE, Stage.END_OF_DATA, final, note)
         return all_alike(taken, count, against_protocol=True)
-    return all_alike(classify(Stage.MAIL, mail), count)
+    return all_alike(classify(Stage.MAIL, mail, host), count)
 
 
 def _not_understood(final: Reply) -> bool:

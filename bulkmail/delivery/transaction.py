@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from bulkmail.delivery.classify import classify
+from bulkmail.delivery.classify import classify, refusals
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.meaning import Meaning
 from bulkmail.delivery.work import Letter, Roll
 from bulkmail.errors import ReplyTimeout
 from bulkmail.smtp import Command, Data, EndOfData, Extensions, Mail, Mailbox, Rcpt, Rset
@@ -93,13 +94,17 @@ def unsendable(letter: Letter, path: Mailbox, extensions: Extensions) -> Disposi
     if not extensions.smtputf8 and (path.smtputf8 or letter.needs_smtputf8):
         whose = "the address" if path.smtputf8 else "an address in the message (reverse-path, From, To)"
         note = f"{whose} needs SMTPUTF8 and the exchanger does not offer it (RFC 6531)"
-        return Disposition(Fate.BOUNCED, Scope.RECIPIENT, Stage.MAIL, note=note, enhanced="5.6.7")
+        return Disposition(
+            Fate.BOUNCED, Scope.RECIPIENT, Stage.MAIL, note=note, enhanced="5.6.7", meaning=Meaning.PROTOCOL
+        )
     if extensions.size is not None and size > extensions.size:
         note = (
             f"the message has {size:,} octets and this exchanger takes {extensions.size:,} (SIZE, RFC 1870): "
             "too large for whoever is behind it, which says nothing of other sites"
         )
-        return Disposition(Fate.BOUNCED, Scope.MESSAGE, Stage.MAIL, note=note, enhanced="5.3.4")
+        return Disposition(
+            Fate.BOUNCED, Scope.MESSAGE, Stage.MAIL, note=note, enhanced="5.3.4", meaning=Meaning.PROTOCOL
+        )
     return None
 
 
@@ -122,8 +127,10 @@ def lost(flight: Flight, stage: Stage, fate: Fate = Fate.DEFERRED) -> Dispositio
     """The disposition of whoever was unanswered when the conversation ended."""
     why = str(flight.failure) if flight.failure is not None else "the conversation ended"
     last = flight.replies[-1] if flight.replies else None
-    goodbye = last if last is not None and last.code == 421 else None
-    return Disposition(fate, Scope.SESSION, stage, goodbye, "" if goodbye else why)
+    if last is not None and last.code == 421:
+        goodbye = classify(stage, last, flight.host)
+        return goodbye._replace(fate=fate, scope=Scope.SESSION, about_us=False)
+    return Disposition(fate, Scope.SESSION, stage, None, why, meaning=Meaning.NETWORK)
 
 
 def judge_envelope(count: int, flight: Flight) -> EnvelopeVerdict:
@@ -136,10 +143,10 @@ def judge_envelope(count: int, flight: Flight) -> EnvelopeVerdict:
     given = data is not None and data.code == 354 and flight.failure is None
     if not replies[0].positive:
         # the reply to MAIL is everybody's verdict, whatever the rest was answered (X3)
-        refused = classify(Stage.MAIL, replies[0])
+        refused = classify(Stage.MAIL, replies[0], flight.host)
         nobody = not any(reply.positive for reply in replies[1 : count + 1])
         return EnvelopeVerdict((refused,) * count, go=False, lone_dot=given and nobody)
-    fates = [None if reply.code < 300 else classify(Stage.RCPT, reply) for reply in replies[1 : count + 1]]
+    fates = refusals(Stage.RCPT, replies[1 : count + 1], flight.host)
     accepted = fates.count(None)
     if not accepted:
         # "too many" cannot be meant of nobody: then it is a deferral like any other (X5)
@@ -150,7 +157,7 @@ def judge_envelope(count: int, flight: Flight) -> EnvelopeVerdict:
     if accepted:
         # a refusal of DATA concerns those accepted until then (X6)
         said = data is not None and not data.intermediate
-        verdict = classify(Stage.DATA, data) if data and said else lost(flight, Stage.DATA)
+        verdict = classify(Stage.DATA, data, flight.host) if data and said else lost(flight, Stage.DATA)
         fates = [verdict if fate is None else fate for fate in fates]
     return EnvelopeVerdict(tuple(fates), go=False, lone_dot=False)
 
@@ -159,13 +166,13 @@ def without_again(fate: Disposition | None) -> Disposition | None:
     """A refusal that was not of too many, for nobody was accepted."""
     if fate is None or fate.fate is not Fate.AGAIN:
         return fate
-    return Disposition(Fate.DEFERRED, fate.scope, fate.stage, fate.reply, fate.note)
+    return fate._replace(fate=Fate.DEFERRED, about_us=False)
 
 
 def judge_content(flight: Flight) -> Disposition:
     """What became of all who were accepted, once the end of data was sent as far as it went."""
     if flight.replies:
-        return classify(Stage.END_OF_DATA, flight.replies[0])
+        return classify(Stage.END_OF_DATA, flight.replies[0], flight.host)
     if flight.handed_over:
         return lost(flight, Stage.END_OF_DATA, Fate.IN_DOUBT)
     return lost(flight, Stage.END_OF_DATA)
@@ -197,7 +204,7 @@ async def exchange_envelope(connection: Connection, envelope: list[Command]) -> 
             break
         before = len(step)
         more = await connection.exchange(step)
-        flight = Flight((*flight.replies, *more.replies), more.handed_over, more.failure)
+        flight = Flight((*flight.replies, *more.replies), more.handed_over, more.failure, host=flight.host)
     return flight
 
 

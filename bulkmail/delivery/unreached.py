@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bulkmail.delivery.classify import classify
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.meaning import Meaning
 from bulkmail.delivery.plant import Plant
 from bulkmail.delivery.work import Parcel, Where
 from bulkmail.dns.routes import NoRoute
@@ -32,7 +34,9 @@ def where_of(connection: Connection) -> Where:
 def no_route(route: NoRoute) -> Disposition:
     """DNS said that nobody takes mail for the domain (bounced), or said nothing (deferred: D1, D4)."""
     fate = Fate.BOUNCED if route.permanent else Fate.DEFERRED
-    return Disposition(fate, Scope.MESSAGE, Stage.DNS, note=route.reason, enhanced=route.enhanced)
+    return Disposition(
+        fate, Scope.MESSAGE, Stage.DNS, note=route.reason, enhanced=route.enhanced, meaning=Meaning.NETWORK
+    )
 
 
 def no_connection(unreachable: Unreachable) -> Disposition:
@@ -47,9 +51,14 @@ def no_connection(unreachable: Unreachable) -> Disposition:
     if last.stage is Stage.AUTH and last.reply is not None and last.reply.permanent:
         raise CredentialsRefused(f"{at} refused the credentials: {last.reply.text}")
     note = f"{at}: {last.error}" if last.error else at
-    enhanced = "" if last.reply is not None else "4.4.1"
     untried = not unreachable.asked
-    return Disposition(Fate.DEFERRED, Scope.SITE, last.stage, last.reply, note, enhanced, untried=untried)
+    if last.reply is not None:
+        said = classify(last.stage, last.reply, last.host)
+        return said._replace(fate=Fate.DEFERRED, scope=Scope.SITE, note=note, about_us=False, untried=untried)
+    meaning = Meaning.POLICY if last.stage in (Stage.STARTTLS, Stage.AUTH) else Meaning.NETWORK
+    return Disposition(
+        Fate.DEFERRED, Scope.SITE, last.stage, None, note, "4.4.1", meaning=meaning, untried=untried
+    )
 
 
 async def settle_untried(

@@ -67,7 +67,7 @@ class Connection:
         self._transport: Transport = transport(stream)
         self._stream: Transport = self._transport  # or TLS above it
         self._protocol = ClientProtocol(heard)
-        self._course = Course(self._limits, self.opened_at, owed=self._protocol.unanswered)
+        self._course = Course(self._limits, self.opened_at, owed=self._protocol.unanswered, host=host)
         self._watchdog: trio.CancelScope | None = None  # while something is waited for
         self._busy = False
         self._failure: ConversationEnded | None = None
@@ -130,7 +130,7 @@ class Connection:
             return self._course.take(trio.current_time())
         await trio.lowlevel.checkpoint()
         flight = self._course.flight(self._failure)
-        self._course = Course(self._limits, trio.current_time())  # and what was said is let go of
+        self._course = Course(self._limits, trio.current_time(), host=self.host)  # the old one is let go of
         return flight
 
     async def start_tls(self, context: ssl.SSLContext, *, implicit: bool = False) -> None:

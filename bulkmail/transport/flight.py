@@ -111,6 +111,7 @@ class Flight(NamedTuple):
     failure: ConversationEnded | None  # why it ended early; the connection is then dead
     sent: int = 0  # how many of the commands left us whole
     smooth: bool = False  # each of them has its replies, and all of these are 2yz
+    host: str = ""  # who said it
 
 
 @dataclass(slots=True)
@@ -125,8 +126,9 @@ class _Owed:
 class Course:
     """The commands of a conversation that are not answered yet. Times are seconds on the caller's clock."""
 
-    def __init__(self, limits: TimeLimits, now: float, *, owed: Sequence[Said] = ()) -> None:
-        """`owed`: what is awaited though nobody said anything (the greeting)."""
+    def __init__(self, limits: TimeLimits, now: float, *, owed: Sequence[Said] = (), host: str = "") -> None:
+        """`owed`: what is awaited though nobody said anything (the greeting). `host`: whom it is said to."""
+        self._host = host
         self.replies: list[Reply] = []  # that no flight has told of
         self._smooth = True
         self._commands: Sequence[Said] = owed  # those that no flight has told of
@@ -277,7 +279,7 @@ class Course:
             (n for n, command in enumerate(self._commands) if is_content(command)),
             default=len(self._commands) - 1,
         )
-        return Flight(tuple(self.replies), sent > last, failure, sent)
+        return Flight(tuple(self.replies), sent > last, failure, sent, host=self._host)
 
     def take(self, now: float) -> Flight:
         """What came of those that have their replies, all of which left us: let go of them, and tell it."""
@@ -286,7 +288,7 @@ class Course:
         self.replies = replies[len(replies) - begun :]
         if begun:
             replies = replies[:-begun]
-        flight = Flight(tuple(replies), True, None, answered, self._smooth)
+        flight = Flight(tuple(replies), True, None, answered, self._smooth, self._host)
         self._smooth = all(reply.positive for reply in self.replies)
         self._commands, self._ends = self._commands[answered:], self._ends[answered:]
         self._next -= answered

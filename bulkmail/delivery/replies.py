@@ -1,0 +1,189 @@
+"""How a refusal is read: its text and codes against the rows of a table, top down; the first that fits.
+
+The table is `replies.toml`, and its head tells what a row may name. Which fate follows is not decided here
+but by the reply's first digit (`classify`); and a 2yz is never read. A `Table` is immutable; to make it takes
+a few milliseconds, to read a reply some ten microseconds, which only a refusal costs.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from bulkmail.delivery.disposition import Scope
+from bulkmail.delivery.meaning import Consequence, Meaning
+from bulkmail.smtp import EnhancedStatus
+from bulkmail.transport.stage import Stage
+
+USUAL = {
+    Meaning.GREYLISTED: Consequence.SAME_SOURCE,
+    Meaning.THROTTLED: Consequence.SLOW,
+    Meaning.BLOCKED: Consequence.SUSPEND,
+    Meaning.CONTENT: Consequence.PAUSE,
+    Meaning.UNKNOWN_USER: Consequence.SUPPRESS,
+    Meaning.DISABLED: Consequence.SUPPRESS,
+}
+
+# Addresses, also in brackets, and enhanced codes, also those that a program has put behind each code.
+_NO_WORDS = re.compile(
+    rb"<?[^\s<>\[(@]+@[^\s<>\])@,;:]+>?|(?:\b[245]\d\d[ -])?#?\b[245]\.\d{1,3}\.\d{1,3}\b(?!\.\d)"
+)
+# "550 #5.1.0 Address rejected", "RCPT not accepted: 5.7.1 relaying"; of an IP address it is no part
+_WITHIN = re.compile(rb"(?<![\d.])([45])\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
+# Letters in lower case, digits, and what is not ASCII; a space for all else.
+_PLAIN = bytes(code if code > 127 or chr(code).isalnum() else 32 for code in bytes(range(256)).lower())
+_ANY = -1  # detail of an enhanced code
+
+Key = tuple[int, int, int]  # of an enhanced code: class, subject, detail
+
+
+class Reading(NamedTuple):
+    """What a refusal is taken for. `scope` is None where the stage says whom it concerns."""
+
+    meaning: Meaning
+    scope: Scope | None
+    consequence: Consequence
+
+
+class Row(NamedTuple):
+    """One row, as it is compared. Empty is: whatever it may be."""
+
+    reading: Reading
+    says: tuple[bytes, ...] = ()
+    gaps: tuple[tuple[bytes, ...], ...] = ()  # phrases in pieces
+    enhanced: frozenset[Key] = frozenset()
+    codes: frozenset[int] = frozenset()
+    stages: tuple[Stage, ...] = ()
+    provider: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, row: Mapping[str, str]) -> Row:
+        """Raises ValueError for what means nothing."""
+        if unknown := row.keys() - {
+            "class",
+            "scope",
+            "then",
+            "says",
+            "enhanced",
+            "code",
+            "stage",
+            "provider",
+        }:
+            raise ValueError(f"a reply has no {', '.join(sorted(unknown))}")
+        meaning = Meaning(row.get("class", Meaning.OTHER.value))
+        then = Consequence(row["then"]) if "then" in row else USUAL.get(meaning, Consequence.NONE)
+        phrases = [_pieces(phrase) for phrase in row.get("says", "").split(",") if phrase.strip()]
+        return cls(
+            Reading(meaning, Scope(row["scope"]) if "scope" in row else None, then),
+            tuple(pieces[0] for pieces in phrases if len(pieces) == 1),
+            tuple(pieces for pieces in phrases if len(pieces) > 1),
+            frozenset(key for text in row.get("enhanced", "").split() for key in _keys_of(text)),
+            frozenset(code for text in row.get("code", "").split() for code in _codes_of(text)),
+            tuple(Stage(text) for text in row.get("stage", "").split()),
+            tuple(row.get("provider", "").split()),
+        )
+
+    def fits(self, stage: Stage, code: int, key: Key | None, words: bytes, host: str) -> bool:
+        if self.codes and code not in self.codes:
+            return False
+        if self.enhanced and not self.names(key):
+            return False
+        if self.stages and stage not in self.stages:
+            return False
+        if self.provider and not host.endswith(self.provider):
+            return False
+        return not (self.says or self.gaps) or self.is_said(words)
+
+    def names(self, key: Key | None) -> bool:
+        return key is not None and (key in self.enhanced or (key[0], key[1], _ANY) in self.enhanced)
+
+    def is_said(self, words: bytes) -> bool:
+        for phrase in self.says:  # hundreds of them: a generator would take twice as long
+            if phrase in words:
+                return True
+        return any(_in_order(pieces, words) for pieces in self.gaps)
+
+
+NOTHING_KNOWN = Reading(Meaning.OTHER, None, Consequence.NONE)
+
+
+class Table:
+    """The rows. `Table.load` has those that bulkmail comes with."""
+
+    __slots__ = ("_never", "_rows")
+
+    def __init__(self, rows: tuple[Row, ...], never_suppress: Row) -> None:
+        """What `never_suppress` says or names is never the end of an address, whatever fits besides."""
+        self._rows = rows
+        self._never = never_suppress
+
+    @classmethod
+    def load(cls) -> Table:
+        table = tomllib.loads(Path(__file__).with_name("replies.toml").read_text("utf-8"))
+        return cls(tuple(map(Row.of, table["reply"])), Row.of(table["never_suppress"]))
+
+    def read(
+        self, stage: Stage, code: int, enhanced: EnhancedStatus | None, text: bytes, host: str = ""
+    ) -> Reading:
+        """What a 4yz or 5yz to the command of `stage` means. `host`: the exchanger, where it is known."""
+        key = _within(code, text) if enhanced is None else (enhanced.klass, enhanced.subject, enhanced.detail)
+        words = b" %b " % b" ".join(_NO_WORDS.sub(b" ", text).translate(_PLAIN).split())
+        reading = NOTHING_KNOWN
+        for row in self._rows:
+            if row.fits(stage, code, key, words, host):
+                reading = row.reading
+                break
+        if reading.consequence is Consequence.SUPPRESS and not (
+            code >= 500
+            and stage in (Stage.RCPT, Stage.END_OF_DATA)
+            and not self._never.names(key)
+            and not self._never.is_said(words)
+        ):
+            return reading._replace(consequence=Consequence.NONE)
+        return reading
+
+
+def _within(code: int, text: bytes) -> Key | None:
+    """An enhanced code that stands elsewhere than RFC 2034 has it."""
+    for match in _WITHIN.finditer(text):
+        if int(match[1]) == code // 100:
+            return int(match[1]), int(match[2]), int(match[3])
+    return None
+
+
+def _in_order(pieces: tuple[bytes, ...], words: bytes) -> bool:
+    at = 0
+    for piece in pieces:
+        at = words.find(piece, at)
+        if at < 0:
+            return False
+        at += len(piece) - 1  # the space that ends one word begins the next
+    return True
+
+
+# --- what the table says, as it is compared -----------------------------------------------------------
+
+
+def _pieces(phrase: str) -> tuple[bytes, ...]:
+    """What must stand in the words, one behind the other."""
+    pieces = []
+    for part in phrase.split(" * "):
+        words = b" ".join(part.encode().translate(_PLAIN).split())
+        pieces.append(b" %b" % words if part.endswith("*") else b" %b " % words)
+    return tuple(pieces)
+
+
+def _keys_of(text: str) -> list[Key]:
+    klass, subject, detail = text.split(".")
+    first, _, last = detail.partition("-")
+    details = [_ANY] if first == "*" else range(int(first), int(last or first) + 1)
+    classes = (4, 5) if klass == "x" else (int(klass),)
+    return [(one, int(subject), number) for one in classes for number in details]
+
+
+def _codes_of(text: str) -> range:
+    first = int(text.replace("yz", "00"))
+    return range(first, first + (100 if text.endswith("yz") else 1))

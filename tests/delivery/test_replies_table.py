@@ -1,0 +1,168 @@
+"""The table of replies: how its rows are compared, and what no row can do."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulkmail.delivery.classify import REPLIES, classify
+from bulkmail.delivery.disposition import Fate, Scope
+from bulkmail.delivery.meaning import Consequence, Meaning
+from bulkmail.delivery.replies import Row, Table
+from bulkmail.delivery.stated_wait import stated_wait
+from bulkmail.smtp import Reply
+from bulkmail.transport.stage import Stage
+
+NEVER = Row.of({"says": "spam", "enhanced": "x.7.*"})
+
+
+def reading(rows, code, text, *, stage=Stage.RCPT, enhanced=None, host=""):
+    table = Table(tuple(map(Row.of, rows)), NEVER)
+    reply = Reply.of(code, text, enhanced=enhanced)
+    return table.read(stage, code, reply.enhanced, b" ".join(reply.lines), host).meaning
+
+
+@pytest.mark.parametrize(
+    ("says", "text", "fits"),
+    [
+        ("user unknown", "User  Unknown", True),
+        ("user unknown", "<a@b.example>: user-unknown.", True),
+        ("user unknown", "unknown user", False),
+        ("user unknown", "superuser unknown", False),
+        ("rate limit*", "you are rate-limited", True),
+        ("rate limit", "you are rate-limited", False),
+        ("mailbox * full", "mailbox of ann is full", True),
+        ("mailbox * full", "mailbox full", True),
+        ("mailbox * full", "full mailbox", False),
+        ("spam", "<spam@b.example> unknown", False),
+        ("spam", "[spam@b.example]: unknown", False),
+        ("no such user", "no 550-5.1.1 such 550-5.1.1 user", True),
+        ("doesn't exist", "it doesn't exist", True),
+        ("later, never", "never", True),
+    ],
+)
+def test_a_phrase_is_found_in_words(says, text, fits):
+    assert (reading([{"class": "policy", "says": says}], 550, text) is Meaning.POLICY) == fits
+
+
+@pytest.mark.parametrize(
+    ("row", "fits"),
+    [
+        ({"enhanced": "5.1.1"}, True),
+        ({"enhanced": "x.1.1"}, True),
+        ({"enhanced": "5.1.*"}, True),
+        ({"enhanced": "5.1.0-4"}, True),
+        ({"enhanced": "4.1.1 5.1.2"}, False),
+        ({"code": "550"}, True),
+        ({"code": "4yz 5yz"}, True),
+        ({"code": "4yz"}, False),
+        ({"stage": "mail rcpt"}, True),
+        ({"stage": "mail"}, False),
+        ({"provider": "one.example two.example"}, True),
+        ({"provider": "one.example"}, False),
+    ],
+)
+def test_a_row_fits_where_all_that_it_names_does(row, fits):
+    said = reading([{"class": "policy", **row}], 550, "no", enhanced="5.1.1", host="mx.two.example")
+    assert (said is Meaning.POLICY) == fits
+
+
+def test_the_first_row_that_fits_decides():
+    rows = [{"class": "policy", "code": "451"}, {"class": "system", "code": "550"}, {"class": "network"}]
+    assert reading(rows, 550, "no") is Meaning.SYSTEM
+
+
+def test_a_row_with_a_word_that_nobody_knows_is_refused():
+    with pytest.raises(ValueError, match="host"):
+        Row.of({"class": "policy", "host": "mail.ru"})
+
+
+@pytest.mark.parametrize(
+    ("text", "enhanced"),
+    [("#5.1.0 Address rejected", (5, 1, 0)), ("no relay: 5.7.1 sorry", (5, 7, 1)), ("by 5.1.2.3", None)],
+)
+def test_an_enhanced_code_is_found_where_it_does_not_belong(text, enhanced):
+    row = Row.of({"class": "policy", "enhanced": ".".join(map(str, enhanced or (5, 1, 2)))})
+    said = Table((row,), NEVER).read(Stage.RCPT, 550, None, text.encode())
+    assert (said.meaning is Meaning.POLICY) == (enhanced is not None)
+
+
+@pytest.mark.parametrize(
+    ("text", "wait_s"),
+    [
+        ("greylisted for 00:05:00", 300.0),
+        ("Greylisted, please retry in 4:59", 299.0),
+        ("try again in 5 min", 300.0),
+        ("retry after 300", 300.0),
+        ("Greylisting in action, please come back later; retry=300", 300.0),
+        ("please try again in 5 minutes 30 seconds", 330.0),
+        ("You have been greylisted; wait at least 10 minutes", 600.0),
+        ("try again in one hour", 3600.0),
+        ("try again in 300s", 300.0),
+        ("Try again later (119 seconds left)", 119.0),
+        ("please retry later", None),
+        ("try again 192.0.2.1", None),
+        ("see rfc 2554 after retry", None),
+        ("try again 2024-05-09", None),
+    ],
+)
+def test_a_wait_is_read_as_real_ones_say_it(text, wait_s):
+    """X14."""
+    assert stated_wait(text.encode()) == wait_s
+
+
+@pytest.mark.parametrize(
+    ("code", "enhanced", "text", "meaning", "consequence"),
+    [
+        (451, "4.7.1", "Greylisted, try again in 5 minutes", Meaning.GREYLISTED, Consequence.SAME_SOURCE),
+        (421, "4.7.28", "unusual rate of mail", Meaning.THROTTLED, Consequence.SLOW),
+        (554, "5.7.1", "blocked using zen.spamhaus.org", Meaning.BLOCKED, Consequence.SUSPEND),
+        (550, "5.7.26", "Unauthenticated email", Meaning.POLICY, Consequence.PAUSE),
+        (550, "5.1.1", "User unknown", Meaning.UNKNOWN_USER, Consequence.SUPPRESS),
+        (450, "4.1.1", "User unknown", Meaning.UNKNOWN_USER, Consequence.NONE),
+        (550, "5.2.1", "account disabled", Meaning.DISABLED, Consequence.SUPPRESS),
+        (552, "5.2.2", "mailbox full", Meaning.MAILBOX_FULL, Consequence.NONE),
+        (450, "4.2.1", "rate limit of this mailbox", Meaning.THROTTLED, Consequence.NONE),
+    ],
+)
+def test_a_meaning_has_its_consequence(code, enhanced, text, meaning, consequence):
+    said = classify(Stage.RCPT, Reply.of(code, text, enhanced=enhanced))
+    assert (said.meaning, said.consequence) == (meaning, consequence)
+
+
+def test_a_block_is_of_the_source_and_failed_authentication_of_the_campaign():
+    blocked = classify(Stage.RCPT, Reply.of(554, "5.7.1 blocked using zen.spamhaus.org"))
+    dmarc = classify(Stage.END_OF_DATA, Reply.of(550, "5.7.26 DMARC"))
+    assert (blocked.scope, dmarc.scope) == (Scope.SOURCE, Scope.CAMPAIGN)
+
+
+def test_a_mailbox_that_is_unknown_in_a_protocol_error_bounces():
+    """Outlook.com: 550 5.5.0. By X.5.z alone it would be tried again for two days."""
+    reply = Reply.of(550, "5.5.0 Requested action not taken: user unknown")
+    assert classify(Stage.RCPT, reply).fate is Fate.BOUNCED
+
+
+WORDS = ("user unknown", "no such user", "mailbox disabled", "does not exist", "invalid recipient")
+
+
+@given(
+    st.sampled_from(list(Stage)),
+    st.integers(400, 599),
+    st.tuples(st.integers(0, 9), st.integers(0, 999)),
+    st.lists(st.sampled_from((*WORDS, "spam", "blocked", "quota", "policy", "later", "dmarc")), max_size=4),
+)
+def test_only_a_permanent_refusal_of_a_recipient_suppresses(stage, code, enhanced, words):
+    reply = Reply.of(code, f"{code // 100}.{enhanced[0]}.{enhanced[1]} {' '.join(words)}")
+    said = classify(stage, reply)
+    if said.consequence is Consequence.SUPPRESS:
+        assert (said.fate, code >= 500) == (Fate.BOUNCED, True)
+        assert stage in (Stage.RCPT, Stage.END_OF_DATA)
+        assert said.meaning in (Meaning.UNKNOWN_USER, Meaning.DISABLED)
+        assert enhanced[0] not in (3, 6, 7)
+
+
+@given(st.sampled_from(list(Stage)), st.integers(400, 599), st.binary(max_size=60))
+def test_anything_can_be_read(stage, code, text):
+    line = text.replace(b"\n", b" ").replace(b"\r", b" ")
+    assert REPLIES.read(stage, code, None, line).meaning in Meaning
