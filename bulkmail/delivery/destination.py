@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from types import TracebackType
 
 import trio
 
@@ -25,6 +24,7 @@ from bulkmail.delivery.seats import Seats
 from bulkmail.delivery.shaping import least
 from bulkmail.delivery.site import Site
 from bulkmail.delivery.unreached import NOWHERE, settle_untried
+from bulkmail.delivery.wait import Wait
 from bulkmail.delivery.work import Fated, Parcel, Taken, Where
 from bulkmail.dns.routes import NoRoute, Route
 
@@ -35,27 +35,6 @@ HELD = 16 * 1024  # of them for all sessions of a run: of a thousand, each takes
 SHARED_SLICE = 32  # whole transactions of those who share them
 SHARED_HELD = 64 * 1024  # recipients of these for all sessions: only their addresses are held
 TRANSACTIONS_PER_SESSION = 4  # how much backlog is worth another connection
-
-
-class _Wait:
-    """A cancel scope among others. No generator: every small domain comes through here."""
-
-    __slots__ = ("_scope", "_waits")
-
-    def __init__(self, waits: set[trio.CancelScope], *, stopping: bool) -> None:
-        self._waits, self._scope = waits, trio.CancelScope()
-        if stopping:
-            self._scope.cancel()
-
-    def __enter__(self) -> trio.CancelScope:
-        self._waits.add(self._scope)
-        return self._scope.__enter__()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        self._waits.discard(self._scope)
-        return self._scope.__exit__(kind, error, trace)
 
 
 class Destination:
@@ -81,7 +60,8 @@ class Destination:
         self._alone = level is None
         self.seats = Seats(self.level, self._called)
         self._session = session
-        self.stopping = False
+        self.stopping = False  # for good, or as long as it is paused
+        self.paused = False
         self._parcels: deque[Parcel] = deque()
         self._waiting = 0  # recipients in them
         self._finished: dict[int, Callable[[], None]] = {}
@@ -94,15 +74,32 @@ class Destination:
 
     def stop(self) -> None:
         """No new MAIL: what converses goes on to its verdict, what waits stops waiting (P1)."""
+        self.paused = False
+        self._leave_off()
+        self._close_if_empty()
+
+    def pause(self) -> None:
+        """As `stop`, until `go_on`: who waits here waits on."""
+        if not self.stopping:
+            self.paused = True
+            self._leave_off()
+
+    def go_on(self) -> None:
+        """After `pause`; nothing where it was stopped since."""
+        if self.paused:
+            self.paused = self.stopping = False
+            self._staff()
+            self._close_if_empty()
+
+    def _leave_off(self) -> None:
         self.stopping = True
         for scope in self._waits:
             scope.cancel()
         self.seats.leave_queue()
-        self._close_if_empty()
 
-    def waiting(self) -> _Wait:
-        """Around what a session may wait for before MAIL; cancelled by `stop`."""
-        return _Wait(self._waits, stopping=self.stopping)
+    def waiting(self) -> Wait:
+        """Around what a session may wait for before MAIL; cancelled by `stop` and `pause`."""
+        return Wait(self._waits, stopping=self.stopping)
 
     # --- the queue ---------------------------------------------------------------------------------
 
@@ -224,7 +221,8 @@ class Destination:
         self._close_if_empty()
 
     def _close_if_empty(self) -> None:
-        if self.seats.taken or self.seats.waited_for or self._over:
+        waits = self.seats.waited_for or (self.paused and self._waiting)
+        if self.seats.taken or waits or self._over:
             return
         if self._parcels and self.held_by is not None and not self.stopping:
             # another destination of the site has found out that it is to be left alone

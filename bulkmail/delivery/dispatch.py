@@ -44,6 +44,7 @@ class Dispatcher:
         self._on_finished = on_finished
         self.destinations: dict[str, Destination] = {}
         self.stopping = False
+        self.paused = False
         self.open_parcels = 0
         self.park: Callable[[Parcel, str], bool] = lambda parcel, site: False
         self._out: Counter[str] = Counter()  # parcels, by site
@@ -54,6 +55,7 @@ class Dispatcher:
         self._taken = trio.Event()  # of what was unrouted enough for more
         self._before_mail = trio.CancelScope()  # feeding and routing: what `stop` may simply break off
         self._finished_one = trio.Event()
+        self._emptied = trio.Event()  # no destination is left
 
     async def run(self, source: Source) -> None:
         """Deliver everything that `source` yields, until it yields None. Raises StoreError."""
@@ -64,6 +66,8 @@ class Dispatcher:
                     async with trio.open_nursery() as routers:
                         routers.start_soon(self._route_all, sessions)
                         await self._feed(source)
+                    while self.destinations:  # one that is paused has no session to be waited for
+                        await self._emptied.wait()
             beside.cancel_scope.cancel()
 
     async def _route_all(self, sessions: trio.Nursery) -> None:
@@ -92,6 +96,19 @@ class Dispatcher:
         for destination in tuple(self.destinations.values()):
             destination.stop()
 
+    def pause(self) -> None:
+        """As `stop`, until `go_on`: nothing is given back, nobody new is routed."""
+        self.paused = True
+        for destination in tuple(self.destinations.values()):
+            destination.pause()
+
+    def go_on(self) -> None:
+        """After `pause`."""
+        self.paused = False
+        self._idle.unpark_all()
+        for destination in tuple(self.destinations.values()):
+            destination.go_on()
+
     @property
     def sites(self) -> int:
         """How many have somebody waiting."""
@@ -118,8 +135,8 @@ class Dispatcher:
 
     async def _next(self) -> Parcel | None:
         """The next parcel, for a router; None when there are no more."""
-        while not self._unrouted:
-            if self._exhausted:
+        while self.paused or not self._unrouted:
+            if self._exhausted and not self._unrouted:
                 return None
             await self._idle.park()
         parcel = self._unrouted.popleft()
@@ -167,6 +184,8 @@ class Dispatcher:
                 site, self.plant, sessions=sessions, session=session, on_empty=self._forget, level=level
             )
             self.destinations[name] = destination
+            if self.paused:
+                destination.pause()
         destination.add(parcel, route, partial(self._finished, parcel))
 
     async def _routed(self, domain: str) -> Route | NoRoute:
@@ -202,3 +221,6 @@ class Dispatcher:
     def _forget(self, destination: Destination) -> None:
         if self.destinations.get(destination.name) is destination:
             del self.destinations[destination.name]
+            if not self.destinations:
+                self._emptied.set()
+                self._emptied = trio.Event()

@@ -79,7 +79,7 @@ class _Session:
             await self._next()
         held = self.destination.held_by
         for parcel, roll in reversed(self.supply.rest()):
-            if held is not None and not self._stopping():
+            if held is not None and (self.destination.paused or not self.destination.stopping):
                 # the site was given up while these were in our hands
                 self.destination.settle(parcel, [(one, held) for one in roll], NOWHERE, attempted=False)
             else:
@@ -101,7 +101,7 @@ class _Session:
         except LocalResourceError:
             await self._pause()
             return
-        if connection is None or self._stopping():
+        if connection is None or self.destination.stopping:
             return
         if isinstance(connection, Disposition):
             await self._no_connection(connection)
@@ -115,10 +115,7 @@ class _Session:
     @property
     def over(self) -> bool:
         """Nobody more is to be sent to: the run is being stopped, or the site was given up."""
-        return self._stopping() or self.destination.held_by is not None
-
-    def _stopping(self) -> bool:
-        return self.destination.stopping
+        return self.destination.stopping or self.destination.held_by is not None
 
     def _way(self, connection: Connection) -> tuple[convey.Carry, int]:
         """How the next transactions go to this host, and how many together."""
@@ -164,12 +161,12 @@ class _Session:
         else:
             return not self.destination.stopping
         if ahead <= PATIENCE_S:
-            with self.destination.waiting():
+            with self.destination.waiting() as waiting:
                 await turn()
-        else:
-            await self.line.leave()
-            self.supply.forget()
-            await self._without_slot(turn)
+            return not (waiting.cancelled_caught or self.destination.stopping)
+        await self.line.leave()
+        self.supply.forget()
+        await self._without_slot(turn)
         return not self.destination.stopping
 
     async def _pause(self) -> None:
@@ -179,12 +176,14 @@ class _Session:
         await self._without_slot(partial(trio.sleep_until, now + SHORTAGE_PAUSE_S))
 
     async def _without_slot(self, wait: Callable[[], Awaitable[None]]) -> None:
-        """Others may have it meanwhile. Without one again only where the run is being stopped."""
+        """Others may have it meanwhile. Without one again only where the run is being stopped, or paused."""
         slots = self.plant.slots
         slots.leave(self)
-        with self.destination.waiting():
+        with self.destination.waiting() as waiting:
             await wait()
             await slots.enter(self, probing=not self.destination.is_proven)
+        if waiting.cancelled_caught:
+            self.surplus = True  # it has no slot: where we go on after all, that is for another session
 
     # --- the transactions --------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@
       ◀────────────────────────── Held, Used   what people are told
       ◀─────────────────────────────── Learnt   what sites have taught it
       Alive ────────────────────────────────▶  another worker has died: its share is divided
+      Pause, GoOn ──────────────────────────▶  the operator's word
       Stop, Cease ──────────────────────────▶  the first signal, the second one
       Close ────────────────────────────────▶  nothing more will come
       ◀──────────────────────────── Used, Bye  the last words; a worker that closes without them has died
@@ -63,6 +64,14 @@ class Alive(NamedTuple):
 
 class Stop(NamedTuple):
     """No new MAIL; what is open goes on to its verdict (P1)."""
+
+
+class Pause(NamedTuple):
+    """As `Stop`, until `GoOn`: what was given is kept."""
+
+
+class GoOn(NamedTuple):
+    """After `Pause`."""
 
 
 class Cease(NamedTuple):

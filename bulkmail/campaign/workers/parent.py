@@ -94,6 +94,16 @@ class Distributor(Dispatcher):
         for hand in self._hands.values():
             hand.channel.tell(said.Stop())
 
+    def pause(self) -> None:
+        super().pause()
+        for hand in self._hands.values():
+            hand.channel.tell(said.Pause())
+
+    def go_on(self) -> None:
+        super().go_on()
+        for hand in self._hands.values():
+            hand.channel.tell(said.GoOn())
+
     # --- handing out -----------------------------------------------------------------------------------
 
     async def _place(self, parcel: Parcel, route: Route, destinations: trio.Nursery) -> None:

@@ -33,8 +33,10 @@ from bulkmail.campaign.workers.messages import (
     Deliver,
     Ended,
     Failed,
+    GoOn,
     Held,
     Learnt,
+    Pause,
     Routed,
     Stop,
     Unwritable,
@@ -202,6 +204,10 @@ class _Sending:
                     self._divide(workers)
                 case Stop():
                     self._dispatcher.stop()
+                case Pause():
+                    self._dispatcher.pause()
+                case GoOn():
+                    self._dispatcher.go_on()
                 case Cease():
                     self._scope.cancel()
                 case Close():
