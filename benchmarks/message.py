@@ -35,7 +35,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 from newsletter import FIELDS, HTML, by_hand, ours, verified
 
-from bulkmail.campaign.runner import settle_memory
+from bulkmail.campaign.memory import settle_memory
 from bulkmail.campaign.writers import Writers
 from bulkmail.message.signing_key import SigningKey
 

@@ -100,6 +100,21 @@ class CampaignChanged(ConfigError):
     """A resume found another list, content or route than the plan froze (exit code 2)."""
 
 
+# --- the operator's word ------------------------------------------------------------------------------
+
+
+class CampaignPaused(BulkmailError):
+    """Nobody is to be sent to until the operator says so (exit code 7). The message says who paused it."""
+
+    def __init__(self, text: str, evidence: Sequence[str] = ()) -> None:
+        self.evidence = tuple(evidence)
+        super().__init__(text)
+
+
+class CampaignCancelled(BulkmailError):
+    """Nobody is ever to be sent to any more under this name (exit code 8)."""
+
+
 # --- the disk refused ---------------------------------------------------------------------------------
 
 

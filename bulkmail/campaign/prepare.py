@@ -22,6 +22,7 @@ from bulkmail.campaign.fingerprint import Fingerprint, list_changes, list_finger
 from bulkmail.campaign.host_name import own_name
 from bulkmail.campaign.listing import ListSpec, Source, SqlSource
 from bulkmail.campaign.plan import make_plan
+from bulkmail.campaign.standing import allowed
 from bulkmail.delivery.retry import JITTER
 from bulkmail.errors import CampaignChanged, ConfigError, Problem
 from bulkmail.journal import LEFT_OUT, SETTLED, CampaignLock, Exported, Store, Suppressions, told
@@ -89,8 +90,7 @@ def journal_path(campaign: Campaign) -> Path:
 def state_is_missing(campaign: Campaign) -> bool:
     """A first real send, or a lost volume: nobody can tell from here (FAULTS.md I13).
 
-    A directory without anything of ours in it is no better than none: where the volume was not mounted, its
-    mount point is just that.
+    A directory without anything of ours is no better than none: a mount point of what was not mounted.
     """
     return is_real(campaign) and not any(next(campaign.state.glob(name), None) for name in KEPT)
 
@@ -110,14 +110,15 @@ def prepared(
 ) -> Iterator[Prepared]:
     """Hold the campaign's lock and give its plan, made now if need be. For `anew` see Store.create.
 
-    Raises ConfigError (bad list or template, no name for EHLO; CampaignChanged), CampaignLocked, StoreError.
+    Raises ConfigError (bad list or template, no name for EHLO; CampaignChanged), CampaignLocked,
+    CampaignPaused, CampaignCancelled, StoreError.
     """
     check_name(campaign)
     with ExitStack() as stack:
         path = journal_path(campaign)
         stack.enter_context(CampaignLock(path))
         suppressions = stack.enter_context(Suppressions.open(campaign.project_state / PROJECT_STORE))
-        store = _open(path)
+        store = _open(path, campaign.delivery.on_doubt)
         if store is not None and store.meta("frozen") is None:
             store.close()  # planned, and nothing sent: the list as it is now counts
             store = None
@@ -134,14 +135,13 @@ def prepared(
         yield Prepared(campaign, store, composer, suppressions, resumed, store.meta(SUPPRESSED_UNTIL))
 
 
-def _open(path: Path) -> Store | None:
+def _open(path: Path, on_doubt: str) -> Store | None:
     """The journal of an earlier run; None where there is none, or only a plan that was never finished."""
-    if not path.exists():
-        return None
-    store = Store.open(path)
-    if store.planned:
-        return store
-    store.close()
+    if path.exists():
+        store = Store.open(path)
+        if store.planned:
+            return allowed(store, on_doubt, time.time())
+        store.close()
     return None
 
 

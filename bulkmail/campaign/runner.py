@@ -8,22 +8,22 @@ events of `run --json`.
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
 
+from bulkmail.campaign import control, standing
 from bulkmail.campaign.accounting import AccountingLog
 from bulkmail.campaign.ending import SIGNALS, Ending
 from bulkmail.campaign.events import Tell, event
 from bulkmail.campaign.feed import Feed
 from bulkmail.campaign.learning import Learning, learning
 from bulkmail.campaign.ledger import CampaignLedger
+from bulkmail.campaign.listening import listening
+from bulkmail.campaign.orders import Orders
+from bulkmail.campaign.outcome import SETTLED, Outcome, Until
 from bulkmail.campaign.planting import planted
 from bulkmail.campaign.prepare import Prepared
 from bulkmail.campaign.reporter import Reporter
@@ -38,64 +38,16 @@ from bulkmail.journal import Journal, Store
 if TYPE_CHECKING:
     from bulkmail.campaign.workers.crew import Crew
 
+__all__ = ["Outcome", "Until", "run"]
+
 PROGRESS_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Until:
-    """When a run ends by itself: settled, after everybody was tried once, or after `seconds`."""
-
-    first_pass: bool = False
-    seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run ended. `interrupted`: by a second Ctrl-C, at once."""
-
-    totals: Mapping[str, int]
-    delivered: int  # in this run
-    transactions: int
-    connections: int
-    seconds: float
-    interrupted: bool
-
-    @property
-    def exit(self) -> int:
-        """The exit code of INTERFACE.md."""
-        if self.interrupted:
-            return 130
-        if self.totals["pending"] or self.totals["deferred"]:
-            return 5
-        if self.totals["in_doubt"] or self.totals["expired"]:
-            return 4
-        return 0
-
-
-M_ARENA_MAX = -8  # of malloc.h of the GNU C library
-
-
-def settle_memory() -> None:
-    """For a process that does nothing but deliver: what was made by now stays, and is not looked at again.
-
-    Messages and connections leave no cycles behind: of six thousand domains the collector found nothing. Its
-    default of looking every 700 objects is for programs that do, and with thousands of domains open each look
-    is a long one.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 10)
-    # A pool of memory for each thread is for programs whose threads run side by side. Ours wait for one
-    # another, and what one has freed another could not have: ten megabytes with a thousand connections.
-    with suppress(AttributeError, OSError):  # another C library has no such thing
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 async def run(
     prepared: Prepared,
     *,
     tell: Tell,
-    until: Until = Until(),
+    until: Until = SETTLED,
     limit: int | None = None,
     crew: Crew | None = None,
 ) -> Outcome:
@@ -121,7 +73,9 @@ class _Run:
         self.tally = Tally()
         self.dispatcher: Dispatcher | None = None
         self.reporter: Reporter | None = None
+        self.ending: Ending | None = None
         self.stopping = False
+        self.holding = False
         self.writers: Writers | None = None
         self.broken: ConfigError | None = None  # why no more letters can be written
         self.cut_short = True  # transactions may be open: what their intents say is taken over at the end
@@ -132,17 +86,32 @@ class _Run:
         journal = Journal(self.prepared.store)
         before = await journal.read(Store.totals)
         self._event("started", totals=before, via=str(campaign.delivery.via))
+        orders = Orders(self, journal, self._event)
+        socket = control.socket_path(journal.store.path)
+        async with listening(socket, orders.heed, warn=self._warn):
+            outcome = await self._run(journal, orders, before, signals)
+        if self.broken is not None:
+            raise self.broken
+        return outcome
+
+    async def _run(
+        self, journal: Journal, orders: Orders, before: Mapping[str, int], signals: AsyncIterator[int]
+    ) -> Outcome:
+        campaign = self.campaign
         log = AccountingLog(campaign.log, campaign.campaign) if campaign.log is not None else None
         count = threads_for(self.prepared.composer) if self.crew is None else 0
         self.writers = Writers(count) if count else None
         try:
             async with trio.open_nursery() as watchers:
-                ending = Ending(watchers.cancel_scope, stop=self._stop, tell=self._tell_stopping)
+                ending = self.ending = Ending(
+                    watchers.cancel_scope, stop=self._stop, tell=self._tell_stopping
+                )
                 watchers.start_soon(ending.on_signals, signals)
                 watchers.start_soon(journal.keep_up)
+                await orders.take_up(journal.store.path)
                 async with road(campaign, self.prepared.composer.keys) as made:
                     for text in made.warnings:
-                        self._event("warning", text=text)
+                        self._warn(text)
                     with learning(campaign) as learned:
                         await self._deliver(made, journal, log, ending, watchers, learned)
                 watchers.cancel_scope.cancel()
@@ -154,11 +123,12 @@ class _Run:
             finally:
                 if log is not None:
                     log.close()
-        if self.cut_short:
+        if orders.cancelled:
+            await journal.call(standing.give_up, time.time())
+        elif self.cut_short:
             await journal.call(Store.recover, campaign.delivery.on_doubt, time.time())
-        if self.broken is not None:
-            raise self.broken
         totals = await journal.call(Store.totals)
+        orders.over(totals)
         outcome = Outcome(
             totals,
             totals["delivered"] - before["delivered"],
@@ -166,16 +136,19 @@ class _Run:
             self.tally.connections,
             trio.current_time() - self.started,
             ending.interrupted,
+            paused=orders.paused is not None,
+            cancelled=orders.cancelled,
         )
-        self._event(
-            "finished",
-            totals=totals,
-            transactions=outcome.transactions,
-            connections=outcome.connections,
-            seconds=round(outcome.seconds, 3),
-            latency_ms=self.tally.latency.summary(),
-            exit=outcome.exit,
-        )
+        if self.broken is None:
+            self._event(
+                "finished",
+                totals=totals,
+                transactions=outcome.transactions,
+                connections=outcome.connections,
+                seconds=round(outcome.seconds, 3),
+                latency_ms=self.tally.latency.summary(),
+                exit=outcome.exit,
+            )
         return outcome
 
     def _plant(self, made: Road, ledger: CampaignLedger, ending: Ending) -> Plant:
@@ -206,7 +179,7 @@ class _Run:
             on_doubt=self.campaign.delivery.on_doubt,
             held=self._on_hold,
             learned=learned.add,
-            warn=lambda text: self._event("warning", text=text),
+            warn=self._warn,
         )
 
     def _on_hold(self, site: str, why: str, held_s: float) -> None:
@@ -239,6 +212,8 @@ class _Run:
         reporter = self.reporter = Reporter(self.prepared, journal, self.tell)
         if self.stopping:  # before there was anything to stop
             self._stop()
+        elif self.holding:
+            dispatcher.pause()
         feed = Feed(
             journal,
             dispatcher,
@@ -265,6 +240,24 @@ class _Run:
         if self.reporter is not None:
             self.reporter.stop()
 
+    # --- what the operator may order, see Orders ----------------------------------------------------
+
+    def hold(self) -> None:
+        self.holding = True
+        if self.dispatcher is not None:
+            self.dispatcher.pause()
+
+    def go_on(self) -> None:
+        self.holding = False
+        if self.dispatcher is not None:
+            self.dispatcher.go_on()
+
+    def drain(self) -> None:
+        if self.ending is not None:
+            self.ending.now()
+        else:
+            self._stop()
+
     def _tell_stopping(self, name: str | None) -> None:
         self._event("stopping", signal=name)
 
@@ -279,6 +272,9 @@ class _Run:
                 connections=self.tally.connections,
                 next_due=await journal.read(Store.next_due, time.time()),
             )
+
+    def _warn(self, text: str) -> None:
+        self._event("warning", text=text)
 
     def _event(self, name: str, **fields: object) -> None:
         self.tell(event(name, self.campaign, **fields))

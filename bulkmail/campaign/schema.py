@@ -87,13 +87,22 @@ def events_schema() -> dict[str, Any]:
             {"site": text, "reason": text, "held_s": {"type": "number", "minimum": 0}},
             "the hosts behind some domains are left alone for so many seconds",
         ),
-        _event("paused", {}, "no new transaction begins"),
+        _event(
+            "paused",
+            {
+                "by": {"enum": ["operator", "safety", "seeds"]},
+                "reason": {"type": "string", "description": "of a safety rule; empty for the operator"},
+                "evidence": {"type": "array", "items": text},
+            },
+            "no new transaction begins; the run waits if the operator said so, else it ends",
+        ),
         _event(
             "stopping",
             {"signal": {"type": ["string", "null"], "description": "null: the time of --until is over"}},
             "no new transaction begins; open ones are finished",
         ),
         _event("resumed", {}, "transactions begin again"),
+        _event("cancelled", {}, "no new transaction begins; whoever is left is cancelled"),
         _event("warning", {"text": text}, "what is likely to do harm, and does not stop the run"),
         _event(
             "reported",

@@ -19,7 +19,9 @@ import click
 from bulkmail import __version__
 from bulkmail.errors import (
     BulkmailError,
+    CampaignCancelled,
     CampaignLocked,
+    CampaignPaused,
     ConfigError,
     ConversationEnded,
     DiskRefused,
@@ -33,6 +35,9 @@ VERBS = {
     "preview": "Show the message as its recipients will see it.",
     "test": "Send one rendered message to the addresses you name.",
     "status": "Show where a campaign stands.",
+    "pause": "Let a campaign begin no new message.",
+    "resume": "Let a paused campaign go on.",
+    "cancel": "Give up a campaign for everybody who is left.",
     "explain": "Show everything that happened to one recipient.",
     "export": "Print the recipients in a state as CSV.",
     "resolve": "Say what became of those who are in doubt.",
@@ -47,9 +52,6 @@ VERBS = {
 NOT_BUILT = (
     "check",
     "top",
-    "pause",
-    "resume",
-    "cancel",
     "report",
     "bounces",
     "schedule",
@@ -57,7 +59,7 @@ NOT_BUILT = (
 )
 
 # Exit codes of INTERFACE.md that errors lead to.
-BUG, USAGE, STOPPED, LOCKED, INTERRUPTED = 1, 2, 5, 6, 130
+BUG, USAGE, STOPPED, LOCKED, PAUSED, CANCELLED, INTERRUPTED = 1, 2, 5, 6, 7, 8, 130
 PIPE_CLOSED = 141  # as a shell reports SIGPIPE: the reader of our output went away
 
 
@@ -188,6 +190,10 @@ def _code(error: BaseException) -> int | None:
     match error:
         case CampaignLocked():
             return LOCKED
+        case CampaignPaused():
+            return PAUSED
+        case CampaignCancelled():
+            return CANCELLED
         case click.Abort() if isinstance(error.__cause__, KeyboardInterrupt):
             return INTERRUPTED
         case DiskRefused():

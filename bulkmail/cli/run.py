@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from bulkmail.cli.common import campaign_file, importing, load, printable, via_option
-from bulkmail.errors import BulkmailError, ConfigError, StoreError
+from bulkmail.errors import BulkmailError, CampaignPaused, ConfigError, StoreError
 
 if TYPE_CHECKING:
     from bulkmail.campaign.config import Campaign
@@ -82,13 +82,19 @@ def command(
             "here yet, or it was lost, and then everybody would be sent to again. Begin anew?",
             "say that this is right with --new",
         )
-    screen = Screen(as_json=as_json, file=f"{file} --via {via}" if via else str(file))
-    with screen, prepare.prepared(campaign, accept=accept, anew=new_state, tell=screen.tell) as ready:
-        if ready.must_confirm and not yes:
-            _show(ready)
-            _ask("Send?", "a real send needs --yes")
-        ready.freeze()
-        outcome = _deliver(ready, screen, stop, limit, workers or campaign.delivery.workers)
+    named = f"{file} --via {via}" if via else str(file)
+    screen = Screen(as_json=as_json, file=named)
+    try:
+        with screen, prepare.prepared(campaign, accept=accept, anew=new_state, tell=screen.tell) as ready:
+            if ready.must_confirm and not yes:
+                _show(ready)
+                _ask("Send?", "a real send needs --yes")
+            ready.freeze()
+            outcome = _deliver(ready, screen, stop, limit, workers or campaign.delivery.workers)
+    except CampaignPaused as stands:
+        for line in stands.evidence:
+            screen.say(printable(f"  {line}"))
+        raise CampaignPaused(f"{campaign.campaign} is {stands}. To go on: bulkmail resume {named}") from None
     if outcome is None:
         return STOPPED
     screen.finish(campaign.campaign, outcome)
@@ -125,10 +131,11 @@ def _deliver(
 
     from bulkmail.campaign import runner
     from bulkmail.campaign.events import event
+    from bulkmail.campaign.memory import settle_memory
     from bulkmail.campaign.workers.worth import worth
 
     try:
-        runner.settle_memory()
+        settle_memory()
         count = worth(ready, workers)
         if count == 1:
             return trio.run(partial(runner.run, ready, tell=screen.tell, until=until, limit=limit))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
@@ -81,6 +81,13 @@ class Screen:
         elif name == "stopping":
             why, again = event["signal"], "; again stops at once" if event["signal"] else ""
             self.say(f"{why or 'The time is over'}: no new message begins, open ones are finished{again}")
+        elif name == "paused":
+            for line in _paused(event, self._file):
+                self.say(printable(line))
+        elif name == "resumed":
+            self.say("The run goes on.")
+        elif name == "cancelled":
+            self.say("Cancelled by the operator: no new message begins, open ones are finished")
         elif name == "warning":
             self.say(printable(f"warning: {event['text']}"))
         elif name == "site":
@@ -138,13 +145,15 @@ class Screen:
             f"{counted(outcome.connections, 'connection')} "
             f"in {outcome.seconds:.1f} s ({rate:,.0f} delivered a second)"
         )
-        for line in self._next_steps(totals):
+        for line in self._next_steps(totals, outcome):
             click.echo(line, err=True)
 
-    def _next_steps(self, totals: Mapping[str, int]) -> Iterator[str]:
+    def _next_steps(self, totals: Mapping[str, int], outcome: Outcome) -> Iterator[str]:
         if not totals["source"]:
             yield "The list is empty."
-        if totals["pending"] or totals["deferred"]:
+        if outcome.exit == 7:
+            yield f"The campaign is paused. To go on: bulkmail resume {self._file}, then run it again."
+        elif totals["pending"] or totals["deferred"]:
             yield "Some are still to be delivered: run the same command again to go on."
         if totals["in_doubt"]:
             yield "In doubt: their message was sent, and the connection ended before it was answered."
@@ -152,6 +161,17 @@ class Screen:
             yield f"  then   bulkmail resolve {self._file} --in-doubt delivered (or resend)"
         if totals["bounced"] or totals["expired"]:
             yield f"Why some bounced or expired: bulkmail status {self._file}"
+
+
+def _paused(event: Event, file: str) -> Iterator[str]:
+    if event["by"] == "operator":
+        yield "Paused by the operator: no new message begins, open ones are finished, and the run waits."
+        yield f"  go on      bulkmail resume {file}"
+        yield "  leave      Ctrl-C; it stays paused"
+        return
+    yield f"Paused: {event['reason']}. No new message begins, open ones are finished."
+    for line in cast("Sequence[str]", event["evidence"]):
+        yield f"  {line}"
 
 
 def live_line() -> Progress:

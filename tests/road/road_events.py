@@ -15,6 +15,7 @@ SCHEMA = events_schema()
 FORMS = {form["properties"]["event"]["const"]: form for form in SCHEMA["oneOf"]}
 TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
+    "array": (list,),
     "string": (str,),
     "integer": (int,),
     "number": (int, float),
@@ -31,6 +32,7 @@ def complaints(event: Mapping[str, Any]) -> list[str]:
 
 def _check(value: Any, form: Mapping[str, Any], where: str) -> Iterator[str]:
     known = {"type", "const", "enum", "minimum", "format", "properties", "required", "description", "$ref"}
+    known |= {"items"}
     assert form.keys() <= known, f"{where}: a word that is not understood here: {form.keys() - known}"
     if "$ref" in form:
         form = SCHEMA["$defs"][form["$ref"].rpartition("/")[2]]
@@ -48,6 +50,9 @@ def _check(value: Any, form: Mapping[str, Any], where: str) -> Iterator[str]:
         yield f"{where} is {value!r}"
     if form.get("format") == "date-time" and datetime.fromisoformat(value).tzinfo is None:
         yield f"{where} has no offset: {value}"
+    if "items" in form:
+        for part in value:
+            yield from _check(part, form["items"], f"{where}[]")
     if "properties" in form:
         yield from (f"{where} lacks {name}" for name in form["required"] if name not in value)
         for name, part in value.items():
