@@ -73,7 +73,11 @@ def test_every_key_is_described_with_its_default(key: str) -> None:
     if key.startswith(("delivery.retry.", "delivery.time_limits.")):
         assert f"{name}: {keys(Campaign)[key]}" in FILE
         return
-    rows = [line.split("|") for line in FILE.splitlines() if re.match(rf"\| `(safety\.)?{name}` ", line)]
+    rows = [
+        line.split("|")
+        for line in FILE.splitlines()
+        if re.match(rf"\| `(safety\.(pause_if\.)?)?{name}` ", line)
+    ]
     assert rows, key
     default = keys(Campaign)[key]
     if default and "Undefined" not in default:

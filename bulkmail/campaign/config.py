@@ -175,7 +175,7 @@ def _without_unbuilt(tree: Node, problems: list[Problem]) -> Node:
 
 
 def _pruned(node: Node, path: tuple[str, ...], problems: list[Problem]) -> Node:
-    if not isinstance(node.value, dict) or len(path) > 1:
+    if not isinstance(node.value, dict) or len(path) > 2:
         return node
     kept = {}
     for name, child in node.value.items():

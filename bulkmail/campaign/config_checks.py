@@ -28,6 +28,7 @@ def contradictions(campaign: Campaign, *, routed: bool, secrets: bool) -> Iterat
     yield from _delivery(campaign.delivery)
     yield from _leaving(campaign)
     yield from _signing(campaign)
+    yield from _safety(campaign)
     if secrets:
         yield from _password(campaign.delivery, routed=routed)
         yield from _secrets(campaign)
@@ -67,6 +68,14 @@ def _delivery(delivery: Delivery) -> Iterator[Complaint]:
         yield "delivery.retry.give_up", "is shorter than retry.first: nobody would be tried twice"
     if delivery.via.implicit_tls and delivery.tls == "none":
         yield "delivery.tls", "smtps:// is TLS from the first octet: write smtp:// or another tls"
+
+
+def _safety(campaign: Campaign) -> Iterator[Complaint]:
+    rules = campaign.safety.pause_if
+    if "pause_if" in campaign.safety.model_fields_set and rules.bounced is None and rules.blocked is None:
+        yield "safety.pause_if", "names no rule: write {bounced: 3%, blocked: 5%, after: 500}"
+    if campaign.safety.wait_after_seeds and not campaign.recipients.seeds:
+        yield "safety.wait_after_seeds", "there are no seeds: write recipients.seeds: [you@acme.example]"
 
 
 def _leaving(campaign: Campaign) -> Iterator[Complaint]:

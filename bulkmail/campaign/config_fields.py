@@ -104,6 +104,7 @@ REFERENCE = {
     "maxProperties": 1,
 }
 DURATIONS: dict[str, Any] = {"pattern": units.DURATION_PATTERN, "examples": ["30s", "5m", "4h", "2d"]}
+PERCENTS: dict[str, Any] = {"pattern": units.PERCENT_PATTERN, "examples": ["3%", "0.1%"]}
 RATES: dict[str, Any] = {"pattern": units.RATE_PATTERN, "examples": ["100/s", "2000/day"]}
 WHOLE = "a whole number"
 
@@ -118,6 +119,7 @@ Whole = Annotated[int, *typed(values.bounded(0, int, WHOLE), type="integer", min
 Port = Annotated[int, *typed(values.port, type="integer", minimum=1, maximum=65535)]
 Factor = Annotated[float, *typed(values.bounded(1, float, "a number"), type="number", minimum=1)]
 Duration = Annotated[float, *typed(values.positive_duration, **DURATIONS)]
+Percent = Annotated[float, *typed(units.parse_percent, **PERCENTS)]
 RateField = Annotated[Rate, *typed(units.parse_rate, **RATES)]
 SecretField = Annotated[Secret, PlainValidator(secret), WithJsonSchema(REFERENCE)]
 AuthorText = Annotated[str, *typed(mail.author_text)]

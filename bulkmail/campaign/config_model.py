@@ -33,8 +33,9 @@ from bulkmail.campaign.config_fields import (
     typed,
 )
 from bulkmail.campaign.config_message import Content, ListSection, UnsubscribeSection
+from bulkmail.campaign.config_safety import Safety
 from bulkmail.campaign.config_section import Section, default, needed
-from bulkmail.campaign.config_shaping import Safety, Shaping, ShapingDefault
+from bulkmail.campaign.config_shaping import Shaping, ShapingDefault
 from bulkmail.campaign.yaml_marks import Node
 from bulkmail.errors import Problem
 from bulkmail.message.author import Author
@@ -59,7 +60,7 @@ NOT_BUILT = frozenset(
         ("shaping", "providers"),
         ("shaping", "domains"),
         ("shaping", "warmup"),
-        ("safety", "pause_if"),
+        ("safety", "pause_if", "complaints"),
     }
 )
 # The short form of a section is the value of this key.

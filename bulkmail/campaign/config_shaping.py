@@ -1,8 +1,8 @@
-"""The sections `shaping` and `safety` of the campaign file: what protects the sender, and others from him."""
+"""The section `shaping` of the campaign file: what protects the sender, and others from him."""
 
 from __future__ import annotations
 
-from bulkmail.campaign.config_fields import Count, RateField, Whole
+from bulkmail.campaign.config_fields import Count, RateField
 from bulkmail.campaign.config_section import Section, default
 
 
@@ -17,8 +17,3 @@ class ShapingDefault(Section):
 
 class Shaping(Section):
     default: ShapingDefault = default({}, "the limits of a site that has no others")
-
-
-class Safety(Section):
-    confirm_above: Whole = default(0, "a real send of more than this asks first")
-    max_recipients: Whole | None = default(None, "a plan with more is refused")

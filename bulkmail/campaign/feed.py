@@ -36,6 +36,7 @@ class Feed:
     out, those who are tried again not counted. `fetch_few` reads those who are handed out with their parcel;
     None: nobody is. `parking`: keep back what is for sites that have too much out already; off where there is
     but one. `longest_wait_s`: nobody is to wait longer, whatever becomes of the clock (J5).
+    `seeds_only`: hand out the seeds, and nobody else.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Feed:
         fetch_few: FetchFew | None = None,
         parking: bool = False,
         longest_wait_s: float = math.inf,
+        seeds_only: bool = False,
     ) -> None:
         self._journal = journal
         self._dispatcher = dispatcher
@@ -59,6 +61,7 @@ class Feed:
         self._now = now
         self._fetch_few = fetch_few
         self._longest_wait_s = longest_wait_s
+        self._seeds_only = seeds_only
         self._ready: deque[Parcel] = deque()
         self._after: tuple[int, int] | None = None
         self._planned = True  # some of the plan may not have been read yet
@@ -91,6 +94,9 @@ class Feed:
         self._planned = bool(page)
         parcels = []
         for interval, spans in page:
+            if self._seeds_only and not interval.seeds:  # they are the first
+                self._planned = False
+                break
             self._after = (interval.size, interval.id)
             wanted = self._within_limit(spans)
             if wanted:
@@ -98,7 +104,7 @@ class Feed:
                 number = interval.id if wanted == spans else None
                 parcels.append(Parcel(interval.domain, wanted, shared=shared, interval=number))
         await self._hand_out(parcels)
-        return self._planned
+        return self._planned or bool(parcels)
 
     def _within_limit(self, spans: list[Span]) -> list[Span]:
         wanted: list[Span] = []

@@ -90,9 +90,14 @@ class Orders:
                     self._run.go_on()  # to its end
             return await self._answer("pause", already=was is not None)
 
+    @property
+    def may_send(self) -> bool:
+        """Nobody has said otherwise."""
+        return self.paused is None and not self.cancelled
+
     async def by_itself(self, pause: Pause) -> None:
         """The campaign says so; the run ends when what is open has ended."""
-        if self.paused is None and not self.cancelled:
+        if self.may_send:
             self._run.hold()
             async with self._turn:
                 await self._paused(pause)

@@ -19,6 +19,7 @@ from bulkmail.campaign.accounting import AccountingLog
 from bulkmail.campaign.ending import SIGNALS, Ending
 from bulkmail.campaign.events import Tell, event
 from bulkmail.campaign.feed import Feed
+from bulkmail.campaign.guard import Guard
 from bulkmail.campaign.learning import Learning, learning
 from bulkmail.campaign.ledger import CampaignLedger
 from bulkmail.campaign.listening import listening
@@ -87,6 +88,7 @@ class _Run:
         before = await journal.read(Store.totals)
         self._event("started", totals=before, via=str(campaign.delivery.via))
         orders = Orders(self, journal, self._event)
+        self.guard = Guard(campaign, journal, orders, self.tally)
         socket = control.socket_path(journal.store.path)
         async with listening(socket, orders.heed, warn=self._warn):
             outcome = await self._run(journal, orders, before, signals)
@@ -109,6 +111,7 @@ class _Run:
                 watchers.start_soon(ending.on_signals, signals)
                 watchers.start_soon(journal.keep_up)
                 await orders.take_up(journal.store.path)
+                await self.guard.begin()
                 async with road(campaign, self.prepared.composer.keys) as made:
                     for text in made.warnings:
                         self._warn(text)
@@ -224,12 +227,16 @@ class _Run:
             fetch_few=ledger.fetch_few if self.crew is None else None,  # workers read for themselves
             parking=self.campaign.delivery.via.kind != "relay",
             longest_wait_s=self.campaign.delivery.retry.max * (1 + JITTER),
+            seeds_only=self.guard.seeds_first,
         )
         watchers.start_soon(self._report_progress, journal, dispatcher)
         if self.until.seconds is not None:
             watchers.start_soon(ending.after, self.until.seconds)
         await dispatcher.run(feed.next)
         self.cut_short = False
+        await self.guard.keep()
+        if not self.stopping:
+            await self.guard.seeds_settled()
         await reporter.deliver(made)
 
     def _stop(self) -> None:
@@ -264,9 +271,11 @@ class _Run:
     async def _report_progress(self, journal: Journal, dispatcher: Dispatcher) -> None:
         while True:
             await trio.sleep(PROGRESS_S)
+            totals = await journal.read(Store.totals)
+            await self.guard.look(totals)
             self._event(
                 "progress",
-                totals=await journal.read(Store.totals),
+                totals=totals,
                 sites=dispatcher.sites,
                 transactions=self.tally.transactions,
                 connections=self.tally.connections,

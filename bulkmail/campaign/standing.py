@@ -72,7 +72,7 @@ def resume(store: Store) -> Pause | None:
     if stood is not None:
         if stood.by == "seeds":
             store.set_meta(SEEDS_SEEN, now_told())
-        else:  # what led to a pause, and was looked at, is not to lead to the next one
+        elif stood.by == "safety":  # what led to a pause, and was looked at, is not to lead to the next one
             store.set_meta(JUDGED_FROM, json.dumps(store.totals() | {BLOCKED: blocked(store)}))
         store.set_meta(PAUSED, "")  # last: a crash before leaves it paused
     return stood

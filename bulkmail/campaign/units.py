@@ -1,4 +1,4 @@
-"""Values that carry their unit: durations (`90m`), rates (`100/s`).
+"""Values that carry their unit: durations (`90m`), rates (`100/s`), percentages (`3%`).
 
 A bare number is refused: `retry.first: 5` would be five seconds to one reader and five minutes to another.
 Pure functions of text; every refusal is a ValueError whose text says what to write instead.
@@ -28,9 +28,12 @@ PERIODS = {
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"
 RATE_PATTERN = r"^[0-9]+(\.[0-9]+)?/(s|sec|second|m|min|minute|h|hour|d|day)$"
 
+PERCENT_PATTERN = r"^[0-9]+(\.[0-9]+)?%$"
+
 _DURATION = re.compile(DURATION_PATTERN, re.ASCII)
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", re.ASCII)
 _RATE = re.compile(RATE_PATTERN, re.ASCII)
+_PERCENT = re.compile(PERCENT_PATTERN, re.ASCII)
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
@@ -72,6 +75,19 @@ def parse_rate(text: str) -> Rate:
     if count <= 0:
         raise ValueError("a rate of nothing would never send: write more than 0")
     return Rate(count, PERIODS[period])
+
+
+def parse_percent(text: str) -> float:
+    """The part of 1 in `3%`, `0.1%`. Raises ValueError, also for nothing and for more than all."""
+    compact = _compact(text)
+    if not _PERCENT.fullmatch(compact):
+        if _NUMBER.fullmatch(compact):
+            raise ValueError(f"{compact} has no unit: write {compact}%")
+        raise ValueError(f"{_shown(text)} is not a percentage: write it as 3% or 0.1%")
+    part = float(compact[:-1]) / 100
+    if not 0 < part < 1:
+        raise ValueError(f"{compact} never happens, or always: write more than 0% and less than 100%")
+    return part
 
 
 def _compact(text: str) -> str:

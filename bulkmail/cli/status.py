@@ -27,6 +27,7 @@ FAILURES = 10
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def command(file: Path, via: str | None, as_json: bool) -> None:
     """Show how many recipients of FILE are in which state, and why the others were not delivered to."""
+    from bulkmail.campaign import standing
     from bulkmail.journal import CampaignLock
 
     campaign = load(file, via)
@@ -35,6 +36,7 @@ def command(file: Path, via: str | None, as_json: bool) -> None:
         failures = store.failures(FAILURES)
         holder = CampaignLock.holder(store.path)
         due = store.next_due(0.0)
+        paused, cancelled = standing.paused(store), standing.cancelled(store)
     next_due = datetime.fromtimestamp(due, UTC).isoformat(timespec="seconds") if due is not None else None
     if as_json:
         print_json(
@@ -42,6 +44,8 @@ def command(file: Path, via: str | None, as_json: bool) -> None:
                 "campaign": campaign.campaign,
                 "via": str(campaign.delivery.via),
                 "running": holder,
+                "paused": None if paused is None else paused._asdict(),
+                "cancelled": cancelled,
                 "next_due": next_due,
                 "totals": totals,
                 "failures": [failure._asdict() for failure in failures],
@@ -50,6 +54,12 @@ def command(file: Path, via: str | None, as_json: bool) -> None:
         return
     click.echo(f"{campaign.campaign} via {campaign.delivery.via}: {totals['source']:,} rows")
     click.echo(f"running: {holder}" if holder else "not running")
+    if cancelled is not None:
+        click.echo(f"cancelled since {cancelled}")
+    elif paused is not None and standing.left(totals):
+        click.echo(printable(f"{paused.told()}; bulkmail resume {file} goes on"))
+        for line in paused.evidence:
+            click.echo(printable(f"  {line}"))
     print_table([(f"  {name}", count) for name, count in states(totals)], right=(1,))
     if next_due is not None:
         click.echo(f"next attempt due {next_due}")

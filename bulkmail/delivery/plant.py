@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bulkmail.delivery.disposition import Disposition, Fate
+from bulkmail.delivery.meaning import Meaning
 from bulkmail.delivery.retry import Retry, jittered, next_attempt
 from bulkmail.delivery.shaping import Limits
 from bulkmail.delivery.sites import Sites
@@ -30,6 +31,7 @@ class Routing(Protocol):
     async def route(self, domain: str) -> Route | NoRoute: ...
 
 
+REPLIES = 20  # different ones that are told of
 RESENDS = 2  # attempts that may end in doubt before the operator is asked, whatever `on_doubt` says
 
 
@@ -68,6 +70,13 @@ class Tally:
     transactions: int = 0
     connections: int = 0
     latency: Latency = field(default_factory=Latency)
+    blocked: Counter[str] = field(default_factory=Counter)  # recipients whose first answer it was, by reply
+
+    def first_answer(self, disposition: Disposition, recipients: int) -> None:
+        """So many were told this, at their first attempt or before it."""
+        if disposition.meaning is Meaning.BLOCKED:
+            text = disposition.text
+            self.blocked[text if text in self.blocked or len(self.blocked) < REPLIES else ""] += recipients
 
 
 def _refuse(error: ConfigError) -> None:
@@ -133,6 +142,8 @@ class Plant:
         verdicts: list[Verdict] = []
         same: dict[tuple[int, int, float | None], Verdict] = {}
         for one, disposition in fates:
+            if not one.attempts:
+                self.tally.first_answer(disposition, 1)
             alike = (id(disposition), one.attempts, one.since)
             verdict = same.get(alike)
             if verdict is None:
@@ -156,6 +167,7 @@ class Plant:
         """The verdicts over all of `roll`, whose fate is the same: none of them is looked at without need."""
         if roll.tried:
             return self.verdicts([(one, disposition) for one in roll], where)
+        self.tally.first_answer(disposition, len(roll))
         return [self.verdict(span, disposition, where, 0, None) for span in spans_of(roll.ids)]
 
 

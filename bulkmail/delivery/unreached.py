@@ -80,6 +80,7 @@ async def settle_untried(
             spans = parcel.take(SLICE if one_by_one else parcel.waiting)
             counts[-1] += sum(last - first + 1 for first, last in spans)
             if not one_by_one:
+                plant.tally.first_answer(disposition, sum(last - first + 1 for first, last in spans))
                 plant.work.note(
                     [plant.verdict(span, disposition, where, 0, None, attempted=False) for span in spans]
                 )

@@ -81,7 +81,10 @@ shaping: { default: { message_rate: 100 } }
         ("shaping: { warmup: {} }", "8:12: shaping.warmup: not built yet in this version: remove it"),
         ("shaping: { domains: {} }", "8:12: shaping.domains: not built yet in this version: remove it"),
         ("shaping: { providers: {} }", "8:12: shaping.providers: not built yet in this version: remove it"),
-        ("safety: { pause_if: {} }", "8:11: safety.pause_if: not built yet in this version: remove it"),
+        (
+            "safety: { pause_if: { bounced: 3%, complaints: 1% } }",
+            "8:36: safety.pause_if.complaints: not built yet in this version: remove it",
+        ),
     ],
 )
 def test_a_key_that_is_not_built_yet_is_refused_as_such(tmp_path: Path, line: str, problem: str) -> None:

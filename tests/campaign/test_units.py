@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkmail.campaign.units import Rate, parse_duration, parse_rate
+from bulkmail.campaign.units import Rate, parse_duration, parse_percent, parse_rate
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,17 @@ def test_any_text_is_a_value_or_a_refusal(text: str) -> None:
         except ValueError:
             outcomes += 1
     assert outcomes == 2
+
+
+@pytest.mark.parametrize(("text", "part"), [("3%", 0.03), ("0.1%", 0.001), ("99.9 %", 0.999)])
+def test_a_percentage_is_a_part_of_one(text: str, part: float) -> None:
+    assert parse_percent(text) == pytest.approx(part)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("3", "write 3%"), ("0%", "more than 0%"), ("100%", "less than 100%"), ("three", "write it as 3%")],
+)
+def test_what_is_no_percentage_is_told_how_to_write_one(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        parse_percent(text)

@@ -117,6 +117,7 @@ class Used(NamedTuple):
     transactions: int
     connections: int
     latency: Mapping[int, int]
+    blocked: Mapping[str, int]
 
 
 class Unwritable(NamedTuple):

@@ -155,11 +155,12 @@ class Distributor(Dispatcher):
                     self._hand_out(ended.batch)
                 case said.Asks(domain):
                     beside.start_soon(self._answer, hand, domain)
-                case said.Used(transactions, connections, latency):
+                case said.Used(transactions, connections, latency, blocked):
                     tally = self.plant.tally
                     tally.transactions += transactions
                     tally.connections += connections
                     tally.latency.counts.update(latency)
+                    tally.blocked.update(blocked)
                 case said.Held(site, reason, held_s):
                     self._held(site, reason, held_s)
                 case said.Learnt(facts):

@@ -243,11 +243,13 @@ class _Sending:
         if facts := self._learning.take():
             self._channel.tell(Learnt(tuple(facts)))
         tally = self._plant.tally
-        if not (tally.transactions or tally.connections):
+        if not (tally.transactions or tally.connections or tally.blocked):
             return
-        self._channel.tell(Used(tally.transactions, tally.connections, dict(tally.latency.counts)))
+        counts, blocked = dict(tally.latency.counts), dict(tally.blocked)
+        self._channel.tell(Used(tally.transactions, tally.connections, counts, blocked))
         tally.transactions = tally.connections = 0
         tally.latency.counts.clear()
+        tally.blocked.clear()
 
     def _on_finished(self, parcel: Parcel) -> None:
         self._ended.append(self._inbox.number(parcel))

@@ -1,0 +1,19 @@
+"""The section `safety` of the campaign file: what stands between a mistake and a mailing."""
+
+from __future__ import annotations
+
+from bulkmail.campaign.config_fields import Count, Flag, Percent, Whole
+from bulkmail.campaign.config_section import Section, default
+
+
+class PauseIf(Section):
+    bounced: Percent | None = default(None, "more than this of those who are settled bounced")
+    blocked: Percent | None = default(None, "more than this were told first that our mail is blocked")
+    after: Count = default(500, "judged over at least so many recipients")
+
+
+class Safety(Section):
+    confirm_above: Whole = default(0, "a real send of more than this asks first")
+    max_recipients: Whole | None = default(None, "a plan with more is refused")
+    pause_if: PauseIf = default({}, "the campaign pauses itself; without it, it does not")
+    wait_after_seeds: Flag = default(False, "send to the seeds, then pause until `bulkmail resume`")
