@@ -31,6 +31,8 @@ USUAL = {
 _NO_WORDS = re.compile(
     rb"<?[^\s<>\[(@]+@[^\s<>\])@,;:]+>?|(?:\b[245]\d\d[ -])?#?\b[245]\.\d{1,3}\.\d{1,3}\b(?!\.\d)"
 )
+# Of a URL its host and its query tell something; what pages of explanations are called misleads.
+_PATH = re.compile(rb"(://[^\s/?#]+)/[^\s?#;,)]*")
 # "550 #5.1.0 Address rejected", "RCPT not accepted: 5.7.1 relaying"; of an IP address it is no part
 _WITHIN = re.compile(rb"(?<![\d.])([45])\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
 # Letters in lower case, digits, and what is not ASCII; a space for all else.
@@ -130,6 +132,8 @@ class Table:
     ) -> Reading:
         """What a 4yz or 5yz to the command of `stage` means. `host`: the exchanger, where it is known."""
         key = _within(code, text) if enhanced is None else (enhanced.klass, enhanced.subject, enhanced.detail)
+        if b"://" in text:
+            text = _PATH.sub(rb"\1 ", text)
         words = b" %b " % b" ".join(_NO_WORDS.sub(b" ", text).translate(_PLAIN).split())
         reading = NOTHING_KNOWN
         for row in self._rows:
