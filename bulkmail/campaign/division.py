@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
-from bulkmail.delivery.shaping import Limits
+from bulkmail.delivery.shaping import Bounds, Limits
 from bulkmail.journal import Holder
 
 AHEAD = 9  # what a transactional campaign weighs beside one that is not: all but a minimum
 RATES = ("message_rate", "connection_rate", "recipient_rate")
 
-Divided = TypeVar("Divided", bound=Limits)  # or whatever has the same fields, with None for no limit
+Divided = TypeVar("Divided", Limits, Bounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,5 +96,5 @@ def _count(connections: int, weights: Sequence[int], at: int) -> int:
     return 1 + counts[at] + (heaviest.index(at) < rest - sum(counts))
 
 
-def _rates(limits: Limits) -> list[str]:
+def _rates(limits: Limits | Bounds) -> list[str]:
     return [field.name for field in fields(limits) if field.name in RATES]

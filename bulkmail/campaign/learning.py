@@ -30,8 +30,9 @@ SHARED = ("connections", "rate")  # by all who send there: of one of several onl
 class Learning:
     """Of one process. `sharers` says how many processes share the limits of a site, this one included."""
 
-    def __init__(self, learned: LearnedSites | None, *, now: Callable[[], float] = time.time) -> None:
-        self._learned = learned
+    def __init__(self, file: SiteFile | None, *, now: Callable[[], float] = time.time) -> None:
+        self.file = file
+        self._learned = learned = None if file is None else LearnedSites(file)
         self._knows = learned is not None and learned.any()
         self._now = now
         self._news: dict[tuple[str, str], float] = {}
@@ -114,14 +115,14 @@ class Learning:
 def learning(campaign: Campaign, *, writing: bool = True) -> Iterator[Learning]:
     """What a run of `campaign` knows and learns; nothing is read or kept where it is a rehearsal. StoreError.
 
-    `writing`: by us. A worker only reads, and says to its parent what it has learned.
+    `writing`: by us. A worker says to its parent what it has learned.
     """
     if not is_real(campaign):
         yield Learning(None)
         return
     path = site_store(campaign.project_state)
-    with SiteFile.open(path) if writing else SiteFile.look(path) as file:
-        made = Learning(LearnedSites(file))
+    with SiteFile.open(path) as file:
+        made = Learning(file)
         try:
             yield made
         finally:

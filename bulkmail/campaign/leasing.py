@@ -18,10 +18,9 @@ The steps of one look are decided here, from what was read; `ground` is where th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import reduce
 from typing import Final, Protocol
 
 import trio
@@ -54,8 +53,8 @@ class Ground(Protocol):
     def is_empty(self, scope: str) -> bool:
         """No connection stands; idle ones are closed."""
 
-    def limit_again(self) -> None:
-        """The limits of some scope are others now."""
+    def limit_again(self, scopes: Collection[str] | None) -> None:
+        """The limits of these are others now; None: of all."""
 
 
 @dataclass(slots=True)
@@ -69,10 +68,6 @@ class _Held:
 
 
 ALONE: Final = None
-
-
-def _as_it_is(limits: Divided) -> Divided:
-    return limits
 
 
 class Leasing:
@@ -95,17 +90,23 @@ class Leasing:
 
     # --- what is ours ----------------------------------------------------------------------------------
 
-    def limited(
-        self, scope: str, limits: Divided, alone: Callable[[Divided], Divided] = _as_it_is
-    ) -> Divided:
+    @property
+    def sharing(self) -> bool:
+        """Other campaigns are there, or were a moment ago."""
+        return self._sharing
+
+    def limited(self, scope: str, whole: Divided, alone: Divided) -> Divided:
         """What is ours of these limits of a scope now. `alone`: what is, while no other campaign is there."""
         if not self._sharing:
-            return alone(limits)
+            return alone
         held = self._held.get(scope)
         if held is None or not held.parts:
-            return nothing(limits)
-        first, *others = [alone(limits) if one is ALONE else divided(limits, one) for one in held.parts]
-        return reduce(least, others, first)
+            return nothing(whole)
+        found = [alone if one is ALONE else divided(whole, one) for one in held.parts]
+        ours = found[0]
+        for other in found[1:]:
+            ours = least(ours, other)
+        return ours
 
     def sharers(self, scope: str) -> int:
         """Among how many the limits of a scope are divided, other processes of this campaign left out."""
@@ -147,11 +148,11 @@ class Leasing:
                 self._leases.share(using)
                 self._held = {scope: _Held((ALONE,)) for scope in using}
             self._sharing = True
-            self._ground.limit_again()
+            self._ground.limit_again(None)
         elif not others and self._leases.be_alone():
             self._sharing = False
             self._held.clear()
-            self._ground.limit_again()
+            self._ground.limit_again(None)
             return False
         return self._share(now, all(one.sharing for one in others))
 
@@ -168,11 +169,10 @@ class Leasing:
         for scope in joining:
             self._held[scope] = _Held(())
         found = self._leases.held()
-        moved = False
-        for scope, holders in found.items():
-            moved = self._divide(scope, holders, now, nobody_alone) or moved
+        moved = [scope for scope, there in found.items() if self._divide(scope, there, now, nobody_alone)]
+        moved += leaving
         if moved:
-            self._ground.limit_again()
+            self._ground.limit_again(moved)
         seen = {
             scope: (holders[0].changed, self._ground.starves(scope))
             for scope, holders in found.items()

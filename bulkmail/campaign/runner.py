@@ -19,8 +19,9 @@ from bulkmail.campaign.accounting import AccountingLog
 from bulkmail.campaign.ending import SIGNALS, Ending
 from bulkmail.campaign.events import Tell, event
 from bulkmail.campaign.feed import Feed
+from bulkmail.campaign.ground import known, leasing
 from bulkmail.campaign.guard import Guard
-from bulkmail.campaign.learning import Learning, learning
+from bulkmail.campaign.learning import Learning
 from bulkmail.campaign.ledger import CampaignLedger
 from bulkmail.campaign.listening import listening
 from bulkmail.campaign.orders import Orders
@@ -34,7 +35,7 @@ from bulkmail.delivery.dispatch import Dispatcher
 from bulkmail.delivery.plant import Plant, Tally
 from bulkmail.delivery.retry import JITTER
 from bulkmail.errors import ConfigError
-from bulkmail.journal import Journal, Store
+from bulkmail.journal import Journal, Leases, Store
 
 if TYPE_CHECKING:
     from bulkmail.campaign.workers.crew import Crew
@@ -112,11 +113,11 @@ class _Run:
                 watchers.start_soon(journal.keep_up)
                 await orders.take_up(journal.store.path)
                 await self.guard.begin()
-                async with road(campaign, self.prepared.composer.keys) as made:
-                    for text in made.warnings:
-                        self._warn(text)
-                    with learning(campaign) as learned:
-                        await self._deliver(made, journal, log, ending, watchers, learned)
+                with known(campaign, sending=self.crew is None) as (learned, held):
+                    async with road(campaign, self.prepared.composer.keys) as made:
+                        for text in made.warnings:
+                            self._warn(text)
+                        await self._deliver(made, journal, log, ending, watchers, learned, held)
                 watchers.cancel_scope.cancel()
         finally:
             if self.writers is not None:
@@ -196,6 +197,7 @@ class _Run:
         ending: Ending,
         watchers: trio.Nursery,
         learned: Learning,
+        held: Leases | None,
     ) -> None:
         """Everybody, and then the report about them."""
         prepared = self.prepared
@@ -232,7 +234,8 @@ class _Run:
         watchers.start_soon(self._report_progress, journal, dispatcher)
         if self.until.seconds is not None:
             watchers.start_soon(ending.after, self.until.seconds)
-        await dispatcher.run(feed.next)
+        async with leasing(held, plant, dispatcher):
+            await dispatcher.run(feed.next)
         self.cut_short = False
         await self.guard.keep()
         if not self.stopping:

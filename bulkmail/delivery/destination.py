@@ -118,7 +118,7 @@ class Destination:
             return taken
         now = trio.current_time()
         slots, connections = self.plant.slots, self.connections_limit(now)
-        each, sharers = self.recipients_limit(now), 2 * connections
+        each, sharers = self.recipients_limit(now), max(1, 2 * connections)
         crowd = max(1, slots.talking, min(connections, slots.total))
         room = 1.0  # of a slice
         while self._parcels and room > 0:
@@ -210,10 +210,16 @@ class Destination:
         wanted = -(-self._backlog() // TRANSACTIONS_PER_SESSION)
         if wanted and (not self._proven or self._ahead(now) > AHEAD_S):
             wanted = 1
-        for _ in range(min(wanted, self.connections_limit(now)) - self.seats.taken):
+        # where there is none to be had now, one is waited for
+        for _ in range(min(wanted, max(1, self.connections_limit(now))) - self.seats.taken):
             if not self.seats.take(now):
                 break
             self._nursery.start_soon(self._session, self)
+
+    def limited(self) -> None:
+        """The limits are others now."""
+        self.seats.reseat()
+        self._staff()
 
     def session_ended(self) -> None:
         self.seats.free()

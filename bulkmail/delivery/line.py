@@ -112,13 +112,14 @@ class Line:
     async def leave(self) -> None:
         """Give the connection back. Cancelled or not, it is either pooled idle or closed.
 
-        Closed also where it would take the place of one to another site of the provider.
+        Closed also where it would take the place of one to another site of the provider, or of another
+        campaign.
         """
         connection, self.connection = self.connection, None
         if connection is not None:
             self._site.standing -= 1
             try:
-                if self._worn(connection) or self._destination.seats.elsewhere:
+                if self._worn(connection) or self._destination.seats.elsewhere or not self._site.pooled:
                     await connection.quit()
             finally:
                 await self._plant.pool.release(connection)

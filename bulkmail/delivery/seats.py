@@ -28,7 +28,7 @@ class Seats:
 
     def take(self, now: float) -> bool:
         """One; or wait for it, and be called."""
-        self._reseat()
+        self.reseat()
         for level in self._seated:
             if not level.has_room(now):
                 level.queue(self)
@@ -45,7 +45,7 @@ class Seats:
 
     def free(self) -> None:
         """One; whoever waits for it is called."""
-        self._reseat()
+        self.reseat()
         self.taken -= 1
         for level in self._seated:
             level.sessions -= 1
@@ -62,7 +62,7 @@ class Seats:
             self._queued.dequeue(self)
             self._queued = None
 
-    def _reseat(self) -> None:
+    def reseat(self) -> None:
         """Whoever limits us may be somebody else by now."""
         if (levels := self._level.seating) is not self._seated:
             for level in self._seated:
@@ -89,6 +89,11 @@ class Seats:
         now = trio.current_time()
         mosts = [(level.sessions, level.most(now)) for level in self._seated]
         return any(most is not None and sessions > most for sessions, most in mosts)
+
+    @property
+    def surplus(self) -> bool:
+        """There are too many, where they are counted at all."""
+        return bool(self._seated) and self.too_many
 
     @property
     def elsewhere(self) -> bool:

@@ -55,6 +55,7 @@ class Site(Level):
         "chunks",
         "connections",
         "messages",
+        "pooled",
         "prober",
         "standing",
         "strikes",
@@ -78,6 +79,7 @@ class Site(Level):
         super().__init__(name, _shared(limits), now, outer)
         self.messages = self.sending.each
         self.connections = self.dialling.each
+        self.pooled = True  # connections may be kept idle; not where others would have their places
         self.standing = 0
         self.strikes = 0
         self._window = 1

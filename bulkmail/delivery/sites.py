@@ -7,7 +7,7 @@ are as many as somebody has written down.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 
 from bulkmail.delivery.level import Level
 from bulkmail.delivery.shaping import Bounds, Limits
@@ -30,7 +30,8 @@ class Sites:
         self.limits_of: Callable[[str], Limits] = lambda name: limits
         self.provider_of: Callable[[str], tuple[str, Bounds] | None] = lambda name: None
         self.domain_of: Callable[[str, str], Bounds | None] = lambda name, domain: None
-        self.divided = False
+        self.divided = False  # sessions are counted by site: several destinations of ours share one, or
+        self.pooled = True  # other campaigns do, and then no connection is kept idle
         self.recall: Callable[[str], Learned] = lambda name: NOTHING
         self.on_learned: Callable[[str, Learned], None] = lambda name, new: None
         self._sites: OrderedDict[str, Site] = OrderedDict()
@@ -49,6 +50,7 @@ class Sites:
                 outer=self._provider(name, now),
                 divided=self.divided,
             )
+            site.pooled = self.pooled
             if len(self._sites) > SITES:
                 self._sites.popitem(last=False)
         self._sites.move_to_end(name)
@@ -71,18 +73,25 @@ class Sites:
         """By its name, where some site of it was asked for and it has limits."""
         return self._providers.get(name)
 
-    def limit_again(self) -> None:
-        """The limits are others now."""
-        known = {name: self.provider_of(name) for name in self._sites}
+    def names(self) -> Collection[str]:
+        """Of the sites of which something is remembered."""
+        return self._sites.keys()
+
+    def limit_again(self, names: Iterable[str] | None = None) -> None:
+        """The limits are others now: of these sites and their providers, or of all."""
+        known = {name: self.provider_of(name) for name in (self._sites if names is None else names)}
         for provider, bounds in {found for found in known.values() if found is not None}:
             if provider in self._providers:
                 self._providers[provider].limit_to(bounds)
-        for name, site in self._sites.items():
+        for name in known:
+            site = self._sites[name]
+            site.pooled = self.pooled
             site.around(self._provider(name, 0.0), divided=self.divided)
             site.limit(self.limits_of(name))
         for name, level in self._domains.items():
             site_name, _, domain = name.partition(" ")
-            level.limit_to(self.domain_of(site_name, domain) or Bounds())
+            if site_name in known:
+                level.limit_to(self.domain_of(site_name, domain) or Bounds())
 
     def keep(self, site: Site) -> None:
         """It is worked for: what is known of it is not to be forgotten."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from bulkmail.transport.approach import Source
@@ -43,6 +43,12 @@ class Idle:
         connection = here[0]
         self.take_out([connection])
         return connection
+
+    def at(self, hosts: Callable[[str], bool]) -> list[Connection]:
+        """Take out those at such hosts."""
+        there = [connection for host, here in self._at.items() if hosts(host) for connection in here]
+        self.take_out(there)
+        return there
 
     def since(self) -> float | None:
         """Since when the one that has been idle longest is; None without any."""

@@ -3,9 +3,8 @@
 How it thinks: every decision is made in one synchronous function, `_decide`, from what is known at that
 moment; connecting and closing follow outside of it. Room is counted in *slots*: a slot is taken before a host
 is contacted and freed when its connection is closed, so the number of connections to a host, being opened,
-in use or idle, never exceeds `per_host`. Whoever finds neither an idle connection nor a slot waits in a queue
-of the hosts that would do, and is handed the next connection or slot directly, so that nobody who came later
-overtakes him.
+in use or idle, never exceeds `most`. Whoever finds neither an idle connection nor a slot waits in a queue of
+the hosts that would do, and is handed the next connection or slot directly: nobody who came later overtakes.
 
 A connection serves only the source that it comes from; the slots of a host are of all sources together. Where
 all are taken and an idle one comes from elsewhere, it is closed, and its slot has a new connection.
@@ -16,8 +15,7 @@ A connection is kept only if its protocol is idle; everything else is closed (DE
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
 import trio
 
@@ -28,19 +26,12 @@ from bulkmail.transport.connection import Connection
 from bulkmail.transport.descriptors import idle_allowance
 from bulkmail.transport.dial import NOBODY, Caller, Dialer, Unreachable
 from bulkmail.transport.idle import Idle
-from bulkmail.transport.waiting import Queues, Waiter
-
-
-@dataclass(slots=True)
-class _Decision:
-    connection: Connection | None = None  # take this one
-    hosts: tuple[Host, ...] = ()  # else open one to these, in this order; the slot at the first is taken
-    instead_of: Connection | None = None  # when this one is closed, whose slot that is
-    waiter: Waiter | None = None  # else wait
+from bulkmail.transport.waiting import Decision, Queues, Waiter
 
 
 class Pool:
-    """`per_host`: connections open to a host at once; may be raised. `idle_s`: how long one is kept idle.
+    """`per_host`: connections open to a host at once. `idle_s`: how long one is kept idle. Where others send
+    there, too, `most` says how many of these are ours (then `relimit`).
 
     `messages`: how many one connection carries. `max_idle`: how many may be idle in all (default: what the
     limit of descriptors allows); beyond it the one that has been idle longest is closed.
@@ -57,6 +48,7 @@ class Pool:
     ) -> None:
         self.dialer = self._dialer = dialer
         self.per_host = per_host
+        self.most: Callable[[str], int] = lambda host: self.per_host
         self._idle_s, self._messages = idle_s, messages
         self._max_idle = idle_allowance() if max_idle is None else max_idle
         self._idle = Idle()
@@ -72,6 +64,11 @@ class Pool:
     def open_at(self, host: str) -> int:
         """How many slots are taken at a host."""
         return self._open[host]
+
+    async def relimit(self, unkept: Callable[[str], bool]) -> None:
+        """`most` says something else: who waits decides anew; what is idle at hosts `unkept` is closed."""
+        self._waiting.dismiss_all()
+        await self._say_goodbye(self._idle.at(unkept))
 
     async def acquire(
         self, route: Route, *, caller: Caller = NOBODY, source: Source | None = None
@@ -146,7 +143,7 @@ class Pool:
 
     # --- decisions: no await below this line, up to the next ----------------------------------------------
 
-    def _decide(self, route: Route, source: Source | None) -> tuple[_Decision, list[Connection]]:
+    def _decide(self, route: Route, source: Source | None) -> tuple[Decision, list[Connection]]:
         """What the caller does next, and the idle connections found dead on the way."""
         if self._closed:
             raise trio.ClosedResourceError("the pool is closed")
@@ -155,19 +152,19 @@ class Pool:
         for host in hosts:
             while (connection := self._idle.take(host.name, source)) is not None:
                 if connection.usable and connection.quiet and not self._stale(connection):
-                    return _Decision(connection), dropped
+                    return Decision(connection), dropped
                 dropped.append(connection)
-        roomy = [host for host in hosts if self._open[host.name] < self.per_host]
+        roomy = [host for host in hosts if self._open[host.name] < self.most(host.name)]
         if roomy:
             roomy.sort(key=lambda host: self._open[host.name])  # stable: equal ones stay shuffled
             self._open[roomy[0].name] += 1
             others = [host for host in route.hosts if host not in roomy]  # those that are full, too
-            return _Decision(hosts=(*roomy, *others)), dropped
+            return Decision(hosts=(*roomy, *others)), dropped
         for host in hosts:
             if (other := self._idle.take_other(host.name)) is not None:
                 others = [one for one in route.hosts if one is not host]
-                return _Decision(hosts=(host, *others), instead_of=other), dropped
-        return _Decision(waiter=self._waiting.join(tuple(host.name for host in hosts), source)), dropped
+                return Decision(hosts=(host, *others), instead_of=other), dropped
+        return Decision(waiter=self._waiting.join(tuple(host.name for host in hosts), source)), dropped
 
     def _preferred(self, route: Route, source: Source | None) -> list[Host]:
         """The hosts of the best preference that has one which answers (RFC 5321 section 5.1)."""
@@ -198,7 +195,7 @@ class Pool:
 
     def _free(self, name: str) -> None:
         """A slot at this host is no longer needed by who had it."""
-        waiter = self._waiting.next(name)
+        waiter = self._waiting.next(name) if self._open[name] <= self.most(name) else None
         if waiter is not None:
             waiter.slot = name  # the slot changes hands and stays taken
             waiter.ready.set()
@@ -248,7 +245,7 @@ class Pool:
             nonlocal held
             if host.name == held:
                 return True
-            if self._open[host.name] >= self.per_host:
+            if self._open[host.name] >= self.most(host.name):
                 passed_over.add(host.name)
                 return False
             self._open[host.name] += 1

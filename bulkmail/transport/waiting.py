@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from bulkmail.dns.routes import Host
 from bulkmail.transport.approach import Source
 from bulkmail.transport.connection import Connection
 
@@ -20,6 +21,16 @@ class Waiter:
     ready: trio.Event = field(default_factory=trio.Event)
     connection: Connection | None = None  # what was handed over: a connection,
     slot: str | None = None  # or a slot at the host of this name
+
+
+@dataclass(slots=True)
+class Decision:
+    """What somebody who wants a connection does next."""
+
+    connection: Connection | None = None  # take this one
+    hosts: tuple[Host, ...] = ()  # else open one to these, in this order; the slot at the first is taken
+    instead_of: Connection | None = None  # when this one is closed, whose slot that is
+    waiter: Waiter | None = None  # else wait
 
 
 class Queues:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -51,13 +51,13 @@ class Campaign:
     def is_empty(self, scope: str) -> bool:
         return not self.standing[scope]
 
-    def limit_again(self) -> None:
+    def limit_again(self, scopes: Collection[str] | None) -> None:
         pass
 
     # and what happens there
 
     def may(self, scope: str) -> int:
-        return self.leasing.limited(scope, Limits(self.whole)).connections
+        return self.leasing.limited(scope, Limits(self.whole), Limits(self.whole)).connections
 
     def open(self, scope: str) -> None:
         if scope in self.wants and self.standing[scope] < self.may(scope):

@@ -17,7 +17,8 @@ import trio
 
 from bulkmail.campaign.accounting import AccountingLog
 from bulkmail.campaign.config import Campaign
-from bulkmail.campaign.learning import Learning, learning
+from bulkmail.campaign.ground import known, leasing
+from bulkmail.campaign.learning import Learning
 from bulkmail.campaign.ledger import CampaignLedger
 from bulkmail.campaign.planting import limits_of, planted
 from bulkmail.campaign.prepare import Prepared
@@ -51,7 +52,7 @@ from bulkmail.delivery.plant import Tally
 from bulkmail.delivery.shaping import Limits
 from bulkmail.delivery.work import Parcel
 from bulkmail.errors import BulkmailError, ConfigError
-from bulkmail.journal import LogName, Suppressions
+from bulkmail.journal import Leases, LogName, Suppressions
 from bulkmail.transport.pool import Pool
 
 PARTING_S = 10.0  # for what is open when the parent has gone; less than process.LINGER_S
@@ -92,11 +93,11 @@ async def _send(
     campaign = prepared.campaign
     with _ledger(prepared, log, of=len(begin.alive)) as ledger:
         per_host = _per_host(limits_of(campaign), begin.alive)
-        async with connections(campaign, begin.way, per_host=per_host) as pool:
-            with learning(campaign, writing=False) as learned:
+        with known(campaign, sending=True, writing=False) as (learned, held):
+            async with connections(campaign, begin.way, per_host=per_host) as pool:
                 sending = _Sending(campaign, ledger, pool, channel, index, begin.alive, learned)
-                await sending.run(rest)
-        await sending.tell_the_rest()
+                await sending.run(rest, held)
+            await sending.tell_the_rest()
 
 
 @contextmanager
@@ -169,14 +170,15 @@ class _Sending:
         self._news = trio.Event()
         self._scope = trio.CancelScope()
 
-    async def run(self, rest: Sequence[object]) -> None:
+    async def run(self, rest: Sequence[object], held: Leases | None) -> None:
         """`rest` is heard before what the channel brings."""
         async with trio.open_nursery() as nursery:
             for task in (self._listen, self._channel.write, self._report, self._sync):
                 nursery.start_soon(task)
             self._heed(rest)
             with self._scope:
-                await self._dispatcher.run(self._inbox.next)
+                async with leasing(held, self._plant, self._dispatcher, whole_of=lambda site: self._whole):
+                    await self._dispatcher.run(self._inbox.next)
             nursery.cancel_scope.cancel()
 
     async def tell_the_rest(self) -> None:

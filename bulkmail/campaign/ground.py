@@ -1,0 +1,186 @@
+"""Where leases are kept to: the sites, the sessions and the pool of one process that sends.
+
+While no other campaign is there everything is as it would be without leases. Then sessions are counted by
+site, connections are not kept idle (they count at the server, and would have the places of others), and the
+limits of everything at a provider are asked of `Leasing`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import trio
+
+from bulkmail.campaign.config import Campaign
+from bulkmail.campaign.learning import Learning, learning
+from bulkmail.campaign.leasing import Leasing
+from bulkmail.campaign.prepare import journal_path
+from bulkmail.delivery.destination import Destination
+from bulkmail.delivery.dispatch import Dispatcher
+from bulkmail.delivery.plant import Plant
+from bulkmail.delivery.provider import suffix_of
+from bulkmail.delivery.shaping import Bounds, Limits
+from bulkmail.errors import StoreError
+from bulkmail.journal import Leases
+
+SCOPES = 20_000  # names of hosts and sites whose scope is remembered
+
+
+class SendingGround:
+    """See `leasing.Ground`. `whole_of`: the limits of a site, of which a worker has a part even alone."""
+
+    def __init__(
+        self,
+        plant: Plant,
+        dispatcher: Dispatcher,
+        *,
+        whole_of: Callable[[str], Limits] | None = None,
+        spawn: Callable[[Callable[[], Awaitable[None]]], None],
+    ) -> None:
+        self._sites, self._pool = plant.sites, plant.pool
+        self._dispatcher = dispatcher
+        self._spawn = spawn
+        self._limits_of, self._provider_of = plant.sites.limits_of, plant.sites.provider_of
+        self._domain_of = plant.sites.domain_of
+        self._whole_of = whole_of or plant.sites.limits_of
+        self._divided = plant.sites.divided
+        self._scopes: dict[str, str] = {}
+        self._there: dict[str, list[Destination]] = {}
+        self._closing = 0  # times that idle connections are being closed
+        self._leasing: Leasing | None = None
+
+    def attach(self, leasing: Leasing) -> None:
+        """From now on limits are asked of it."""
+        sites, pool = self._sites, self._pool
+        self._leasing = leasing
+
+        def limits_of(site: str) -> Limits:
+            return leasing.limited(self.scope(site), self._whole_of(site), self._limits_of(site))
+
+        def provider_of(site: str) -> tuple[str, Bounds] | None:
+            found = self._provider_of(site)
+            if found is None:
+                return None
+            name, bounds = found
+            return name, leasing.limited(name, bounds, bounds)
+
+        def domain_of(site: str, domain: str) -> Bounds | None:
+            bounds = self._domain_of(site, domain)
+            return None if bounds is None else leasing.limited(self.scope(site), bounds, bounds)
+
+        def most(host: str) -> int:
+            limits = Limits(connections=pool.per_host)
+            return leasing.limited(self.scope(host), limits, limits).connections
+
+        sites.limits_of, sites.provider_of, sites.domain_of = limits_of, provider_of, domain_of
+        pool.most = most
+
+    def scope(self, name: str) -> str:
+        """Of a site or a host: its provider."""
+        scope = self._scopes.get(name)
+        if scope is None:
+            if len(self._scopes) >= SCOPES:
+                self._scopes.clear()
+            found = self._provider_of(name)
+            scope = self._scopes[name] = suffix_of(name) if found is None else found[0]
+        return scope
+
+    # --- what Leasing looks at -------------------------------------------------------------------------
+
+    def scopes(self) -> set[str]:
+        there: defaultdict[str, list[Destination]] = defaultdict(list)
+        for destination in self._dispatcher.destinations.values():
+            if destination.paused and not destination.seats.taken:
+                continue  # for hours, it may be: others have its part
+            there[self.scope(destination.site.name)].append(destination)
+        self._there = there
+        return set(there)
+
+    def keeps(self, scope: str) -> bool:
+        return not self._closing and not any(one.seats.surplus for one in self._there.get(scope, ()))
+
+    def is_empty(self, scope: str) -> bool:
+        return not self._closing
+
+    def booked_s(self, scope: str) -> float:
+        now = trio.current_time()
+        levels = {level for one in self._there.get(scope, ()) for level in (one.level, *one.level.seating)}
+        buckets = [
+            bucket
+            for level in levels
+            for bucket in (level.sending.each, level.sending.people, level.dialling.each)
+            if bucket is not None
+        ]
+        return max((bucket.ahead(now) for bucket in buckets), default=0.0)
+
+    def starves(self, scope: str) -> bool:
+        now = trio.current_time()
+        return any(not one.connections_limit(now) for one in self._there.get(scope, ()))
+
+    def limit_again(self, scopes: Collection[str] | None) -> None:
+        assert self._leasing is not None
+        sites, sharing = self._sites, self._leasing.sharing
+        sites.divided, sites.pooled = self._divided or sharing, not sharing
+        destinations = tuple(self._dispatcher.destinations.values())
+        for one in destinations:
+            sites.keep(one.site)
+        sites.limit_again(
+            None if scopes is None else [name for name in sites.names() if self.scope(name) in scopes]
+        )
+        for one in destinations:
+            if scopes is None or self.scope(one.site.name) in scopes:
+                one.limited()
+        self._closing += 1
+        self._spawn(self._relimit)
+
+    async def _relimit(self) -> None:
+        assert self._leasing is not None
+        sharing = self._leasing.sharing
+        try:
+            await self._pool.relimit(lambda host: sharing)
+        finally:
+            self._closing -= 1
+
+
+@contextmanager
+def known(
+    campaign: Campaign, *, sending: bool, writing: bool = True
+) -> Iterator[tuple[Learning, Leases | None]]:
+    """What one process of a campaign knows of sites, and what it shares with other campaigns: that is to be
+    had before any connection, and is given back after the last one. None where it is a rehearsal, or where
+    not `sending`. `writing`: see `learning`. StoreError."""
+    with learning(campaign, writing=writing) as learned:
+        if learned.file is None or not sending:
+            yield learned, None
+            return
+        identity = str(journal_path(campaign).absolute())
+        held = Leases(learned.file, identity, first=campaign.kind == "transactional")
+        try:
+            yield learned, held
+        finally:
+            with suppress(StoreError):  # nobody believes that we live when we do not
+                held.close()
+
+
+@asynccontextmanager
+async def leasing(
+    held: Leases | None,
+    plant: Plant,
+    dispatcher: Dispatcher,
+    *,
+    whole_of: Callable[[str], Limits] | None = None,
+) -> AsyncIterator[Leasing | None]:
+    """Keep to it, as long as the block lasts. `whole_of`: the limits of a site, where ours are but a part."""
+    if held is None:
+        yield None
+        return
+    async with trio.open_nursery() as nursery:
+        ground = SendingGround(plant, dispatcher, whole_of=whole_of, spawn=nursery.start_soon)
+        made = Leasing(held, ground)
+        ground.attach(made)
+        made.look()
+        nursery.start_soon(made.run)
+        yield made
+        nursery.cancel_scope.cancel()
