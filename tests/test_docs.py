@@ -70,7 +70,7 @@ def test_every_key_is_described_with_its_default(key: str) -> None:
     if key.startswith("recipients.source."):
         assert f"{name}: " in FILE
         return
-    if key.startswith(("delivery.retry.", "delivery.time_limits.")):
+    if key.startswith(("delivery.retry.", "delivery.time_limits.")) or ".retry." in key:
         assert f"{name}: {keys(Campaign)[key]}" in FILE
         return
     rows = [

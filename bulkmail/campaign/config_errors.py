@@ -39,6 +39,8 @@ WANTED = {
     "tuple_type": "a list is wanted here: [one, another]",
     "list_type": "a list is wanted here: [one, another]",
 }
+# Sections whose keys are names that the user gives; what stands beneath a name is the same for all of them.
+NAMED = (("shaping", "providers"), ("shaping", "domains"))
 # Steps of pydantic's `loc` that are not keys of the file: the form of a union, or "the key, not its value".
 _FORMS = ("<file>", "<sql>", "<path>", "<mapping>")
 _KEY = "[key]"
@@ -71,7 +73,7 @@ def unknown_key(path: Path) -> str:
     close = get_close_matches(name.lower(), keys, 1)
     if close:
         return f"unknown key; did you mean {close[0]}?"
-    elsewhere = [dotted(known) for known in known_keys() if known[-1] == name]
+    elsewhere = [dotted(known) for known in known_keys() if known[-1] == name and known[:2] not in NAMED]
     if elsewhere:
         return f"unknown key here; did you mean {' or '.join(elsewhere)}?"
     return f"unknown key; known here: {', '.join(sorted(keys))}" if keys else "unknown key"
@@ -106,8 +108,9 @@ def dotted(path: Path) -> str:
 
 
 def _keys_of(path: Path) -> Path:
-    """Without the numbers of the items of lists."""
-    return tuple(step for step in path if isinstance(step, str))
+    """Without the numbers of the items of lists, and the names that the user gives."""
+    keys = tuple(step for step in path if isinstance(step, str))
+    return (*keys[:2], *keys[3:]) if keys[:2] in NAMED else keys
 
 
 def _keys(model: type[BaseModel], path: Path) -> Iterator[Path]:

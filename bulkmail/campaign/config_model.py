@@ -9,6 +9,7 @@ a user would write them.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -57,8 +58,6 @@ NOT_BUILT = frozenset(
     {
         ("schedule",),
         ("delivery", "sources"),
-        ("shaping", "providers"),
-        ("shaping", "domains"),
         ("shaping", "warmup"),
         ("safety", "pause_if", "complaints"),
     }
@@ -165,3 +164,10 @@ class Campaign(Section):
             return Problem(str(self._file), 0, 0, where, text)
         node, exact = self._tree.find(steps)
         return (node.mark if exact else node.key).problem(where, text)
+
+    def problem_of_key(self, steps: Sequence[str], text: str) -> Problem:
+        """A complaint about a key itself, whose name, or that of one above it, may have dots."""
+        where = ".".join(steps)
+        if self._tree is None:
+            return Problem(str(self._file), 0, 0, where, text)
+        return self._tree.find(steps)[0].key.problem(where, text)

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 
 from bulkmail.campaign.config import Campaign
+from bulkmail.campaign.rules import default_shape, retry_of, rules_of
 from bulkmail.delivery.disposition import Disposition
 from bulkmail.delivery.plant import Plant, Routing, Tally
-from bulkmail.delivery.retry import Retry
+from bulkmail.delivery.rules import plain
 from bulkmail.delivery.shaping import Limits
 from bulkmail.delivery.slots import Slots
 from bulkmail.delivery.work import Work
@@ -31,18 +32,18 @@ def planted(
     processes: int = 1,
 ) -> Plant:
     """The plant of one process, of so many that send."""
-    delivery = campaign.delivery
-    retry = delivery.retry
+    rules = rules_of(campaign)
     return Plant(
         work=work,
         pool=pool,
         routes=routes,
-        limits=limits_of(campaign),
-        retry=Retry(retry.first, retry.factor, retry.max, retry.give_up),
+        limits=plain(rules.default),
+        rules=rules,
+        retry=retry_of(campaign),
         slots=Slots(session_slots(processes)),
         now=time.time,
         tally=tally,
-        resend_doubt=delivery.on_doubt == "resend",
+        resend_doubt=campaign.delivery.on_doubt == "resend",
         unwritable=unwritable,
         on_hold=on_hold,
     )
@@ -50,15 +51,7 @@ def planted(
 
 def limits_of(campaign: Campaign) -> Limits:
     """Those of a site, as the campaign shapes them."""
-    shaping = campaign.shaping.default
-    return Limits(
-        connections=shaping.connections,
-        message_rate=shaping.message_rate.per_second,
-        connection_rate=shaping.connection_rate.per_second,
-        recipients_per_transaction=shaping.recipients_per_transaction,
-        messages_per_connection=shaping.messages_per_connection,
-        messages_in_flight=shaping.messages_in_flight,
-    )
+    return plain(default_shape(campaign))
 
 
 def session_slots(processes: int) -> int:

@@ -16,6 +16,7 @@ from bulkmail.delivery.pace import Pace, Paces
 from bulkmail.delivery.shaping import Bounds
 
 AHEAD_S = 1.0  # by which rates are booked ahead when more sessions would only wait for them
+TAKES_S = 10.0  # that a message may take for a rate to be used up; more sessions than that needs only wait
 
 
 class Waiting(Protocol):
@@ -91,7 +92,10 @@ class Level:
         most = self.most(now)
         if most is not None and self.sessions >= most:
             return False
-        return not self.sessions or self.sending.ahead(now) <= AHEAD_S
+        if not self.sessions:
+            return True
+        interval_s = self.sending.each.interval_s
+        return self.sessions * interval_s < TAKES_S and self.sending.ahead(now) <= AHEAD_S
 
     @property
     def is_waited_for(self) -> bool:

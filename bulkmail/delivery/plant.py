@@ -16,6 +16,7 @@ from typing import Protocol
 from bulkmail.delivery.disposition import Disposition, Fate
 from bulkmail.delivery.meaning import Meaning
 from bulkmail.delivery.retry import Retry, jittered, next_attempt
+from bulkmail.delivery.rules import Rules
 from bulkmail.delivery.shaping import Limits
 from bulkmail.delivery.sites import Sites
 from bulkmail.delivery.slots import Slots
@@ -105,10 +106,16 @@ class Plant:
     resend_doubt: bool = False  # who is in doubt is tried again, under the retry policy and RESENDS
     on_hold: Callable[[str, Disposition, float], None] = lambda site, why, seconds: None  # for people
     unwritable: Callable[[ConfigError], None] = _refuse
+    rules: Rules | None = None  # all that is said of limits; None: `limits` for every site, and nothing else
     sites: Sites = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sites", Sites(self.limits))
+        sites = Sites(self.limits)
+        if (rules := self.rules) is not None:
+            sites.limits_of, sites.provider_of = rules.limits, rules.provider
+            sites.domain_of = lambda site, domain: rules.domain(domain)
+            sites.divided = bool(rules.domains)
+        object.__setattr__(self, "sites", sites)
 
     def verdict(
         self,

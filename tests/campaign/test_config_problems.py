@@ -79,8 +79,6 @@ shaping: { default: { message_rate: 100 } }
         ("schedule: { at: x }", "8:1: schedule: not built yet in this version: remove it"),
         ("  sources: [192.0.2.1]", "8:3: delivery.sources: not built yet in this version: remove it"),
         ("shaping: { warmup: {} }", "8:12: shaping.warmup: not built yet in this version: remove it"),
-        ("shaping: { domains: {} }", "8:12: shaping.domains: not built yet in this version: remove it"),
-        ("shaping: { providers: {} }", "8:12: shaping.providers: not built yet in this version: remove it"),
         (
             "safety: { pause_if: { bounced: 3%, complaints: 1% } }",
             "8:36: safety.pause_if.complaints: not built yet in this version: remove it",

@@ -22,6 +22,8 @@ def at(schema: dict[str, Any], *path: str) -> dict[str, Any]:
 
 def resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
     node = node.get("items", node)
+    if isinstance(named := node.get("additionalProperties"), dict) and "$ref" in named:
+        node = named  # what stands beneath a name that the user gives
     for form in [*node.get("anyOf", []), *node.get("oneOf", [])]:
         if "$ref" in form:
             node = form

@@ -20,6 +20,7 @@ from bulkmail.campaign.workers.messages import Begin, Bye, Learnt, Stop
 from bulkmail.campaign.workers.parent import Distributor
 from bulkmail.campaign.workers.process import Process
 from bulkmail.delivery.plant import Plant
+from bulkmail.delivery.rules import Rules
 from bulkmail.delivery.slots import Slots
 from bulkmail.journal import Fact, Journal, Store
 
@@ -60,7 +61,7 @@ async def rig(tmp_path: Path, process: subprocess.Popen[bytes]) -> AsyncIterator
         crew = Crew((Process(0, process.pid, ours),), (store.new_log(1),))
         journal = Journal(store)
         distributor = Distributor(
-            cast(Plant, SimpleNamespace(slots=Slots(10))),
+            cast(Plant, SimpleNamespace(slots=Slots(10), rules=Rules())),
             crew,
             way=WAY,
             journal=journal,

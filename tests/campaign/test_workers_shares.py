@@ -5,33 +5,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkmail.campaign.workers.shares import RATE, owners, provider, share, width
-from bulkmail.delivery.shaping import Limits
+from bulkmail.campaign.workers.shares import RATE, Shares, owners, share, width
+from bulkmail.delivery.limits import Limit, Origin, Shape
+from bulkmail.delivery.provider import Profile, Providers
+from bulkmail.delivery.rules import Rules
+from bulkmail.delivery.shaping import Bounds, Limits
 
 RATES = st.none() | st.floats(0.01, 1e6)
 LIMITS = st.builds(Limits, connections=st.integers(1, 1000), message_rate=RATES, connection_rate=RATES)
 ALIVE = st.sets(st.integers(0, 40), min_size=1)
-
-
-@pytest.mark.parametrize(
-    ("name", "whose"),
-    [
-        ("mx1.eu.example.com", "example.com"),
-        ("example.com", "example.com"),
-        ("localhost", "localhost"),
-        ("acme-com.mail.protection.outlook.com~1f2e3d4c", "outlook.com"),
-        ("mx.example.co.uk", "example.co.uk"),
-        ("mx.mail.example.de", "example.de"),
-        ("192.0.2.1", "192.0.2.1"),
-        ("2001:db8::1", "2001:db8::1"),
-    ],
-)
-def test_a_provider_is_told_by_the_name_of_its_exchangers(name: str, whose: str) -> None:
-    assert provider(name) == whose
 
 
 def test_a_site_that_may_not_be_asked_for_much_belongs_to_one_worker() -> None:
@@ -83,3 +68,44 @@ def test_where_a_worker_dies_only_what_was_its_own_moves(
 def test_many_providers_are_spread_over_all_workers() -> None:
     loads = Counter(owners(f"site{number}.example", range(4), 1)[0] for number in range(4_000))
     assert min(loads.values()) > 800
+
+
+def shape(**limits: float) -> Shape:
+    return {kind: Limit(value, Origin("here", "a test")) for kind, value in limits.items()}
+
+
+@given(
+    st.integers(1, 12),
+    st.fixed_dictionaries(
+        {}, optional={"connections": st.integers(1, 30), "message_rate": st.floats(0.1, 5_000)}
+    ),
+    st.fixed_dictionaries(
+        {}, optional={"connections": st.integers(1, 30), "message_rate": st.floats(0.1, 5_000)}
+    ),
+)
+def test_what_a_provider_and_a_domain_take_is_divided_to_the_last_connection(
+    workers: int, provider: dict[str, float], domain: dict[str, float]
+) -> None:
+    """All sites of a provider belong to the same workers, a domain to some of them."""
+    rules = Rules(
+        shape(connections=10, message_rate=1_000.0),
+        Providers([Profile("big", ("big.test",), shape(**provider))]),
+        {"a.test": shape(**domain)},
+    )
+    shares, site = Shares(rules, range(workers)), "mx1.big.test~1f2e3d4c"
+    owners = shares.owners(site)
+    assert owners == shares.owners("other.big.test")
+    assert set(shares.owners(site, "a.test")) <= set(owners)
+    for kind in ("connections", "message_rate"):
+        of_provider = [shares.provider(site, one) for one in owners]
+        of_domain = [shares.domain(site, "a.test", one) or Bounds() for one in shares.owners(site, "a.test")]
+        parts = [getattr(found[1] if found else Bounds(), kind) for found in of_provider]
+        for limit, them in (
+            (provider.get(kind), parts),
+            (domain.get(kind), [getattr(bounds, kind) for bounds in of_domain]),
+        ):
+            if limit is None:
+                assert set(them) == {None}
+            else:
+                assert math.isclose(math.fsum(them), limit)
+                assert min(them) >= (1 if kind == "connections" else 0)

@@ -19,7 +19,7 @@ from bulkmail.campaign.way import Way
 from bulkmail.campaign.workers import messages as said
 from bulkmail.campaign.workers.crew import Crew, Hand
 from bulkmail.campaign.workers.process import kill, reap, reaped
-from bulkmail.campaign.workers.shares import owners, provider, width
+from bulkmail.campaign.workers.shares import Shares
 from bulkmail.campaign.workers.slices import Batch, Slice
 from bulkmail.delivery.dispatch import Dispatcher, Source
 from bulkmail.delivery.plant import Plant
@@ -61,6 +61,9 @@ class Distributor(Dispatcher):
         self._some_unseen = trio.Event()
         self._numbers = itertools.count()
         alive = tuple(self._hands)
+        assert plant.rules is not None
+        self._rules = plant.rules
+        self._shares = Shares(self._rules, alive)
         for hand in self._hands.values():  # the first word, before any Stop or Cease
             hand.channel.tell(said.Begin(way, alive))
 
@@ -107,7 +110,7 @@ class Distributor(Dispatcher):
     # --- handing out -----------------------------------------------------------------------------------
 
     async def _place(self, parcel: Parcel, route: Route, destinations: trio.Nursery) -> None:
-        batch = Batch(parcel, route, self.plant.limits.recipients_per_transaction)
+        batch = Batch(parcel, route, self._rules.limits(route.site).recipients_per_transaction)
         self._batches.add(batch)
         self._hand_out(batch)
 
@@ -115,8 +118,7 @@ class Distributor(Dispatcher):
         """Give what waits of it to whom its site belongs, as much as they may have at a time."""
         if self.stopping or not self._hands:
             return
-        count = width(self.plant.limits, len(self._hands))
-        sharing = owners(provider(batch.route.site), self._hands.keys(), count)
+        sharing = self._shares.owners(batch.route.site, batch.parcel.domain)
         while batch.waiting:
             worker = min(sharing, key=lambda index: (batch.out[index], self._load[index]))
             spans = batch.take(worker, len(sharing))
@@ -141,6 +143,7 @@ class Distributor(Dispatcher):
                 self._journal.told()
             how = await reaped(hand.process)
             del self._hands[hand.index]  # at once: who is reaped must not be ended again
+            self._shares = Shares(self._rules, self._hands)
             nursery.cancel_scope.cancel()
         await self._gone(hand, how)
 

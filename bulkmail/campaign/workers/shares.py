@@ -1,6 +1,6 @@
 """Who sends to which site, and with which part of its limits: pure functions that every process agrees on.
 
-A provider (the suffix of its exchangers' names) belongs to one worker, so that its limits are kept in one
+A provider (delivery.provider) belongs to one worker, so that its limits are kept in one
 place, as if there were no others. One that may be asked for more than a worker can do belongs to several,
 and each keeps to an exact share: the connections and rates of all of them together are those of the site,
 at every moment, without a word between them. Which ones is decided by the name alone (rendezvous hashing), so
@@ -12,30 +12,19 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 from hashlib import blake2b
+from typing import Any, overload
 
-from bulkmail.delivery.shaping import Limits
+from bulkmail.delivery.limits import RATES
+from bulkmail.delivery.rules import Rules
+from bulkmail.delivery.shaping import Bounds, Limits
 
 RATE = 200.0  # messages a second of a site that are worth a worker; one can do several times as many
 
 
-def provider(host: str) -> str:
-    """By whom a host is run, as its name tells: `example.com` of `mx1.eu.example.com`.
-
-    Also of the name of a site, which begins with that of a host. Where a registry sells names below two
-    labels (`example.co.uk`) three are kept; to take some for one would only load the workers unevenly.
-    """
-    name = host.partition("~")[0]
-    labels = name.split(".")
-    if ":" in name or labels[-1].isdecimal():
-        return name  # an address
-    few = 3 if len(labels) > 2 and len(labels[-1]) == 2 and len(labels[-2]) <= 3 else 2
-    return ".".join(labels[-few:])
-
-
-def width(limits: Limits, workers: int) -> int:
-    """How many workers share a site of such limits; 1: it belongs to one."""
+def width(limits: Limits | Bounds, workers: int) -> int:
+    """How many workers can share such limits; 1: they belong to one."""
     by_rate = workers if limits.message_rate is None else int(limits.message_rate / RATE)
-    return max(1, min(workers, limits.connections, by_rate))
+    return max(1, min(workers, workers if limits.connections is None else limits.connections, by_rate))
 
 
 def owners(provider: str, alive: Collection[int], count: int) -> tuple[int, ...]:
@@ -43,25 +32,72 @@ def owners(provider: str, alive: Collection[int], count: int) -> tuple[int, ...]
     return tuple(sorted(alive, key=lambda worker: _lot(worker, provider))[:count])
 
 
-def share(limits: Limits, count: int, position: int) -> Limits:
+@overload
+def share(limits: Limits, count: int, position: int) -> Limits: ...
+@overload
+def share(limits: Bounds, count: int, position: int) -> Bounds: ...
+def share(limits: Limits | Bounds, count: int, position: int) -> Limits | Bounds:
     """The limits of the one at `position` of the `count` owners. Their sums are the whole.
 
     Who moves up, because somebody before him died, is never left with less.
     """
     if count == 1:
         return limits
-    each, more = divmod(limits.connections, count)
-    return replace(
-        limits,
-        connections=each + (position < more),
-        message_rate=_part(limits.message_rate, count),
-        connection_rate=_part(limits.connection_rate, count),
-    )
+    parts: dict[str, Any] = {
+        rate: None if (whole := getattr(limits, rate)) is None else whole / count for rate in RATES
+    }
+    if limits.connections is not None:
+        each, more = divmod(limits.connections, count)
+        parts["connections"] = each + (position < more)
+    return replace(limits, **parts)
+
+
+class Shares:
+    """Whose a site is, and what of its limits and its provider's is whose, while `alive` are the workers.
+
+    All sites of a provider belong to the same workers, and so do the limits of them together. A domain with
+    limits of its own may belong to fewer of those.
+    """
+
+    def __init__(self, rules: Rules, alive: Collection[int]) -> None:
+        self._rules = rules
+        self._alive = tuple(alive)
+        self._widths: dict[str, int] = {}
+
+    def owners(self, site: str, domain: str = "") -> tuple[int, ...]:
+        """The workers that it belongs to."""
+        provider, shape = self._rules.providers.of(site)
+        known = provider if shape else ""  # all of whom nothing is said are alike
+        count = self._widths.get(known)
+        if count is None:
+            count = self._widths[known] = self._width(site)
+        if (bounds := self._rules.domain(domain)) is not None:
+            count = min(count, width(bounds, len(self._alive)))
+        return owners(provider, self._alive, count)
+
+    def limits(self, site: str, worker: int) -> Limits:
+        return share(self._rules.limits(site), *self._place(site, "", worker))
+
+    def provider(self, site: str, worker: int) -> tuple[str, Bounds] | None:
+        found = self._rules.provider(site)
+        return found and (found[0], share(found[1], *self._place(site, "", worker)))
+
+    def domain(self, site: str, domain: str, worker: int) -> Bounds | None:
+        bounds = self._rules.domain(domain)
+        return bounds and share(bounds, *self._place(site, domain, worker))
+
+    def _width(self, site: str) -> int:
+        workers = len(self._alive)
+        _, bounds = self._rules.provider(site) or ("", Bounds())
+        return min(width(self._rules.limits(site), workers), width(bounds, workers))
+
+    def _place(self, site: str, domain: str, worker: int) -> tuple[int, int]:
+        """How many there are, and which of them this is."""
+        sharing = self.owners(site, domain)
+        if worker not in sharing:  # it was his when it was given to him; what is left of it is little
+            return len(sharing), len(sharing) - 1
+        return len(sharing), sharing.index(worker)
 
 
 def _lot(worker: int, provider: str) -> bytes:
     return blake2b(f"{worker} {provider}".encode(), digest_size=8).digest()
-
-
-def _part(rate: float | None, count: int) -> float | None:
-    return None if rate is None else rate / count

@@ -44,7 +44,7 @@ from bulkmail.campaign.workers.messages import (
     Used,
 )
 from bulkmail.campaign.workers.notebook import Notebook
-from bulkmail.campaign.workers.shares import owners, provider, share, width
+from bulkmail.campaign.workers.shares import Shares, width
 from bulkmail.campaign.writers import Writers, threads_for
 from bulkmail.delivery.dispatch import Dispatcher
 from bulkmail.delivery.disposition import Disposition
@@ -148,8 +148,6 @@ class _Sending:
         self._pool = pool
         self._channel = channel
         self._index = index
-        self._alive = alive
-        self._whole = limits_of(campaign)
         self._inbox = Inbox(channel)
         self._plant = planted(
             campaign,
@@ -161,10 +159,11 @@ class _Sending:
             on_hold=self._on_hold,
             processes=len(alive),
         )
-        self._plant.sites.limits_of = self._limits
+        assert self._plant.rules is not None
+        self._rules = self._plant.rules
         self._learning = learned
         learned.attend(self._plant)
-        learned.sharers = lambda site: len(self._sharing(site))
+        self._divide(alive)
         self._dispatcher = Dispatcher(self._plant, on_finished=self._on_finished)
         self._ended: list[int] = []  # parcels, not told of yet
         self._news = trio.Event()
@@ -218,20 +217,14 @@ class _Sending:
                     raise TypeError(f"a worker is not told {message!r}")
 
     def _divide(self, alive: tuple[int, ...]) -> None:
-        """Somebody has died: what was his share is divided."""
-        self._alive = alive
-        self._pool.per_host = _per_host(self._whole, alive)
-        self._plant.sites.limit_again()
-
-    def _limits(self, site: str) -> Limits:
-        """Our share of a site's."""
-        sharing = self._sharing(site)
-        if self._index not in sharing:  # it was ours when it was given to us; what is left of it is little
-            return share(self._whole, len(sharing), len(sharing) - 1)
-        return share(self._whole, len(sharing), sharing.index(self._index))
-
-    def _sharing(self, site: str) -> tuple[int, ...]:
-        return owners(provider(site), self._alive, width(self._whole, len(self._alive)))
+        """Each keeps to his share; where somebody has died, what was his is divided, too."""
+        shares, ours, sites = Shares(self._rules, alive), self._index, self._plant.sites
+        self._pool.per_host = _per_host(self._plant.limits, alive)
+        sites.limits_of = lambda site: shares.limits(site, ours)
+        sites.provider_of = lambda site: shares.provider(site, ours)
+        sites.domain_of = lambda site, domain: shares.domain(site, domain, ours)
+        sites.limit_again()
+        self._learning.sharers = lambda site: len(shares.owners(site))
 
     # --- what is told ----------------------------------------------------------------------------------
 
