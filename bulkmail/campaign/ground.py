@@ -29,14 +29,13 @@ SCOPES = 20_000  # names of hosts and sites whose scope is remembered
 
 
 class SendingGround:
-    """See `leasing.Ground`. `whole_of`: the limits of a site, of which a worker has a part even alone."""
+    """See `leasing.Ground`. Of what the rules of the plant say, a worker has a part even alone."""
 
     def __init__(
         self,
         plant: Plant,
         dispatcher: Dispatcher,
         *,
-        whole_of: Callable[[str], Limits] | None = None,
         spawn: Callable[[Callable[[], Awaitable[None]]], None],
     ) -> None:
         self._sites, self._pool = plant.sites, plant.pool
@@ -44,7 +43,7 @@ class SendingGround:
         self._spawn = spawn
         self._limits_of, self._provider_of = plant.sites.limits_of, plant.sites.provider_of
         self._domain_of = plant.sites.domain_of
-        self._whole_of = whole_of or plant.sites.limits_of
+        self._rules = plant.rules
         self._divided = plant.sites.divided
         self._scopes: dict[str, str] = {}
         self._there: dict[str, list[Destination]] = {}
@@ -53,22 +52,27 @@ class SendingGround:
 
     def attach(self, leasing: Leasing) -> None:
         """From now on limits are asked of it."""
-        sites, pool = self._sites, self._pool
+        sites, pool, rules = self._sites, self._pool, self._rules
         self._leasing = leasing
 
         def limits_of(site: str) -> Limits:
-            return leasing.limited(self.scope(site), self._whole_of(site), self._limits_of(site))
+            ours = self._limits_of(site)
+            return leasing.limited(self.scope(site), ours if rules is None else rules.limits(site), ours)
 
         def provider_of(site: str) -> tuple[str, Bounds] | None:
             found = self._provider_of(site)
             if found is None:
                 return None
-            name, bounds = found
-            return name, leasing.limited(name, bounds, bounds)
+            name, ours = found
+            whole = None if rules is None else rules.provider(site)
+            return name, leasing.limited(name, ours if whole is None else whole[1], ours)
 
         def domain_of(site: str, domain: str) -> Bounds | None:
-            bounds = self._domain_of(site, domain)
-            return None if bounds is None else leasing.limited(self.scope(site), bounds, bounds)
+            ours = self._domain_of(site, domain)
+            if ours is None:
+                return None
+            whole = None if rules is None else rules.domain(domain)
+            return leasing.limited(self.scope(site), ours if whole is None else whole, ours)
 
         def most(host: str) -> int:
             limits = Limits(connections=pool.per_host)
@@ -169,15 +173,13 @@ async def leasing(
     held: Leases | None,
     plant: Plant,
     dispatcher: Dispatcher,
-    *,
-    whole_of: Callable[[str], Limits] | None = None,
 ) -> AsyncIterator[Leasing | None]:
-    """Keep to it, as long as the block lasts. `whole_of`: the limits of a site, where ours are but a part."""
+    """Keep to it, as long as the block lasts."""
     if held is None:
         yield None
         return
     async with trio.open_nursery() as nursery:
-        ground = SendingGround(plant, dispatcher, whole_of=whole_of, spawn=nursery.start_soon)
+        ground = SendingGround(plant, dispatcher, spawn=nursery.start_soon)
         made = Leasing(held, ground)
         ground.attach(made)
         made.look()

@@ -163,7 +163,8 @@ class _Sending:
         self._rules = self._plant.rules
         self._learning = learned
         learned.attend(self._plant)
-        self._divide(alive)
+        self._shares = Shares(self._rules, alive)
+        self._keep_to_shares()
         self._dispatcher = Dispatcher(self._plant, on_finished=self._on_finished)
         self._ended: list[int] = []  # parcels, not told of yet
         self._news = trio.Event()
@@ -176,7 +177,7 @@ class _Sending:
                 nursery.start_soon(task)
             self._heed(rest)
             with self._scope:
-                async with leasing(held, self._plant, self._dispatcher, whole_of=lambda site: self._whole):
+                async with leasing(held, self._plant, self._dispatcher):
                     await self._dispatcher.run(self._inbox.next)
             nursery.cancel_scope.cancel()
 
@@ -217,14 +218,18 @@ class _Sending:
                     raise TypeError(f"a worker is not told {message!r}")
 
     def _divide(self, alive: tuple[int, ...]) -> None:
-        """Each keeps to his share; where somebody has died, what was his is divided, too."""
-        shares, ours, sites = Shares(self._rules, alive), self._index, self._plant.sites
+        """Somebody has died: what was his share is divided."""
+        self._shares = Shares(self._rules, alive)
         self._pool.per_host = _per_host(self._plant.limits, alive)
-        sites.limits_of = lambda site: shares.limits(site, ours)
-        sites.provider_of = lambda site: shares.provider(site, ours)
-        sites.domain_of = lambda site, domain: shares.domain(site, domain, ours)
-        sites.limit_again()
-        self._learning.sharers = lambda site: len(shares.owners(site))
+        self._plant.sites.limit_again()
+
+    def _keep_to_shares(self) -> None:
+        """Whatever is limited, ours is a part of it; which one is asked of the shares as they are then."""
+        sites, ours = self._plant.sites, self._index
+        sites.limits_of = lambda site: self._shares.limits(site, ours)
+        sites.provider_of = lambda site: self._shares.provider(site, ours)
+        sites.domain_of = lambda site, domain: self._shares.domain(site, domain, ours)
+        self._learning.sharers = lambda site: len(self._shares.owners(site))
 
     # --- what is told ----------------------------------------------------------------------------------
 
