@@ -44,6 +44,7 @@ SCENARIOS = (
     "flat",
     "nowhere",
     "tarpits",
+    "fairness",
     "list",
     "resume",
     "foreign",

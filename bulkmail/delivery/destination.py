@@ -1,12 +1,11 @@
 """One site: its queue of parcels and the sessions that empty it.
 
 A destination holds spans of ids, never recipients, so a provider with five million of them weighs as much
-as a domain with one. Its sessions are tasks of the dispatcher's nursery: most sites need a single one, and no
-nursery for it. It begins with one: until an envelope was accepted, more would only hammer a site that is down
-or throttles us; of a site that has kept a connection through several transactions before, a connection that
-stands again is enough. Then it opens as many as the backlog wants and the limits allow. When the site as a
-whole refuses us, everything the destination holds is deferred at once: the store brings the recipients back
-when they are due, to wherever their domain then routes to.
+as a domain with one. Who was tried before is not to bury who was not: each such parcel gives one slice, and
+goes to the end of the line. Its sessions are tasks of the dispatcher's nursery: most sites need a single one.
+It begins with one: until an envelope was accepted, more would only hammer a site that is down or throttles
+us; of a site that has kept a connection through several transactions before, one that stands again is enough.
+When the site as a whole refuses us, everything the destination holds is deferred at once, until it is due.
 """
 
 from __future__ import annotations
@@ -132,6 +131,8 @@ class Destination:
                 room -= -(-count // size) / share
             if not parcel.waiting:
                 self._parcels.popleft()
+            elif parcel.attempts:
+                self._parcels.rotate(-1)
         return taken
 
     def put_back(self, parcel: Parcel, ids: Sequence[int]) -> None:

@@ -1,4 +1,7 @@
-"""How many recipients a session takes at a time: few where there are many sessions, for all are held."""
+"""How many recipients a session takes at a time: few where there are many sessions, for all are held.
+
+And whose: who was tried before gives way to who was not, and is not forgotten over that.
+"""
 
 from __future__ import annotations
 
@@ -54,3 +57,22 @@ async def test_where_there_are_many_sessions_each_takes_few(
             ((_, ((first, last),), _),) = destination.take()
             nursery.cancel_scope.cancel()
     assert last - first + 1 == takes
+
+
+async def test_mail_that_was_deferred_does_not_bury_fresh_mail_and_is_not_buried_by_it() -> None:
+    async with office(sandbox.World.default(), Post()) as made:
+        plant = made.dispatcher(connections=1).plant
+        async with trio.open_nursery() as nursery:
+            destination = Destination(
+                plant.sites.of("mx.a.test", 0.0),
+                plant,
+                sessions=nursery,
+                session=idle,
+                on_empty=lambda _: None,
+            )
+            for first, count, attempts in ((1, 100_000, 1), (200_000, 300, 0), (300_000, 100_000, 3)):
+                parcel = Parcel("a.test", [(first, first + count - 1)], shared=False, attempts=attempts)
+                destination.add(parcel, ROUTE, lambda: None)
+            slices = [[taken.parcel.attempts for taken in destination.take()] for _ in range(6)]
+            nursery.cancel_scope.cancel()
+    assert slices == [[1], [0], [0, 3], [1], [3], [1]]

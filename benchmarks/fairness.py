@@ -1,0 +1,187 @@
+"""Twenty domains, one of them 70% of the list and slow: `python benchmarks/fairness.py [--delay 0.1]`.
+
+The large one answers each command late (a sandbox, which is also the name server of all); the other nineteen
+are the sink. The plan hands out the largest interval first, so that all sessions there may have are at work
+for it before anybody else is routed. One core has who sends, another the rest.
+
+Told is how soon the nineteen have everything, from the event `started` to the last message that the sink
+accepted: with the large one in the list and without it, in turn. Then the run is killed, for the large one
+would hold it for hours. The second promise is the same by CPU seconds, which a busy machine does not falsify.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import contest
+import rig
+import tarpits
+from contest import Contest, Promise
+
+SMALL = 19  # domains
+PART = 0.7  # of the list is the large one's
+GROUPS, EACH = 4_000, 2  # of a small domain, who share a message; their recipients
+QUICK = 40
+DELAY_S = 0.1  # until each reply of the large one
+ALONE, BESIDE = "the nineteen alone", "beside the large one"
+AT_LEAST = 0.95
+LOOK_S = 0.02
+PATIENCE_S = 600.0
+
+
+@dataclass(frozen=True)
+class Street:
+    """`groups` in each small domain; whether the large one is in the list, and how late it answers."""
+
+    groups: int
+    large: bool
+    delay_s: float
+
+    @property
+    def recipients(self) -> int:
+        """Of the small ones."""
+        return SMALL * self.groups * EACH
+
+
+@dataclass(frozen=True)
+class Run:
+    recipients: int
+    seconds: float
+    first_s: float  # until their first RCPT
+    cpu_s: float  # after the plan was made
+    beside: int  # recipients of the large one who had theirs meanwhile
+    sink_share: float
+
+    @property
+    def per_s(self) -> float:
+        return self.recipients / self.seconds
+
+
+def main() -> None:
+    parser = contest.parser(__doc__)
+    parser.add_argument("--groups", type=int, default=GROUPS, help="transactions for each small domain")
+    parser.add_argument("--delay", type=float, default=DELAY_S, help="seconds before each reply of the large")
+    given = contest.options(__doc__, parser)
+    groups = QUICK if given.quick else given.groups
+    held = Contest("fairness", given)
+    small = Street(10, large=False, delay_s=given.delay)
+    held.add(ALONE, partial(run, Street(groups, False, given.delay)), warm_up=partial(run, small))
+    held.add(BESIDE, partial(run, Street(groups, True, given.delay)))
+    held.hold()
+    rows = [
+        {
+            "what": name,
+            "their recipients": found[0].recipients,
+            "their recipients/s": rig.spread(each.per_s for each in found),
+            "seconds": rig.spread(each.seconds for each in found),
+            "first RCPT s": rig.spread(each.first_s for each in found),
+            "CPU s": rig.spread(each.cpu_s for each in found),
+            "of the large one meanwhile": rig.spread(each.beside for each in found),
+            "sink": rig.spread(each.sink_share for each in found).median,
+        }
+        for name, found in held.results.items()
+    ]
+    what = "19 domains beside a slow one that is 70% of the list: of their throughput alone"
+    note = held.why(ALONE, BESIDE)
+    per_s = held.ratios(BESIDE, ALONE, lambda each: each.per_s)
+    per_cpu_s = held.ratios(BESIDE, ALONE, lambda each: each.recipients / each.cpu_s)
+    held.tell(
+        rows,
+        [
+            Promise(what, per_s, at_least=AT_LEAST, note=note),
+            Promise(f"{what}, by CPU seconds", per_cpu_s, at_least=AT_LEAST, note=note),
+        ],
+    )
+
+
+def run(street: Street) -> Run:
+    """Until the small ones have everything. Raises RuntimeError."""
+    with (
+        tempfile.TemporaryDirectory(prefix="fairness-") as name,
+        rig.sinking(host=tarpits.SINK, starttls=False) as mx,
+        tarpits.sandbox(world(street), Path(name), mx.port) as resolver,
+    ):
+        folder = Path(name)
+        write(street, folder, mx.port, resolver)
+        with tarpits.sending(folder) as process:
+            began = tarpits.started(process)
+            peak = tarpits.Peak(process.pid, folder)
+            planning_s = peak.look()
+            while (counts := mx.counts()).recipients < street.recipients:
+                if process.poll() is not None or time.monotonic() - began > PATIENCE_S:
+                    raise RuntimeError(f"{counts.recipients} of {street.recipients} at the end")
+                tarpits.drain(process)
+                time.sleep(LOOK_S)
+            cpu_s = peak.look() - planning_s
+        beside = accepted(folder / "sandbox" / "ledger.jsonl")
+        counts = mx.counts()
+    assert counts.first_rcpt is not None
+    assert counts.last_message is not None
+    if counts.recipients != street.recipients:
+        raise RuntimeError(f"{counts.recipients} arrived of {street.recipients}")
+    if street.large and not beside:
+        raise RuntimeError("the large one had nothing: it was not beside anybody")
+    seconds = counts.last_message - began
+    return Run(street.recipients, seconds, counts.first_rcpt - began, cpu_s, beside, counts.cpu_s / seconds)
+
+
+def accepted(ledger: Path) -> int:
+    """Recipients whose message the sandbox has taken."""
+    lines = ledger.read_text("utf-8").splitlines() if ledger.exists() else []
+    return sum(len(one["to"]) for one in map(json.loads, lines) if one["event"] == "accepted")
+
+
+def world(street: Street) -> dict[str, Any]:
+    """As `bulkmail sandbox` reads it."""
+    small = {f"small{n}.test": {"hosts": {f"mx.small{n}.test": 10}} for n in range(SMALL)}
+    large = {"large.test": {"tarpit": f"{street.delay_s:g}s"}} if street.large else {}
+    at = {f"mx.small{n}.test": {"addresses": [tarpits.SINK]} for n in range(SMALL)}
+    return {"unknown_domains": "nxdomain", "domains": small | large, "hosts": at}
+
+
+def write(street: Street, folder: Path, port: int, resolver: str) -> None:
+    """The campaign, its list and its message."""
+    with (folder / "people.csv").open("w", encoding="utf-8") as people:
+        people.write("email,group\n")
+        if street.large:
+            groups = round(SMALL * street.groups * PART / (1 - PART))
+            people.writelines(f"p{n}-{k}@large.test,{n}\n" for n in range(groups) for k in range(EACH))
+        for n in range(SMALL):
+            people.writelines(
+                f"p{group}-{k}@small{n}.test,{group}\n" for group in range(street.groups) for k in range(EACH)
+            )
+    (folder / "hello.txt").write_text("Hello group {{ group }},\n\n" + "this week at Acme\n" * 200, "utf-8")
+    campaign = {
+        "campaign": "fairness",
+        "from": "Acme News <news@acme.example>",
+        "to": "Readers <news@acme.example>",
+        "subject": "Hello",
+        "recipients": "people.csv",
+        "content": "hello.txt",
+        "delivery": {
+            "via": "mx",
+            "ehlo": "bench.acme.example",
+            "tls": "opportunistic",
+            "resolvers": [resolver],
+            "port": port,
+            "allow_private": True,
+        },
+        "shaping": {
+            "default": {
+                "message_rate": tarpits.UNLIMITED,
+                "connection_rate": tarpits.UNLIMITED,
+                "messages_per_connection": 1_000_000,
+            }
+        },
+    }
+    (folder / "campaign.yaml").write_text(json.dumps(campaign, indent=1), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
