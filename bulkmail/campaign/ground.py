@@ -20,7 +20,6 @@ from bulkmail.campaign.prepare import journal_path
 from bulkmail.delivery.destination import Destination
 from bulkmail.delivery.dispatch import Dispatcher
 from bulkmail.delivery.plant import Plant
-from bulkmail.delivery.provider import suffix_of
 from bulkmail.delivery.shaping import Bounds, Limits
 from bulkmail.errors import StoreError
 from bulkmail.journal import Leases
@@ -29,54 +28,49 @@ SCOPES = 20_000  # names of hosts and sites whose scope is remembered
 
 
 class SendingGround:
-    """See `leasing.Ground`. Of what the rules of the plant say, a worker has a part even alone."""
+    """See `leasing.Ground`. The rules of `plant` are what is divided; a worker has a part even alone."""
 
     def __init__(
         self,
         plant: Plant,
         dispatcher: Dispatcher,
+        leases: Leases,
         *,
         spawn: Callable[[Callable[[], Awaitable[None]]], None],
     ) -> None:
-        self._sites, self._pool = plant.sites, plant.pool
+        assert plant.rules is not None
+        self._sites, self._pool, self._rules = plant.sites, plant.pool, plant.rules
+        self._whole = plant.limits
         self._dispatcher = dispatcher
         self._spawn = spawn
-        self._limits_of, self._provider_of = plant.sites.limits_of, plant.sites.provider_of
-        self._domain_of = plant.sites.domain_of
-        self._rules = plant.rules
         self._divided = plant.sites.divided
         self._scopes: dict[str, str] = {}
         self._there: dict[str, list[Destination]] = {}
         self._closing = 0  # times that idle connections are being closed
-        self._leasing: Leasing | None = None
+        self.leasing = Leasing(leases, self)
+        self._attach()
 
-    def attach(self, leasing: Leasing) -> None:
-        """From now on limits are asked of it."""
-        sites, pool, rules = self._sites, self._pool, self._rules
-        self._leasing = leasing
+    def _attach(self) -> None:
+        """What the sites are told now is ours while no other campaign is there; from now on they ask us."""
+        sites, pool, rules, limited = self._sites, self._pool, self._rules, self.leasing.limited
+        alone_of, alone_provider, alone_domain = sites.limits_of, sites.provider_of, sites.domain_of
 
         def limits_of(site: str) -> Limits:
-            ours = self._limits_of(site)
-            return leasing.limited(self.scope(site), ours if rules is None else rules.limits(site), ours)
+            return limited(self.scope(site), rules.limits(site), alone_of(site))
 
         def provider_of(site: str) -> tuple[str, Bounds] | None:
-            found = self._provider_of(site)
-            if found is None:
-                return None
-            name, ours = found
-            whole = None if rules is None else rules.provider(site)
-            return name, leasing.limited(name, ours if whole is None else whole[1], ours)
+            alone, whole = alone_provider(site), rules.provider(site)
+            if alone is None or whole is None:
+                return alone
+            return alone[0], limited(self.scope(site), whole[1], alone[1])
 
         def domain_of(site: str, domain: str) -> Bounds | None:
-            ours = self._domain_of(site, domain)
-            if ours is None:
-                return None
-            whole = None if rules is None else rules.domain(domain)
-            return leasing.limited(self.scope(site), ours if whole is None else whole, ours)
+            alone, whole = alone_domain(site, domain), rules.domain(domain)
+            return alone if alone is None or whole is None else limited(self.scope(site), whole, alone)
 
         def most(host: str) -> int:
-            limits = Limits(connections=pool.per_host)
-            return leasing.limited(self.scope(host), limits, limits).connections
+            whole, alone = Limits(self._whole.connections), Limits(pool.per_host)
+            return limited(self.scope(host), whole, alone).connections
 
         sites.limits_of, sites.provider_of, sites.domain_of = limits_of, provider_of, domain_of
         pool.most = most
@@ -87,8 +81,7 @@ class SendingGround:
         if scope is None:
             if len(self._scopes) >= SCOPES:
                 self._scopes.clear()
-            found = self._provider_of(name)
-            scope = self._scopes[name] = suffix_of(name) if found is None else found[0]
+            scope = self._scopes[name] = self._rules.providers.of(name).name
         return scope
 
     # --- what Leasing looks at -------------------------------------------------------------------------
@@ -124,8 +117,7 @@ class SendingGround:
         return any(not one.connections_limit(now) for one in self._there.get(scope, ()))
 
     def limit_again(self, scopes: Collection[str] | None) -> None:
-        assert self._leasing is not None
-        sites, sharing = self._sites, self._leasing.sharing
+        sites, sharing = self._sites, self.leasing.sharing
         sites.divided, sites.pooled = self._divided or sharing, not sharing
         destinations = tuple(self._dispatcher.destinations.values())
         for one in destinations:
@@ -140,8 +132,7 @@ class SendingGround:
         self._spawn(self._relimit)
 
     async def _relimit(self) -> None:
-        assert self._leasing is not None
-        sharing = self._leasing.sharing
+        sharing = self.leasing.sharing
         try:
             await self._pool.relimit(lambda host: sharing)
         finally:
@@ -170,19 +161,16 @@ def known(
 
 @asynccontextmanager
 async def leasing(
-    held: Leases | None,
-    plant: Plant,
-    dispatcher: Dispatcher,
-) -> AsyncIterator[Leasing | None]:
+    held: Leases | None, plant: Plant, dispatcher: Dispatcher, learned: Learning
+) -> AsyncIterator[None]:
     """Keep to it, as long as the block lasts."""
     if held is None:
-        yield None
+        yield
         return
     async with trio.open_nursery() as nursery:
-        ground = SendingGround(plant, dispatcher, spawn=nursery.start_soon)
-        made = Leasing(held, ground)
-        ground.attach(made)
-        made.look()
-        nursery.start_soon(made.run)
-        yield made
+        ground = SendingGround(plant, dispatcher, held, spawn=nursery.start_soon)
+        learned.campaigns = lambda site: ground.leasing.sharers(ground.scope(site))
+        ground.leasing.look()
+        nursery.start_soon(ground.leasing.run)
+        yield
         nursery.cancel_scope.cancel()

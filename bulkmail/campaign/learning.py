@@ -28,7 +28,9 @@ SHARED = ("connections", "rate")  # by all who send there: of one of several onl
 
 
 class Learning:
-    """Of one process. `sharers` says how many processes share the limits of a site, this one included."""
+    """Of one process. `sharers` says how many processes of this campaign share the limits of a site, this one
+    included; `campaigns` says among how many these share them.
+    """
 
     def __init__(self, file: SiteFile | None, *, now: Callable[[], float] = time.time) -> None:
         self.file = file
@@ -37,6 +39,7 @@ class Learning:
         self._now = now
         self._news: dict[tuple[str, str], float] = {}
         self.sharers: Callable[[str], int] = lambda site: 1
+        self.campaigns: Callable[[str], int] = lambda site: 1
         self.on_clear_text: Callable[[str], None] = lambda site: None  # of a site that is first heard of
 
     def attend(self, plant: Plant) -> None:
@@ -61,7 +64,7 @@ class Learning:
         def count(kind: str) -> int | None:
             if kind not in known:
                 return None
-            return max(1, int(known[kind]) // (self.sharers(site) if kind in SHARED else 1))
+            return max(1, int(known[kind]) // self._among(kind, site))
 
         return Learned(
             recipients=count("recipients"),
@@ -78,7 +81,11 @@ class Learning:
         """A site has just taught us this; what is None or false in it says nothing."""
         for kind in KINDS:
             if value := getattr(new, kind):
-                self._note(site, kind, float(value) * (self.sharers(site) if kind in SHARED else 1))
+                self._note(site, kind, float(value) * self._among(kind, site))
+
+    def _among(self, kind: str, site: str) -> int:
+        """By how many what is met here is less than what there is."""
+        return self.sharers(site) * self.campaigns(site) if kind in SHARED else 1
 
     def clear_text(self, site: str) -> None:
         """Its TLS does not work."""

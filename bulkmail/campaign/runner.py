@@ -234,7 +234,7 @@ class _Run:
         watchers.start_soon(self._report_progress, journal, dispatcher)
         if self.until.seconds is not None:
             watchers.start_soon(ending.after, self.until.seconds)
-        async with leasing(held, plant, dispatcher):
+        async with leasing(held, plant, dispatcher, learned):
             await dispatcher.run(feed.next)
         self.cut_short = False
         await self.guard.keep()

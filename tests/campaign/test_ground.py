@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from bulkmail.campaign.ground import SendingGround
-from bulkmail.campaign.leasing import Leasing
+from bulkmail.delivery.provider import Provider
 from bulkmail.delivery.seats import Seats
 from bulkmail.delivery.shaping import Bounds, Limits
 from bulkmail.delivery.sites import Sites
@@ -39,15 +39,20 @@ class Run:
     def __init__(self, path: Path, name: str, nursery: trio.Nursery) -> None:
         self.file = SiteFile.open(path)
         self.held = Leases(self.file, name, first=False)
-        self.sites = Sites(Limits(connections=4, message_rate=20.0))
+        whole = Limits(connections=4, message_rate=20.0)
+        self.sites = Sites(whole)
         self.sites.provider_of = lambda site: ("acme", Bounds(connections=4))
+        rules = SimpleNamespace(
+            limits=self.sites.limits_of,
+            provider=self.sites.provider_of,
+            domain=lambda domain: None,
+            providers=SimpleNamespace(of=lambda name: Provider("acme", {})),
+        )
         self.pool = Unpooled()
         self.destinations: dict[str, Any] = {}
-        plant = cast(Any, SimpleNamespace(sites=self.sites, pool=self.pool))
+        plant = cast(Any, SimpleNamespace(sites=self.sites, pool=self.pool, rules=rules, limits=whole))
         dispatcher = cast(Any, SimpleNamespace(destinations=self.destinations))
-        ground = SendingGround(plant, dispatcher, spawn=nursery.start_soon)
-        self.leasing = Leasing(self.held, ground)
-        ground.attach(self.leasing)
+        self.leasing = SendingGround(plant, dispatcher, self.held, spawn=nursery.start_soon).leasing
 
     def sends(self, *, paused: bool = False) -> Any:
         site = self.sites.of(SITE, trio.current_time())

@@ -177,7 +177,7 @@ class _Sending:
                 nursery.start_soon(task)
             self._heed(rest)
             with self._scope:
-                async with leasing(held, self._plant, self._dispatcher):
+                async with leasing(held, self._plant, self._dispatcher, self._learning):
                     await self._dispatcher.run(self._inbox.next)
             nursery.cancel_scope.cancel()
 
