@@ -16,4 +16,7 @@ class Safety(Section):
     confirm_above: Whole = default(0, "a real send of more than this asks first")
     max_recipients: Whole | None = default(None, "a plan with more is refused")
     pause_if: PauseIf = default({}, "the campaign pauses itself; without it, it does not")
+    suppress_unknown: Flag = default(
+        True, "addresses that their hosts call unknown or disabled, for good, are suppressed"
+    )
     wait_after_seeds: Flag = default(False, "send to the seeds, then pause until `bulkmail resume`")

@@ -16,6 +16,7 @@ import trio
 
 from bulkmail.campaign import control, standing
 from bulkmail.campaign.accounting import AccountingLog
+from bulkmail.campaign.dead_addresses import DeadAddresses
 from bulkmail.campaign.ending import SIGNALS, Ending
 from bulkmail.campaign.events import Tell, event
 from bulkmail.campaign.feed import Feed
@@ -90,6 +91,7 @@ class _Run:
         self._event("started", totals=before, via=str(campaign.delivery.via))
         orders = Orders(self, journal, self._event)
         self.guard = Guard(campaign, journal, orders, self.tally)
+        self.dead = DeadAddresses(campaign, journal, self.prepared.suppressions)
         socket = control.socket_path(journal.store.path)
         async with listening(socket, orders.heed, warn=self._warn):
             outcome = await self._run(journal, orders, before, signals)
@@ -131,6 +133,7 @@ class _Run:
             await journal.call(standing.give_up, time.time())
         elif self.cut_short:
             await journal.call(Store.recover, campaign.delivery.on_doubt, time.time())
+        await self.dead.keep()
         totals = await journal.call(Store.totals)
         orders.over(totals)
         outcome = Outcome(
@@ -276,6 +279,7 @@ class _Run:
             await trio.sleep(PROGRESS_S)
             totals = await journal.read(Store.totals)
             await self.guard.look(totals)
+            await self.dead.look(totals)
             self._event(
                 "progress",
                 totals=totals,

@@ -18,7 +18,7 @@ from bulkmail.journal.roll import Shapes, parse_row
 
 
 class Suppressed(Protocol):
-    def contains_keys(self, keys: Iterable[str], /) -> Collection[str]: ...
+    def reasons_of(self, keys: Iterable[str], /) -> Mapping[str, str]: ...
 
 
 class Listing(Protocol):
@@ -119,7 +119,7 @@ class Settling:
         """Add those who are excluded or suppressed to `gone`. Seeds are never excluded."""
         # Both know no case: a capital must not reach who asked to be left alone.
         wanted = _Keys(addresses, gone)
-        suppressed = self._suppressions.contains_keys(wanted) if self._suppressions else ()
+        suppressed = self._suppressions.reasons_of(wanted) if self._suppressions else {}
         if not suppressed and (not excluded or excluded.keys().isdisjoint(wanted)):
             return
         for place, key in enumerate(wanted.all()):
@@ -128,7 +128,9 @@ class Settling:
             if key in excluded and _at(people, starts, place)[0].kind == ROW:
                 self._leave_out(people, starts, place, "excluded", f"in {self._files[excluded[key]]}")
             elif key in suppressed:
-                self._leave_out(people, starts, place, "suppressed", "on the suppression list")
+                # the reply that led to it is for `explain`: it is another one for each of them
+                why = f"on the suppression list: {suppressed[key].partition(':')[0]}"
+                self._leave_out(people, starts, place, "suppressed", why)
             else:
                 continue
             gone.add(place)

@@ -138,6 +138,18 @@ class Suppressions:
             known += len(keys) - new
         return Imported(added, known, invalid, tuple(complaints))
 
+    def add_each(self, reasons: Iterable[tuple[str, str]], *, now: float | None = None) -> int:
+        """Suppress (address, reason) after (address, reason), of any number; durable when it returns.
+
+        Raises AddressError where one is none. How many were not suppressed before.
+        """
+        added = time.time() if now is None else now
+        count = 0
+        stream = iter(reasons)
+        while batch := list(islice(stream, BATCH)):
+            count += self._insert_each([(suppression_key(one), reason, added) for one, reason in batch])
+        return count
+
     def remove(self, addresses: Iterable[str | Mailbox]) -> int:
         """Mail these again. How many were suppressed. Raises AddressError where one is none."""
         keys = [(suppression_key(address),) for address in addresses]
@@ -150,12 +162,14 @@ class Suppressions:
 
     def _insert(self, keys: Collection[str], reason: str, now: float | None) -> int:
         added = time.time() if now is None else now
+        return self._insert_each([(key, reason, added) for key in keys])
+
+    def _insert_each(self, rows: Collection[tuple[str, str, float]]) -> int:
         with self._using() as db:
             before = db.total_changes()
             with transaction(db):
                 db.executemany(
-                    "INSERT OR IGNORE INTO suppression (address, reason, added) VALUES (?, ?, ?)",
-                    [(key, reason, added) for key in keys],
+                    "INSERT OR IGNORE INTO suppression (address, reason, added) VALUES (?, ?, ?)", rows
                 )
             self._version = -1  # data_version does not tell of what this very connection commits
             return db.total_changes() - before
@@ -188,6 +202,17 @@ class Suppressions:
         while batch := list(islice(stream, BATCH)):
             with self._using() as db:
                 found.update(key for (key,) in db.execute(query, (json.dumps(batch),)))
+        return found
+
+    def reasons_of(self, keys: Iterable[str]) -> dict[str, str]:
+        """Those of `keys` (`suppression_key`) that are suppressed, and why."""
+        query = """SELECT wanted.value, s.reason FROM json_each(?) wanted
+            JOIN suppression s ON s.address = wanted.value"""
+        found: dict[str, str] = {}
+        stream = iter(keys)
+        while batch := list(islice(stream, BATCH)):
+            with self._using() as db:
+                found.update(rows(db, query, (json.dumps(batch),)))
         return found
 
     def changed(self) -> bool:

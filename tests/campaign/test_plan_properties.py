@@ -63,8 +63,8 @@ class Kept:
 
 
 class Nobody:
-    def contains_keys(self, keys: Iterable[str]) -> set[str]:
-        return {key for key in keys if key.startswith("s")}
+    def reasons_of(self, keys: Iterable[str]) -> dict[str, str]:
+        return {key: "asked" for key in keys if key.startswith("s")}
 
 
 def candidates(

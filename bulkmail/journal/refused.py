@@ -1,0 +1,58 @@
+"""Whom hosts have refused for good: what the project learns of its addresses from a campaign.
+
+Attempts are numbered in the order in which they were taken in, so whoever has read some of them asks for the
+rest: twice the same after a crash, and none is missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import apsw
+
+from bulkmail.journal.history import streamed
+from bulkmail.journal.roll import Blocks
+from bulkmail.journal.store import KIND, Store
+
+_REFUSED = """
+SELECT a.first, a.last, p.stage, p.host, r.code, r.enhanced, r.text,
+       NOT (SELECT shared FROM interval WHERE first <= a.first ORDER BY first DESC LIMIT 1)
+FROM attempt a CROSS JOIN reply r ON r.id = a.reply CROSS JOIN place p ON p.id = a.place
+WHERE a.state = 'bounced' AND a.seq > ? AND a.seq <= ? AND a.attempted AND r.code IS NOT NULL
+ORDER BY a.first"""
+
+
+class Refused(NamedTuple):
+    """One recipient who bounced. `alone`: nobody else had a part in the transaction, as far as is known."""
+
+    address: str
+    stage: str
+    host: str
+    code: int
+    enhanced: str | None
+    reply: str
+    alone: bool
+
+
+def last_attempt(store: Store) -> int:
+    """The number of the last attempt that was taken in."""
+    return next(streamed(store.path, KIND, _last))
+
+
+def refused(store: Store, after: int, until: int) -> Iterator[Refused]:
+    """Those of the attempts from `after` + 1 to `until`; streamed, and all who ever bounced are looked at."""
+    return streamed(store.path, KIND, _refused, after, until)
+
+
+def _last(db: apsw.Connection) -> Iterator[int]:
+    for (value,) in db.execute("SELECT value FROM total WHERE name = 'seq'"):
+        yield int(value)
+
+
+def _refused(db: apsw.Connection, after: int, until: int) -> Iterator[Refused]:
+    blocks = Blocks()
+    for first, last, *what in db.execute(_REFUSED, (after, until)):
+        for block, begin, end in blocks.within(db, first, last):
+            for address in block.addresses[begin:end]:
+                yield Refused._make((address, *what))

@@ -1,0 +1,88 @@
+"""Addresses that their hosts call dead are left out by the project's next campaign; all others are not."""
+
+from __future__ import annotations
+
+import pytest
+from road_child import running
+from road_rig import FIRST_PASS, people
+
+from bulkmail.campaign.dead_addresses import DONE, DeadAddresses
+from bulkmail.journal import Store, Suppressions
+
+
+def suppressed(road, campaign="road"):
+    with Suppressions.look(road.folder / ".bulkmail" / "project.db") as store:
+        return {one.address: one.reason for one in store}
+
+
+async def test_who_is_unknown_or_disabled_for_good_is_suppressed_and_nobody_else(world, road):
+    host = world.domain("a.test")
+    host.refuse("bob", b"550 5.1.1 No such user").refuse("dan", b"550 5.2.1 This account is disabled")
+    host.refuse("eve", b"552 5.2.2 Mailbox full").refuse("fay", b"550 5.7.1 Blocked by our policy")
+    host.refuse("gus", b"450 4.1.1 User unknown").refuse("hal", b"554 5.7.1 spam")
+    names = ("ann", "bob", "dan", "eve", "fay", "gus", "hal")
+    await road.send(*(f"{name}@a.test" for name in names), until=FIRST_PASS)
+    assert suppressed(road) == {
+        "bob@a.test": "unknown user in road: 550 5.1.1 No such user",
+        "dan@a.test": "mailbox disabled in road: 550 5.2.1 This account is disabled",
+    }
+
+
+async def test_the_next_campaign_leaves_them_out_and_says_why(world, road):
+    world.domain("a.test").refuse("bob", b"550 5.1.1 No such user")
+    await road.send("ann@a.test", "bob@a.test")
+    report = await road.send("bob@a.test", "cat@a.test", campaign="next")
+    assert [(one.address, one.reason) for one in report.left_out] == [
+        ("bob@a.test", "on the suppression list: unknown user in road")
+    ]
+
+
+@pytest.mark.parametrize(("personal", "who"), [(True, ["bob@a.test"]), (False, [])])
+async def test_at_the_end_of_data_only_who_was_alone_can_have_been_meant(world, road, personal, who):
+    world.domain("a.test").reply("END_OF_DATA", b"554 5.1.1 No such user")
+    to = {"to": "{{ email }}"} if personal else {}
+    await road.send("bob@a.test", **to)
+    assert list(suppressed(road)) == who
+
+
+async def test_who_was_taken_off_the_suppressions_stays_off_when_the_campaign_goes_on(world, road):
+    world.domain("a.test").refuse("bob", b"550 5.1.1 No such user").refuse("cat", b"451 4.3.0 later")
+    addresses = ["bob@a.test", "cat@a.test"]
+    await road.send(*addresses, until=FIRST_PASS)
+    with Suppressions.open(road.folder / ".bulkmail" / "project.db") as store:
+        store.remove(["bob@a.test"])
+    await road.send(*addresses, until=FIRST_PASS)
+    assert suppressed(road) == {}
+
+
+async def test_after_a_crash_it_is_done_by_the_next_run(world, road):
+    """As if the mark had not been written; what was suppressed already is so still, with its first reason."""
+    world.domain("a.test").refuse("bob", b"550 5.1.1 No such user").refuse("cat", b"451 4.3.0 later")
+    addresses = ["bob@a.test", "cat@a.test"]
+    first = await road.send(*addresses, until=FIRST_PASS)
+    before = suppressed(road)
+    with Store.open(first.journal) as store:
+        store.set_meta(DONE, "0")
+    await road.send(*addresses, until=FIRST_PASS)
+    assert suppressed(road) == before == {"bob@a.test": "unknown user in road: 550 5.1.1 No such user"}
+
+
+async def test_what_workers_were_told_suppresses_too(world, road):
+    domain = world.domain("a.test")
+    domain.refuse("p00007", b"550 5.1.1 No such user")
+    flags = ("--yes", "--new", "--workers", "2")
+    async with running(road, *people(200), flags=flags, transaction="individual", connections=2) as child:
+        await child.last()
+    assert list(suppressed(road)) == ["p00007@a.test"]
+
+
+async def test_it_can_be_switched_off(world, road):
+    world.domain("a.test").refuse("bob", b"550 5.1.1 No such user")
+    await road.send("ann@a.test", "bob@a.test", safety={"suppress_unknown": False})
+    assert suppressed(road) == {}
+
+
+async def test_a_rehearsal_suppresses_nobody(road):
+    """Nothing of it is even read: the journal is none."""
+    campaign = road.load("bob@a.test", via="sandbox")
+    await DeadAddresses(campaign, None, None).keep()
