@@ -54,11 +54,11 @@ class Idle:
         """Since when the one that has been idle longest is; None without any."""
         return next(iter(self._since.values()), None)
 
-    def before(self, when: float) -> list[Connection]:
-        """Take out those that have been idle since `when` or before."""
+    def idle_for(self, seconds: float, now: float) -> list[Connection]:
+        """Take out those that have been idle for so long."""
         stale = []
         for connection, since in self._since.items():
-            if since > when:
+            if since + seconds > now:  # as whoever waits for it computes it: to round otherwise is to spin
                 break
             stale.append(connection)
         self.take_out(stale)

@@ -127,7 +127,7 @@ class Pool:
     async def expire(self) -> None:
         """Close connections when they have been idle for `idle_s`. Runs until it is cancelled."""
         while True:
-            await self._say_goodbye(self._idle.before(trio.current_time() - self._idle_s))
+            await self._say_goodbye(self._idle.idle_for(self._idle_s, trio.current_time()))
             self._kept = trio.Event()
             oldest = self._idle.since()
             if oldest is None:
