@@ -56,14 +56,24 @@ class Pipe:
             found.append(parts.popleft()[1])
         return b"".join(found) if found else None
 
-    async def get(self) -> bytes:
-        await trio.lowlevel.checkpoint_if_cancelled()
-        while (found := self.get_nowait()) is None:
+    @property
+    def arrived(self) -> bool:
+        """Something has, or the end."""
+        return bool(self._parts) and self._parts[0][0] <= trio.current_time()
+
+    async def arrival(self) -> None:
+        """Wait until something has arrived."""
+        while not self.arrived:
             if self._parts:
                 await trio.sleep_until(self._parts[0][0])
             else:
                 self._some = trio.Event()
                 await self._some.wait()
+
+    async def get(self) -> bytes:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while (found := self.get_nowait()) is None:
+            await self.arrival()
         await trio.lowlevel.cancel_shielded_checkpoint()
         return found
 
@@ -94,8 +104,8 @@ class MemoryWire(Wire):
 class MemoryStream(trio.abc.Stream):
     """The client's end."""
 
-    def __init__(self, incoming: Pipe, outgoing: Pipe) -> None:
-        self.incoming, self.outgoing = incoming, outgoing
+    def __init__(self, incoming: Pipe, outgoing: Pipe, source: str) -> None:
+        self.incoming, self.outgoing, self.source = incoming, outgoing, source
         self._closed = False
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -162,7 +172,7 @@ class Indoors:
         wire = MemoryWire(there, back, source)
         conversation = Conversation(self._world, host, wire, self._authority, shared=False)
         self._nursery.start_soon(conversation.run)
-        return MemoryStream(back, there)
+        return MemoryStream(back, there, source)
 
 
 @asynccontextmanager

@@ -53,6 +53,8 @@ class Caller:
 
 NOBODY = Caller()
 
+Opens = Callable[..., Awaitable[trio.abc.Stream | Transport]]  # a connection to (address, port)
+
 
 @dataclass(slots=True)
 class _Contact:
@@ -81,14 +83,12 @@ class Dialer:
         approach: Approach,
         *,
         dead: DeadAddresses,
-        connect: Callable[..., Awaitable[trio.abc.Stream]] | None = None,
+        connect: Opens | None = None,
         stagger: float = STAGGER,
     ) -> None:
         self.approach = approach
         self._dead = dead
-        self._connect: Callable[..., Awaitable[trio.abc.Stream | Transport]] = (
-            connect_tcp if connect is None else _bounded(connect)
-        )
+        self._connect: Opens = connect_tcp if connect is None else _bounded(connect)
         self._stagger = stagger
         self._clear: Remembered[str] = Remembered(CLEAR_TEXT)
         self.on_clear_text: Callable[[str], None] = lambda site: None  # TLS was seen not to work there
@@ -279,8 +279,8 @@ def _known_as(address: str, source: Source | None) -> str:
     return address if source is None else f"{address} from {source.address}"
 
 
-def _bounded(connect: Callable[..., Awaitable[trio.abc.Stream]]) -> Callable[..., Awaitable[trio.abc.Stream]]:
-    async def within(address: str, port: int, until: float, **source: str) -> trio.abc.Stream:
+def _bounded(connect: Opens) -> Opens:
+    async def within(address: str, port: int, until: float, **source: str) -> trio.abc.Stream | Transport:
         with trio.CancelScope(deadline=until):
             return await connect(address, port, **source)
         raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))

@@ -25,7 +25,7 @@ from bulkmail.campaign.config_model import Content, Delivery, Recipients, Shapin
 from bulkmail.campaign.prepare import Prepared, prepared
 from bulkmail.campaign.runner import Outcome, Until
 from bulkmail.journal import STATES, History, Store
-from bulkmail.sandbox import Ledger, Running
+from bulkmail.sandbox import Ledger, Running, World
 
 PATIENCE_S = 300.0  # nothing here takes long on its own; what hangs is to fail, not to hang
 SETTLED = Until()
@@ -103,6 +103,7 @@ class Road:
     running: Running
     folder: Path
     defaults: dict[str, Any] = field(default_factory=dict)
+    patience_s: float = PATIENCE_S
 
     def file(self, *addresses: str, **settings: Any) -> Path:
         """Write the campaign and its list. `rows` or `listed` (text or bytes) may stand for `addresses`."""
@@ -134,6 +135,10 @@ class Road:
         path = self.folder / "campaign.yaml"
         path.write_text(json.dumps(tree, indent=1, ensure_ascii=False), encoding="utf-8")
         return path
+
+    @property
+    def world(self) -> World:
+        return self.running.world
 
     def delivery(self) -> dict[str, Any]:
         host, port = self.running.dns
@@ -180,7 +185,10 @@ class Road:
             if tell is not None:
                 tell(event)
 
-        with trio.fail_after(PATIENCE_S), prepared(campaign, accept=frozenset(accept), tell=told) as ready:
+        with (
+            trio.fail_after(self.patience_s),
+            prepared(campaign, accept=frozenset(accept), tell=told) as ready,
+        ):
             ready.freeze()
             outcome = await runner.run(ready, tell=told, until=until, limit=only)
             return self._report(campaign, ready, outcome, events, copies or {})
@@ -197,7 +205,7 @@ class Road:
         assert sum(outcome.totals[state] for state in STATES) == outcome.totals["source"]
         assert outcome.totals == store.totals()
         states, left_out = states_of(store)
-        ledger = self.running.world.ledger
+        ledger = self.world.ledger
         for address, state in states.items():
             expected = {copies[address]} if address in copies else COPIES.get(state, {0})
             assert ledger.copies[address] in expected, (
