@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -76,6 +76,7 @@ def plan_summary(
     recipients_per_transaction: int,
     on_missing: str = "fail",
     top: int = 20,
+    each: Callable[[DomainCount], None] | None = None,
     individual: bool = False,
     progress: Progress | None = None,
     stdin: BinaryIO | None = None,
@@ -83,9 +84,10 @@ def plan_summary(
 ) -> PlanSummary:
     """Plan and count; freezes nothing. Raises what `make_plan` raises.
 
+    `each` is told of every domain, its seeds not among its recipients.
     `individual` is `delivery.transaction: individual`: one recipient a transaction whatever the bytes.
     """
-    tally = _Tally(1 if individual else recipients_per_transaction, recipients_per_transaction, top)
+    tally = _Tally(1 if individual else recipients_per_transaction, recipients_per_transaction, top, each)
     with tempfile.TemporaryDirectory(prefix="bulkmail-plan-") as folder:
         write_plan(
             spec,
@@ -104,10 +106,17 @@ def plan_summary(
 class _Tally:
     """A sink that counts."""
 
-    def __init__(self, shared_size: int, full_size: int, top: int) -> None:
+    def __init__(
+        self,
+        shared_size: int,
+        full_size: int,
+        top: int,
+        each: Callable[[DomainCount], None] | None,
+    ) -> None:
         self._shared_size = shared_size
         self._full_size = full_size
         self._most = top
+        self._each = each
         self._counts: Counter[str] = Counter()
         self._domain = ""
         self._recipients = 0  # of the domain at hand
@@ -189,6 +198,8 @@ class _Tally:
         self._sums["transactions"] += self._transactions
         self._sums["if_same"] += -(-self._recipients // self._full_size)
         count = DomainCount(self._domain, self._recipients, self._transactions)
+        if self._each is not None:
+            self._each(count)
         # the second key keeps equals in the order in which they came, and the heap from comparing more
         entry = (self._recipients, -self._domains, count)
         if len(self._top) < self._most:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING
 import click
 
 from bulkmail.cli.common import campaign_file, load, print_json, print_table, printable, states, via_option
-from bulkmail.cli.screen import counted, span
+from bulkmail.cli.screen import counted, live_line, span
 
 if TYPE_CHECKING:
     from bulkmail.campaign.config import Campaign
     from bulkmail.campaign.plan_summary import PlanSummary
+    from bulkmail.campaign.rehearse_census import Census
+    from bulkmail.campaign.rehearse_result import Prediction
     from bulkmail.message import Composer
 
 
@@ -23,8 +26,18 @@ if TYPE_CHECKING:
 @campaign_file
 @via_option
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Domains to list.")
+@click.option(
+    "--rehearse",
+    "rehearsing",
+    is_flag=True,
+    help="Deliver a sample in virtual time to a sandbox that holds the shipped limits: how long it takes, and"
+    " what comes of it.",
+)
+@click.option(
+    "--offline", is_flag=True, help="With --rehearse: look up no MX, go by the names of the domains."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def command(file: Path, via: str | None, top: int, as_json: bool) -> None:
+def command(file: Path, via: str | None, top: int, rehearsing: bool, offline: bool, as_json: bool) -> None:
     """Say how many recipients FILE has, who is left out and why, how many transactions that makes and why.
 
     Recipients of one domain share a transaction where their messages are the same octet for octet: where To
@@ -37,7 +50,14 @@ def command(file: Path, via: str | None, top: int, as_json: bool) -> None:
     from bulkmail.errors import ConfigError
     from bulkmail.journal import Suppressions
 
+    if offline and not rehearsing:
+        raise click.UsageError("--offline goes with --rehearse: nothing else of a plan looks anything up")
     campaign = load(file, via)
+    census: Census | None = None
+    if rehearsing:
+        from bulkmail.campaign.rehearse_census import Census
+
+        census = Census()
     if problems := missing_files(campaign):
         raise ConfigError(problems)
     composer = compose(campaign, date=datetime.now(UTC), sealed=False)
@@ -50,14 +70,37 @@ def command(file: Path, via: str | None, top: int, as_json: bool) -> None:
             on_missing=campaign.content.on_missing,
             individual=campaign.delivery.transaction == "individual",
             top=top,
+            each=None if census is None else census.add,
         )
+    found = None if census is None else _rehearsed(campaign, census, offline=offline)
     seconds = least_seconds(campaign, summary)
     reasons = list(why(campaign, composer, summary))
     if as_json:
         facts = {"why": reasons, "fields": sorted(composer.fields), "least_seconds": round(seconds, 1)}
+        if found is not None:
+            facts["rehearsal"] = found.as_json()
         print_json({"campaign": campaign.campaign, **asdict(summary), **facts})
         return
     _show(campaign, summary, reasons, seconds)
+    if found is not None:
+        from bulkmail.cli.rehearse import show
+
+        show(campaign, found, offline=offline)
+
+
+def _rehearsed(campaign: Campaign, census: Census, *, offline: bool) -> Prediction:
+    from bulkmail.campaign.rehearse import rehearse
+
+    if not sys.stderr.isatty():
+        return rehearse(campaign, census, offline=offline)
+    with live_line() as live:
+        task = live.add_task("rehearsing", total=None, note="")
+        return rehearse(
+            campaign,
+            census,
+            offline=offline,
+            progress=lambda done, whole: live.update(task, completed=done, total=whole),
+        )
 
 
 def why(campaign: Campaign, composer: Composer, summary: PlanSummary) -> Iterator[str]:
