@@ -21,6 +21,7 @@ from bulkmail.campaign.standing import Pause, now_told
 from bulkmail.errors import StoreError
 from bulkmail.journal import Journal, Store
 
+LOOK_S = 1.0
 WRITTEN_S = 60.0  # by then an order is on disk
 
 Event = Callable[..., None]  # its name, its fields
@@ -34,6 +35,9 @@ class Run(Protocol):
     def drain(self) -> None:
         """End, as by a signal."""
 
+    async def look(self) -> Mapping[str, object]:
+        """How it does now."""
+
 
 class Orders:
     """Of one run; `tell` is given events. StoreError from all that waits."""
@@ -46,6 +50,9 @@ class Orders:
         self._tell = tell
         self._turn = trio.Lock()
         self._over = trio.Event()
+        self._looking = trio.Lock()
+        self._seen: Mapping[str, object] | None = None
+        self._seen_at = 0.0
         self._totals: Mapping[str, int] = {}
 
     async def heed(self, request: Mapping[str, object], reply: Reply) -> None:
@@ -57,6 +64,8 @@ class Orders:
             await reply(await self._resume())
         elif word == "cancel":
             await self._cancel(reply)
+        elif word == "top":
+            await self._show(reply)
         else:
             await reply({"done": True, "error": f"this run knows no {word!r}; it may be of another version"})
 
@@ -135,8 +144,20 @@ class Orders:
                 self._run.drain()
         return was
 
+    async def _show(self, reply: Reply) -> None:
+        """How the run does, every second, until it is over. Only who looks pays, all who look once."""
+        while not self._over.is_set():
+            async with self._looking:
+                if self._seen is None or trio.current_time() - self._seen_at >= LOOK_S / 2:
+                    self._seen, self._seen_at = await self._run.look(), trio.current_time()
+            await reply({**await self._answer("top", already=False, done=False), **self._seen})
+            with trio.move_on_after(LOOK_S):
+                await self._over.wait()
+        await reply(await self._answer("top", already=False))
+
     async def _answer(self, did: str, *, already: bool, done: bool = True) -> dict[str, object]:
-        totals = self._totals or await self._journal.call(Store.totals)
+        look = self._journal.read if did == "top" else self._journal.call
+        totals = self._totals or await look(Store.totals)
         stands = self.paused
         return {
             "done": done,

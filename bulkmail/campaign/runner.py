@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -29,6 +30,7 @@ from bulkmail.campaign.orders import Orders
 from bulkmail.campaign.outcome import SETTLED, Outcome, Until
 from bulkmail.campaign.planting import planted
 from bulkmail.campaign.prepare import Prepared
+from bulkmail.campaign.progress import report_progress
 from bulkmail.campaign.reporter import Reporter
 from bulkmail.campaign.road import Road, road
 from bulkmail.campaign.writers import Writers, threads_for
@@ -234,7 +236,8 @@ class _Run:
             longest_wait_s=self.campaign.delivery.retry.max * (1 + JITTER),
             seeds_only=self.guard.seeds_first,
         )
-        watchers.start_soon(self._report_progress, journal, dispatcher)
+        progress = partial(report_progress, PROGRESS_S, journal, dispatcher, self.tally, self._judged)
+        watchers.start_soon(progress, self._event)
         if self.until.seconds is not None:
             watchers.start_soon(ending.after, self.until.seconds)
         async with leasing(held, plant, dispatcher, learned):
@@ -271,23 +274,24 @@ class _Run:
         else:
             self._stop()
 
+    async def look(self) -> Mapping[str, object]:
+        rows = [] if self.dispatcher is None else await self.dispatcher.look()
+        return {
+            "campaign": self.campaign.campaign,
+            "via": str(self.campaign.delivery.via),
+            "seconds": round(trio.current_time() - self.started, 3),
+            "stopping": self.stopping,
+            "transactions": self.tally.transactions,
+            "connections": self.tally.connections,
+            "rows": [row._asdict() for row in rows],
+        }
+
     def _tell_stopping(self, name: str | None) -> None:
         self._event("stopping", signal=name)
 
-    async def _report_progress(self, journal: Journal, dispatcher: Dispatcher) -> None:
-        while True:
-            await trio.sleep(PROGRESS_S)
-            totals = await journal.read(Store.totals)
-            await self.guard.look(totals)
-            await self.dead.look(totals)
-            self._event(
-                "progress",
-                totals=totals,
-                sites=dispatcher.sites,
-                transactions=self.tally.transactions,
-                connections=self.tally.connections,
-                next_due=await journal.read(Store.next_due, time.time()),
-            )
+    async def _judged(self, totals: Mapping[str, int]) -> None:
+        await self.guard.look(totals)
+        await self.dead.look(totals)
 
     def _warn(self, text: str) -> None:
         self._event("warning", text=text)

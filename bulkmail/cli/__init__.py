@@ -35,6 +35,7 @@ VERBS = {
     "preview": "Show the message as its recipients will see it.",
     "test": "Send one rendered message to the addresses you name.",
     "status": "Show where a campaign stands.",
+    "top": "Show how a run does now, provider by provider.",
     "pause": "Let a campaign begin no new message.",
     "resume": "Let a paused campaign go on.",
     "cancel": "Give up a campaign for everybody who is left.",
@@ -51,7 +52,6 @@ VERBS = {
 }
 NOT_BUILT = (
     "check",
-    "top",
     "report",
     "bounces",
     "schedule",

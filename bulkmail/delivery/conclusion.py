@@ -135,7 +135,7 @@ class Conclusion:
         self._heard += not done.unheard
         self._worked = self._worked or not done.unheard
         self._learn(done, self._told - 1, now)
-        self._settle(one, done)
+        self._settle(one, done, now)
         return True
 
     def _learn(self, done: Transacted, number: int, now: float) -> None:
@@ -170,12 +170,13 @@ class Conclusion:
             if not self.elsewhere:
                 self.trouble = trouble
 
-    def _settle(self, one: Consignment, done: Transacted) -> None:
+    def _settle(self, one: Consignment, done: Transacted, now: float) -> None:
         """Verdicts for its recipients, neighbours with the same fate as one, but for who goes again."""
         same = done.same
         count = len(done.fates)
         if same is not None and not self._goes_again(same):
             self._verdicts += self._plant.verdicts_of(one.roll, same, self._where)
+            self._site.seen.refused(same, count, now)
         else:
             again = [at for at, fate in enumerate(done.fates) if self._goes_again(fate)]
             if again:
@@ -183,6 +184,8 @@ class Conclusion:
             going = set(again)
             fates = [(one.roll[at], fate) for at, fate in enumerate(done.fates) if at not in going]
             self._verdicts += self._plant.verdicts(fates, self._where)
+            for _, fate in fates:
+                self._site.seen.refused(fate, 1, now)
             count = len(fates)
         if count:
             self._people.append(one.roll)
@@ -230,4 +233,5 @@ class Conclusion:
         # only now: a parcel that is finished may end the run
         settled, self._settled = self._settled, []
         for parcel, count in settled:
+            self._site.seen.answered += count
             self._destination.settled(parcel, count)

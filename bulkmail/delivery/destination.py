@@ -71,33 +71,24 @@ class Destination:
         self._last: tuple[Route, float] | None = None  # the latest route, and until when it holds
         self._waits: set[trio.CancelScope] = set()
 
-    def stop(self) -> None:
-        """No new MAIL: what converses goes on to its verdict, what waits stops waiting (P1)."""
-        self.paused = False
-        self._leave_off()
+    def stop(self, *, for_now: bool = False) -> None:
+        """No new MAIL (`for_now`: until `go_on`): what converses comes to its verdict (P1)."""
+        self.paused = for_now and (self.paused or not self.stopping)
+        self.stopping = True
+        for scope in self._waits:
+            scope.cancel()
+        self.seats.leave_queue()
         self._close_if_empty()
 
-    def pause(self) -> None:
-        """As `stop`, until `go_on`: who waits here waits on."""
-        if not self.stopping:
-            self.paused = True
-            self._leave_off()
-
     def go_on(self) -> None:
-        """After `pause`; nothing where it was stopped since."""
+        """After `stop` for now; nothing where it was stopped for good since."""
         if self.paused:
             self.paused = self.stopping = False
             self._staff()
             self._close_if_empty()
 
-    def _leave_off(self) -> None:
-        self.stopping = True
-        for scope in self._waits:
-            scope.cancel()
-        self.seats.leave_queue()
-
     def waiting(self) -> Wait:
-        """Around what a session may wait for before MAIL; cancelled by `stop` and `pause`."""
+        """Around what a session may wait for before MAIL; cancelled by `stop`."""
         return Wait(self._waits, stopping=self.stopping)
 
     # --- the queue ---------------------------------------------------------------------------------
@@ -144,9 +135,16 @@ class Destination:
                 self._parcels.appendleft(parcel)
             self._staff()
 
+    @property
+    def waits(self) -> int:
+        """How many recipients wait here."""
+        return self._waiting
+
     def settle(self, parcel: Parcel, fates: Sequence[Fated], where: Where, *, attempted: bool = True) -> None:
         """Note verdicts that no transaction brought."""
         self.plant.note(fates, where, attempted=attempted)
+        if fates:
+            self.site.seen.refused(fates[0][1], len(fates), trio.current_time())
         self.settled(parcel, len(fates))
 
     def settled(self, parcel: Parcel, count: int) -> None:
@@ -183,7 +181,7 @@ class Destination:
         most = self.site.window(now)
         return most if self._alone else least(most, self.level.bounds.messages_in_flight)
 
-    def _ahead(self, now: float) -> float:
+    def ahead(self, now: float) -> float:
         """Seconds for which the message rate is booked."""
         paces = self.level.paces
         return self.site.messages.ahead(now) if paces is None else pace.ahead(paces, now)
@@ -209,7 +207,7 @@ class Destination:
             return
         now = trio.current_time()
         wanted = -(-self._backlog() // TRANSACTIONS_PER_SESSION)
-        if wanted and (not self._proven or self._ahead(now) > AHEAD_S):
+        if wanted and (not self._proven or self.ahead(now) > AHEAD_S):
             wanted = 1
         # where there is none to be had now, one is waited for
         for _ in range(min(wanted, max(1, self.connections_limit(now))) - self.seats.taken):
@@ -288,6 +286,7 @@ class Destination:
         held, self._parcels = self._parcels, deque()
         self._waiting = 0
         counts = await settle_untried(held, held_by, where, self.plant)
+        self.site.seen.refused(held_by, sum(counts), trio.current_time())
         for parcel, count in zip(held, counts, strict=True):
             self.settled(parcel, count)
 

@@ -18,6 +18,7 @@ from bulkmail.delivery.plant import Plant
 from bulkmail.delivery.session import session
 from bulkmail.delivery.slots import SHORTAGE_PAUSE_S
 from bulkmail.delivery.unreached import NOWHERE, no_route, settle_untried
+from bulkmail.delivery.view import Row, rows
 from bulkmail.delivery.watch import Watch
 from bulkmail.delivery.work import Parcel
 from bulkmail.dns.routes import NoRoute, Route
@@ -100,7 +101,7 @@ class Dispatcher:
         """As `stop`, until `go_on`: nothing is given back, nobody new is routed."""
         self.paused = True
         for destination in tuple(self.destinations.values()):
-            destination.pause()
+            destination.stop(for_now=True)
 
     def go_on(self) -> None:
         """After `pause`."""
@@ -108,6 +109,10 @@ class Dispatcher:
         self._idle.unpark_all()
         for destination in tuple(self.destinations.values()):
             destination.go_on()
+
+    async def look(self) -> list[Row]:
+        """How it does, a row for each provider."""
+        return rows(self, trio.current_time())
 
     @property
     def sites(self) -> int:
@@ -185,7 +190,7 @@ class Dispatcher:
             )
             self.destinations[name] = destination
             if self.paused:
-                destination.pause()
+                destination.stop(for_now=True)
         destination.add(parcel, route, partial(self._finished, parcel))
 
     async def _routed(self, domain: str) -> Route | NoRoute:

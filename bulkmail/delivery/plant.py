@@ -15,6 +15,7 @@ from typing import Protocol
 
 from bulkmail.delivery.disposition import Disposition, Fate
 from bulkmail.delivery.meaning import Meaning
+from bulkmail.delivery.provider import suffix_of
 from bulkmail.delivery.retry import Retry, jittered, next_attempt
 from bulkmail.delivery.rules import Rules
 from bulkmail.delivery.shaping import Limits
@@ -116,6 +117,15 @@ class Plant:
             sites.domain_of = lambda site, domain: rules.domain(domain)
             sites.divided = bool(rules.domains)
         object.__setattr__(self, "sites", sites)
+
+    def provider_of(self, site: str) -> str:
+        """By whom it is run, for people."""
+        return suffix_of(site) if self.rules is None else self.rules.providers.of(site).name
+
+    def binding(self, site: str, kind: str) -> str:
+        """Which limit of this kind holds a site, and who says so, for people."""
+        limit = None if self.rules is None else self.rules.binding(site).get(kind)
+        return kind if limit is None else limit.told(kind)
 
     def verdict(
         self,

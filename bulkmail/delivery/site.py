@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.level import Level
 from bulkmail.delivery.shaping import Bounds, Limits, least
+from bulkmail.delivery.view import Seen
 from bulkmail.smtp.extension import NO_LIMITS, Extensions
 
 BELIEVED_S = 900.0  # a limit met once may have been a bad moment: forgotten, and met again if it was none
@@ -57,6 +58,7 @@ class Site(Level):
         "messages",
         "pooled",
         "prober",
+        "seen",
         "standing",
         "strikes",
         "was_held",
@@ -89,6 +91,7 @@ class Site(Level):
         self._learned = known
         self._learned_until = now + BELIEVED_S
         self._on_learned = on_learned
+        self.seen = Seen()
         self.was_held = False  # ever: most never are, and then nobody need look at the clock
         self._held_by: Disposition | None = None
         self._held_until = 0.0
@@ -247,6 +250,10 @@ class Site(Level):
         self._held_until = until
         self.strikes = 0
         return self._held_by
+
+    def held_for(self, now: float) -> float:
+        """Seconds for which it is still left alone."""
+        return max(0.0, self._held_until - now)
 
     def held(self, now: float) -> Disposition | None:
         """Why it is left alone, or None."""

@@ -93,6 +93,10 @@ class Sites:
             if site_name in known:
                 level.limit_to(self.domain_of(site_name, domain) or Bounds())
 
+    def all(self) -> Iterable[Site]:
+        """Of which something is remembered."""
+        return self._sites.values()
+
     def keep(self, site: Site) -> None:
         """It is worked for: what is known of it is not to be forgotten."""
         self._sites[site.name] = site

@@ -10,6 +10,8 @@
       ◀─────────────────────────────── Learnt   what sites have taught it
       Alive ────────────────────────────────▶  another worker has died: its share is divided
       Pause, GoOn ──────────────────────────▶  the operator's word
+      Look ─────────────────────────────────▶  somebody wants to see how it does
+      ◀──────────────────────────────── View
       Stop, Cease ──────────────────────────▶  the first signal, the second one
       Close ────────────────────────────────▶  nothing more will come
       ◀──────────────────────────── Used, Bye  the last words; a worker that closes without them has died
@@ -20,10 +22,11 @@ log, never only in a message.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from bulkmail.campaign.way import Way
+from bulkmail.delivery.view import Row
 from bulkmail.delivery.work import Span
 from bulkmail.dns.routes import NoRoute, Route
 from bulkmail.journal import Fact
@@ -74,6 +77,10 @@ class GoOn(NamedTuple):
     """After `Pause`."""
 
 
+class Look(NamedTuple):
+    """How do you do? `View` is the answer."""
+
+
 class Cease(NamedTuple):
     """Break off what is open, write down what the precedence rule says of it, and end (P2)."""
 
@@ -109,6 +116,12 @@ class Learnt(NamedTuple):
     """For the project's store, which the parent writes."""
 
     facts: tuple[Fact, ...]
+
+
+class View(NamedTuple):
+    """How the worker does, a row for each provider."""
+
+    rows: Sequence[Row]
 
 
 class Used(NamedTuple):

@@ -23,12 +23,14 @@ from bulkmail.campaign.workers.shares import Shares
 from bulkmail.campaign.workers.slices import Batch, Slice
 from bulkmail.delivery.dispatch import Dispatcher, Source
 from bulkmail.delivery.plant import Plant
+from bulkmail.delivery.view import Row, merged
 from bulkmail.delivery.work import Parcel
 from bulkmail.dns.routes import Route
 from bulkmail.errors import BulkmailError, ConfigError, WorkersDied
 from bulkmail.journal import Fact, Journal, Store
 
 LOOK_S = 0.2  # ends of slices that gather until the store takes in what the workers wrote of them
+LOOKED_S = 1.0  # for workers to say how they do
 CEASE_S = 15.0  # for workers to break off what is open, and to write it down
 
 
@@ -60,6 +62,8 @@ class Distributor(Dispatcher):
         self._unseen: list[Batch] = []  # of each slice that has ended and is not seen in the store
         self._some_unseen = trio.Event()
         self._numbers = itertools.count()
+        self._views: dict[int, Sequence[Row]] = {}  # by worker, since somebody looked
+        self._viewed = trio.Event()
         alive = tuple(self._hands)
         assert plant.rules is not None
         self._rules = plant.rules
@@ -106,6 +110,20 @@ class Distributor(Dispatcher):
         super().go_on()
         for hand in self._hands.values():
             hand.channel.tell(said.GoOn())
+
+    async def look(self) -> list[Row]:
+        """Of all workers who answer within a moment."""
+        self._views, self._viewed = {}, trio.Event()
+        for hand in self._hands.values():
+            hand.channel.tell(said.Look())
+        with trio.move_on_after(LOOKED_S):
+            await self._viewed.wait()
+        here = [
+            Row(self.plant.provider_of(batch.route.site), 0, 0, 0, batch.waiting, 0, "", None, "")
+            for batch in self._batches
+            if batch.waiting
+        ]
+        return merged([row for view in self._views.values() for row in view] + here)
 
     # --- handing out -----------------------------------------------------------------------------------
 
@@ -164,6 +182,10 @@ class Distributor(Dispatcher):
                     tally.connections += connections
                     tally.latency.counts.update(latency)
                     tally.blocked.update(blocked)
+                case said.View(found):
+                    self._views[hand.index] = found
+                    if len(self._views) == len(self._hands):
+                        self._viewed.set()
                 case said.Held(site, reason, held_s):
                     self._held(site, reason, held_s)
                 case said.Learnt(facts):

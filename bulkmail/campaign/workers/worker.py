@@ -37,11 +37,13 @@ from bulkmail.campaign.workers.messages import (
     GoOn,
     Held,
     Learnt,
+    Look,
     Pause,
     Routed,
     Stop,
     Unwritable,
     Used,
+    View,
 )
 from bulkmail.campaign.workers.notebook import Notebook
 from bulkmail.campaign.workers.shares import Shares, width
@@ -50,6 +52,7 @@ from bulkmail.delivery.dispatch import Dispatcher
 from bulkmail.delivery.disposition import Disposition
 from bulkmail.delivery.plant import Tally
 from bulkmail.delivery.shaping import Limits
+from bulkmail.delivery.view import rows
 from bulkmail.delivery.work import Parcel
 from bulkmail.errors import BulkmailError, ConfigError
 from bulkmail.journal import Leases, LogName, Suppressions
@@ -208,6 +211,8 @@ class _Sending:
                     self._dispatcher.stop()
                 case Pause():
                     self._dispatcher.pause()
+                case Look():
+                    self._channel.tell(View(rows(self._dispatcher, trio.current_time())))
                 case GoOn():
                     self._dispatcher.go_on()
                 case Cease():
