@@ -1,0 +1,66 @@
+"""Proof 2: limits hold exactly with one worker and with several, over all sites of a provider."""
+
+from __future__ import annotations
+
+import pytest
+from road_child import running
+from road_rig import people
+
+SITES = 6
+LIMITS = {"connections": 3, "messages_per_connection": 10}
+SHAPING = {
+    "default": {"connections": 2, "message_rate": "100000/s", "connection_rate": "100000/s"},
+    "providers": {"big.test": LIMITS},
+    "domains": {"a1.test": {"connections": 1}},
+}
+
+
+@pytest.fixture
+def provider(world):
+    """Of six sites; it refuses a fourth connection, a third at a site, and a second for a1.test."""
+    provider = world.provider("big.test", hosts=["mx0.big.test"])
+    for number in range(SITES):
+        world.domain(f"a{number}.test").host(f"mx{number}.big.test")
+        provider.add(world.host(f"mx{number}.big.test"))
+    return provider.connections(3)
+
+
+def everybody() -> list[str]:
+    return [one for number in range(SITES) for one in people(60, f"a{number}.test")]
+
+
+def kept(world, provider) -> tuple[int, int, bool]:
+    """Refusals, connections at once to a1.test, and whether nobody had more than he may."""
+    peaks = world.ledger.peak_by_host
+    within = provider.account.peak_together <= 3 and all(peaks[f"mx{n}.big.test"] <= 2 for n in range(SITES))
+    return provider.account.count("throttled"), peaks["mx1.big.test"], within
+
+
+async def test_one_process_keeps_to_what_all_sites_of_a_provider_take_together(world, send, provider):
+    report = await send(*everybody(), shaping=SHAPING, transaction="individual")
+    assert set(report.kinds().values()) == {"delivered"}
+    assert kept(world, provider) == (0, 1, True)
+    assert provider.account.peak_together == 3
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+async def test_several_workers_together_keep_to_the_same(world, road, provider, workers):
+    flags = ("--yes", "--new", "--workers", str(workers))
+    async with running(road, *everybody(), flags=flags, shaping=SHAPING, transaction="individual") as child:
+        finished = await child.event("finished")
+    assert (finished["exit"], finished["totals"]["delivered"]) == (0, 60 * SITES)
+    assert world.ledger.copies == dict.fromkeys(everybody(), 1)
+    assert kept(world, provider) == (0, 1, True)
+
+
+async def test_a_domain_belongs_to_no_more_workers_than_its_connections(world, road, provider):
+    """Its one connection is not divided, though the site's two are."""
+    world.domain("b.test").host("mx1.big.test")
+    provider.add(world.host("mx1.big.test"))
+    them = [*people(60, "a1.test"), *people(200, "b.test")]
+    flags = ("--yes", "--new", "--workers", "2")
+    async with running(road, *them, flags=flags, shaping=SHAPING, transaction="individual") as child:
+        finished = await child.event("finished")
+    assert (finished["exit"], finished["totals"]["delivered"]) == (0, 260)
+    assert world.ledger.peak_by_host["mx1.big.test"] <= 2
+    assert provider.account.count("throttled") == 0
