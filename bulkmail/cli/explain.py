@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bulkmail.cli.common import campaign_file, load, look_into_journal, print_json, printable, via_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bulkmail.campaign.config import Campaign
+    from bulkmail.delivery.limits import Shape
     from bulkmail.journal import AttemptRow, History, LeftOut, Suppression
 
 NOT_IN_THE_LIST = 3
@@ -29,23 +32,47 @@ def command(file: Path, address: str, via: str | None, as_json: bool) -> int:
     with look_into_journal(campaign) as store:
         found = store.history(address)
     suppression = _suppressed(campaign, address)
+    limits = _limits(campaign, found)
     if as_json:
         print_json(
             {
                 "address": address,
                 "found": [asdict(one) for one in found],
                 "suppressed": asdict(suppression) if suppression is not None else None,
+                "limits": _as_json(limits),
             }
         )
         return 0 if found else NOT_IN_THE_LIST
     for one in found:
         _show(one)
+    if limits:
+        from bulkmail.campaign.duration import holding
+
+        click.echo("limits there: " + ", ".join(map(printable, holding(limits))))
     if suppression is not None:
         click.echo(f"suppressed since {_utc(suppression.added)}: {printable(suppression.reason)}")
     if not found:
         click.echo(f"{printable(address)} is not in the list of {campaign.campaign}", err=True)
         return NOT_IN_THE_LIST
     return 0
+
+
+def _limits(campaign: Campaign, found: Sequence[History | LeftOut]) -> Shape:
+    """What binds whoever is not settled, at the host that was tried last; before that, at any."""
+    from bulkmail.campaign.rules import rules_of
+    from bulkmail.journal import LeftOut
+
+    for one in found:
+        if not isinstance(one, LeftOut) and one.state in ("pending", "deferred"):
+            hosts = [attempt.host for attempt in one.attempts if attempt.host]
+            return rules_of(campaign).binding(hosts[-1] if hosts else "", one.address.rpartition("@")[2])
+    return {}
+
+
+def _as_json(limits: Shape) -> list[dict[str, Any]]:
+    from bulkmail.campaign.duration import binding_json
+
+    return binding_json(limits)
 
 
 def _suppressed(campaign: Campaign, address: str) -> Suppression | None:

@@ -220,6 +220,7 @@ def test_a_plan_tells_what_its_rehearsal_found_and_leaves_nothing_behind(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_offline_without_a_rehearsal_means_nothing(campaign: Campaign) -> None:
-    result = CliRunner().invoke(command, [str(campaign.file), "--offline"])
-    assert (result.exit_code, "--rehearse" in result.output) == (2, True)
+def test_offline_alone_is_a_plan_that_looks_nothing_up(campaign: Campaign, tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text("email\nann@gmail.com\n")
+    result = CliRunner().invoke(command, [str(campaign.file), "--offline", "--json"])
+    assert [one["provider"] for one in json.loads(result.output)["providers"]] == ["not looked up"]

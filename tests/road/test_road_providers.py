@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
+
 import pytest
+import trio
 from road_child import running
-from road_rig import people
+from road_rig import FIRST_PASS, people
+
+from bulkmail import cli
 
 SITES = 6
 LIMITS = {"connections": 3, "messages_per_connection": 10}
@@ -64,3 +71,44 @@ async def test_a_domain_belongs_to_no_more_workers_than_its_connections(world, r
     assert (finished["exit"], finished["totals"]["delivered"]) == (0, 260)
     assert world.ledger.peak_by_host["mx1.big.test"] <= 2
     assert provider.account.count("throttled") == 0
+
+
+async def told(*arguments: str) -> str:
+    """What a command prints; it has a loop of its own, in a thread."""
+
+    def say() -> str:
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            assert cli.exit_code(arguments) == 0
+        return out.getvalue()
+
+    return await trio.to_thread.run_sync(say)
+
+
+async def test_a_plan_says_which_limit_binds_whom_and_whence_it_is(world, road, provider):
+    world.domain("elsewhere.test")
+    file = road.file(*everybody(), "x@elsewhere.test", "y@gone.test", shaping=SHAPING)
+    found = json.loads(await told("plan", str(file), "--json", "--top", "1"))
+    rows = {one["provider"]: (one["recipients"], one["domains"]) for one in found["providers"]}
+    big = found["providers"][0]
+    assert rows == {"big.test": (360, 6), "elsewhere.test": (1, 1), "not looked up": (1, 1)}
+    assert (big["binds"]["kind"], big["binds"]["value"]) == ("connections", 3)
+    assert big["binds"]["scope"] == "provider big.test"
+    assert big["binds"]["whence"].rpartition(":")[2].isdecimal()
+    assert (found["expected_seconds"], len(found["top"])) == (big["seconds"], 1)
+    shown = await told("plan", str(file))
+    assert "connections 3 (provider big.test, " in shown
+    nobody_asked = json.loads(await told("plan", str(file), "--json", "--offline"))
+    assert [one["provider"] for one in nobody_asked["providers"]] == ["not looked up"]
+
+
+async def test_explain_says_what_binds_somebody_who_waits(world, send, road, provider):
+    world.domain("a1.test").reply("RCPT", b"451 4.7.1 later")
+    report = await send("ann@a1.test", until=FIRST_PASS, shaping=SHAPING, retry={"first": "1h", "max": "1h"})
+    file = str(road.folder / "campaign.yaml")
+    limits = json.loads(await told("explain", file, "ann@a1.test", "--json"))["limits"]
+    by_kind = {one["kind"]: (one["value"], one["scope"]) for one in limits}
+    assert report.kinds() == {"ann@a1.test": "deferred"}
+    assert by_kind["connections"] == (1, "domain a1.test")
+    assert by_kind["messages_per_connection"] == (10, "provider big.test")
+    assert "messages_per_connection 10 (provider big.test, " in await told("explain", file, "ann@a1.test")
