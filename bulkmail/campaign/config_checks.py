@@ -68,6 +68,11 @@ def _delivery(delivery: Delivery) -> Iterator[Complaint]:
         yield "delivery.retry.give_up", "is shorter than retry.first: nobody would be tried twice"
     if delivery.via.implicit_tls and delivery.tls == "none":
         yield "delivery.tls", "smtps:// is TLS from the first octet: write smtp:// or another tls"
+    seen: set[str] = set()
+    for index, source in enumerate(delivery.sources):
+        if source.address in seen:
+            yield f"delivery.sources[{index}]", f"{source.address} is here twice: write weight: 2"
+        seen.add(source.address)
 
 
 def _safety(campaign: Campaign) -> Iterator[Complaint]:

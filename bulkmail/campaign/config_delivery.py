@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from pydantic import Discriminator, Tag
+
 from bulkmail.campaign import config_mail as mail
 from bulkmail.campaign import config_values as values
 from bulkmail.campaign.config_fields import (
@@ -45,6 +47,33 @@ class TimeLimitsSection(Section):
     quit: Duration = default("5s", "for the reply to QUIT, where it is waited for")
 
 
+class SourceSection(Section):
+    address: Annotated[str, *typed(values.source_address, examples=["192.0.2.10", "2001:db8::10"])] = needed(
+        "an IP address of this machine"
+    )
+    ehlo: Annotated[str, *typed(values.parse_ehlo)] | None = default(
+        None, "the name that this address has in DNS; default: delivery.ehlo"
+    )
+    weight: Annotated[
+        int, *typed(values.bounded(1, int, "a whole number", most=1000), type="integer", minimum=1)
+    ] = default(1, "its share of the mail, beside the weights of the others: 1 to 1000")
+    warm: Flag = default(False, "it has sent in bulk before: shaping.warmup is not for it")
+
+
+def _source(text: str) -> SourceSection:
+    return SourceSection.model_construct(address=values.source_address(text), ehlo=None, weight=1, warm=False)
+
+
+def _source_form(value: object) -> str:
+    return "<mapping>" if isinstance(value, dict) else "<path>"
+
+
+SourceField = Annotated[
+    Annotated[SourceSection, *typed(_source), Tag("<path>")] | Annotated[SourceSection, Tag("<mapping>")],
+    Discriminator(_source_form),
+]
+
+
 class Delivery(Section):
     via: Annotated[
         Via, *typed(values.parse_via, examples=["sandbox", "mx", "smtp://user@relay.example:587"])
@@ -53,6 +82,11 @@ class Delivery(Section):
     ehlo: Annotated[str, *typed(values.parse_ehlo)] | None = default(
         None,
         "the name this machine gives itself; default: its own, if that is a full one",
+    )
+    sources: tuple[SourceField, ...] = default(
+        (),
+        "the addresses that mail leaves from, each ADDRESS or {address: ADDRESS, ehlo: NAME, weight: N, "
+        "warm: true}; default: the kernel chooses",
     )
     reverse_path: Annotated[
         str, *typed(mail.reverse_path, examples=["bounces+{{ token }}@mail.acme.example"])

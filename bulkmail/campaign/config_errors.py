@@ -30,6 +30,7 @@ MISSING = {
     "delivery.dkim.domain": "is missing: write who signs, as mail.acme.example",
     "delivery.dkim.selector": "is missing: write which key of the domain it is, as s1",
     "delivery.dkim.key": "is missing: write {file: PATH} or {env: NAME} of the private key",
+    "delivery.sources.address": "is missing: write an IP address of this machine, as 192.0.2.10",
     "delivery.via": f"is missing, and has no default: write {VIA_CHOICES}",
 }
 WANTED = {

@@ -57,7 +57,6 @@ __all__ = [
 NOT_BUILT = frozenset(
     {
         ("schedule",),
-        ("delivery", "sources"),
         ("shaping", "warmup"),
         ("safety", "pause_if", "complaints"),
     }

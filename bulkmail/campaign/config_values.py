@@ -8,6 +8,7 @@ instead, and never repeats what may be a secret.
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -117,6 +118,17 @@ def parse_ehlo(text: str) -> str:
     return domain_to_ascii(text).decode("ascii")
 
 
+def source_address(text: str) -> str:
+    """An IP address that connections may come from, in its usual form. Raises ValueError."""
+    try:
+        address = ipaddress.ip_address(text.strip())
+    except ValueError:
+        raise ValueError(f"{text!r} is no IP address: write one of this machine's, as 192.0.2.10") from None
+    if address.is_unspecified or address.is_multicast:
+        raise ValueError(f"mail cannot leave from {address}: write an address of this machine's")
+    return str(address)
+
+
 def parse_endpoint(text: str) -> tuple[str, int]:
     """`127.0.0.1:5300`, `[::1]:53`, or an address alone for port 53. Raises ValueError."""
     match = re.fullmatch(r"\[([^\]]+)\](?::([0-9]{1,5}))?|([^:]+)(?::([0-9]{1,5}))?|(.+)", text.strip())
@@ -184,7 +196,9 @@ def boolean(text: str) -> bool:
     return text.lower() == "true"
 
 
-def bounded(low: float, kind: Callable[[str], Any], noun: str) -> Callable[[str], Any]:
+def bounded(
+    low: float, kind: Callable[[str], Any], noun: str, *, most: float = math.inf
+) -> Callable[[str], Any]:
     def parse(text: str) -> Any:
         try:
             number = kind(text) if re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", text, re.ASCII) else None
@@ -194,6 +208,8 @@ def bounded(low: float, kind: Callable[[str], Any], noun: str) -> Callable[[str]
             raise ValueError(f"{text!r} is not {noun}")
         if number < low:
             raise ValueError(f"{text} is too small: at least {low:g}")
+        if number > most:
+            raise ValueError(f"{text} is too much: at most {most:g}")
         return number
 
     return parse

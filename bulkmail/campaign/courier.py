@@ -6,18 +6,20 @@ tries a report again).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import tenacity
 import trio
 
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.plant import Routing
+from bulkmail.delivery.sources import reaches
 from bulkmail.delivery.transaction import commands, transact, unsendable
 from bulkmail.delivery.unreached import no_connection, no_route
 from bulkmail.delivery.work import Letter
 from bulkmail.dns.routes import NoRoute
 from bulkmail.smtp import Mailbox, canonical
+from bulkmail.transport.approach import Source
 from bulkmail.transport.dial import Unreachable
 from bulkmail.transport.pool import Pool
 
@@ -35,11 +37,13 @@ async def deliver_one(
     *,
     reverse_path: Mailbox | None = None,
     smtputf8: bool = False,
+    sources: Sequence[Source] = (),
 ) -> Disposition:
     """What became of it.
 
     The reverse-path is null unless one is given, so that nothing can come back for a report (RFC 5321 section
     4.5.5). `smtputf8`: the header of `message` has addresses that need it (RFC 6531).
+    It leaves from the first of `sources` that reaches the exchangers.
     `about_to_end` is awaited before the first octet of the content, each time; `refused` after an attempt
     that was answered with "later", so that nothing is in doubt while the next one is waited for.
     """
@@ -53,7 +57,7 @@ async def deliver_one(
     letter = Letter(reverse_path, (canonical(message),), smtputf8)
 
     async def attempt() -> Disposition:
-        disposition = await _attempt(routing, pool, to, letter, about_to_end)
+        disposition = await _attempt(routing, pool, to, letter, about_to_end, sources)
         if disposition.fate is Fate.DEFERRED:
             await refused()
         return disposition
@@ -63,13 +67,19 @@ async def deliver_one(
 
 
 async def _attempt(
-    routing: Routing, pool: Pool, to: Mailbox, letter: Letter, about_to_end: Callable[[], Awaitable[None]]
+    routing: Routing,
+    pool: Pool,
+    to: Mailbox,
+    letter: Letter,
+    about_to_end: Callable[[], Awaitable[None]],
+    sources: Sequence[Source],
 ) -> Disposition:
     route = await routing.route(to.domain.decode())
     if isinstance(route, NoRoute):
         return no_route(route)
     try:
-        connection = await pool.acquire(route)
+        fitting = (source for source in sources if reaches(source, route))
+        connection = await pool.acquire(route, source=next(fitting, sources[0] if sources else None))
     except Unreachable as unreachable:
         return no_connection(unreachable)
     try:

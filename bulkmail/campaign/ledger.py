@@ -32,6 +32,7 @@ STATE = {
     Fate.BOUNCED: "bounced",
     Fate.IN_DOUBT: "in_doubt",
     Fate.SUPPRESSED: "suppressed",
+    Fate.POSTPONED: "pending",  # handed back, until a time
     Fate.SKIPPED: "cancelled",  # its row has no letter, which plan and resume have looked for in vain
 }
 

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable
 
 from bulkmail.campaign.config import Campaign
+from bulkmail.campaign.egress import sources_of
 from bulkmail.campaign.rules import default_shape, retry_of, rules_of
 from bulkmail.delivery.disposition import Disposition
 from bulkmail.delivery.plant import Plant, Routing, Tally
 from bulkmail.delivery.rules import plain
 from bulkmail.delivery.shaping import Limits
 from bulkmail.delivery.slots import Slots
+from bulkmail.delivery.sources import Sources
 from bulkmail.delivery.work import Work
 from bulkmail.errors import ConfigError
 from bulkmail.transport.descriptors import raise_limit
@@ -33,6 +35,7 @@ def planted(
 ) -> Plant:
     """The plant of one process, of so many that send."""
     rules = rules_of(campaign)
+    sources = sources_of(campaign, pool.dialer.approach.ehlo)
     return Plant(
         work=work,
         pool=pool,
@@ -46,6 +49,7 @@ def planted(
         resend_doubt=campaign.delivery.on_doubt == "resend",
         unwritable=unwritable,
         on_hold=on_hold,
+        sources=Sources(sources) if sources else None,
     )
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from bulkmail.campaign.compose import compose
 from bulkmail.campaign.config import Campaign, missing_files
+from bulkmail.campaign.egress import check_name, check_sources
 from bulkmail.campaign.events import Tell, event
 from bulkmail.campaign.fingerprint import Fingerprint, list_changes, list_fingerprint
-from bulkmail.campaign.host_name import own_name
 from bulkmail.campaign.listing import ListSpec, Source, SqlSource
 from bulkmail.campaign.plan import make_plan
 from bulkmail.campaign.standing import allowed
@@ -110,10 +110,11 @@ def prepared(
 ) -> Iterator[Prepared]:
     """Hold the campaign's lock and give its plan, made now if need be. For `anew` see Store.create.
 
-    Raises ConfigError (bad list or template, no name for EHLO; CampaignChanged), CampaignLocked,
-    CampaignPaused, CampaignCancelled, StoreError.
+    Raises ConfigError (bad list or template, no name for EHLO, no such address to leave from;
+    CampaignChanged), CampaignLocked, CampaignPaused, CampaignCancelled, StoreError.
     """
     check_name(campaign)
+    check_sources(campaign)
     with ExitStack() as stack:
         path = journal_path(campaign)
         stack.enter_context(CampaignLock(path))
@@ -270,22 +271,6 @@ def _changed(campaign: Campaign, part: str, how: list[str]) -> Problem:
         f"{PARTS[part]} changed since this campaign began to send{told}. Put it back, or go on with those "
         f"who remain: --accept-changes {part}; a new send needs a new campaign name",
     )
-
-
-def check_name(campaign: Campaign) -> None:
-    """That we have a name to introduce ourselves by to the exchangers of the world. Raises ConfigError.
-
-    DNS is not asked.
-    """
-    delivery = campaign.delivery
-    if delivery.via.kind == "mx" and not delivery.allow_private and not (delivery.ehlo or own_name()):
-        raise ConfigError(
-            campaign.problem(
-                "delivery.ehlo",
-                "this machine has no full host name of its own, and many exchangers refuse mail from one "
-                "without: write the name that its address has in DNS, such as ehlo: out1.acme.example",
-            )
-        )
 
 
 def check_size(campaign: Campaign, totals: Mapping[str, int]) -> None:

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bulkmail.campaign.config import Campaign, missing_files
+from bulkmail.campaign.egress import check_name
 from bulkmail.campaign.plan import make_plan
-from bulkmail.campaign.prepare import MOST_PROBLEMS, PROJECT_STORE, check_name, check_size, list_spec
+from bulkmail.campaign.prepare import MOST_PROBLEMS, PROJECT_STORE, check_size, list_spec
 from bulkmail.campaign.writers import threads_for
 from bulkmail.errors import ConfigError, Problem
 from bulkmail.journal import LEFT_OUT, STATES, Interval, Recipient, Store, Suppressions

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import trio
 
 from bulkmail.campaign.courier import deliver_one
+from bulkmail.campaign.egress import sources_of
 from bulkmail.campaign.events import Tell, event
 from bulkmail.campaign.prepare import Prepared, sendable
 from bulkmail.campaign.road import Road
@@ -54,7 +55,13 @@ class Reporter:
                 if message is None:
                     return
                 done = await deliver_one(
-                    made.routing, made.pool, to, message, self._about_to_end, self._refused
+                    made.routing,
+                    made.pool,
+                    to,
+                    message,
+                    self._about_to_end,
+                    self._refused,
+                    sources=sources_of(campaign, made.way.ehlo),
                 )
                 fate, said = done.fate, done.text
         except StoreError:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bulkmail.campaign.config import Campaign
+from bulkmail.campaign.egress import sources_of
 from bulkmail.campaign.host_name import default_ehlo
 from bulkmail.campaign.way import Way, connections
 from bulkmail.delivery.plant import Routing
@@ -94,7 +95,7 @@ async def road(campaign: Campaign, keys: Sequence[SigningKey]) -> AsyncIterator[
         routes = Routes(
             resolver,
             allow_private=allow_private,
-            own_names={ehlo},
+            own_names={ehlo, *(source.ehlo for source in sources_of(campaign, ehlo))},
             ipv6=reaches_ipv6(private=allow_private),
         )
         routing: Routing = routes

@@ -31,7 +31,7 @@ STATES = (
     "cancelled",
 )
 # Sections that are one value, as the items of a list are: nothing of them can stand in bulkmail.yaml alone.
-WHOLE = ("SqlSource", "AttachmentFile", "Dkim")
+WHOLE = ("SqlSource", "AttachmentFile", "Dkim", "SourceSection")
 EXIT_CODES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 130)
 _NUMBER = {"type": "integer", "minimum": 0}
 

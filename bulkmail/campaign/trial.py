@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from bulkmail.campaign.config import Campaign
 from bulkmail.campaign.courier import deliver_one
-from bulkmail.campaign.prepare import PROJECT_STORE, check_name
+from bulkmail.campaign.egress import check_name, check_sources, sources_of
+from bulkmail.campaign.prepare import PROJECT_STORE
 from bulkmail.campaign.road import road
 from bulkmail.delivery.disposition import Disposition, Fate
 from bulkmail.journal import Suppressions
@@ -56,6 +57,7 @@ async def send(
     meant, CredentialsRefused.
     """
     check_name(campaign)
+    check_sources(campaign)
     campaign.state.mkdir(mode=0o700, parents=True, exist_ok=True)  # a rehearsal's mail goes there
     async with road(campaign, keys) as made:
         for text in made.warnings:
@@ -75,6 +77,7 @@ async def send(
                 _nothing,
                 reverse_path=letter.reverse_path,
                 smtputf8=letter.smtputf8,
+                sources=sources_of(campaign, made.way.ehlo),
             )
             told(_tried(mailbox, done))
 

@@ -53,6 +53,7 @@ def command(file: Path, via: str | None, top: int, rehearsing: bool, offline: bo
     """
     from bulkmail.campaign.compose import compose
     from bulkmail.campaign.config import missing_files
+    from bulkmail.campaign.egress import check_sources
     from bulkmail.campaign.plan_summary import plan_summary
     from bulkmail.campaign.prepare import list_spec
     from bulkmail.errors import ConfigError
@@ -64,6 +65,8 @@ def command(file: Path, via: str | None, top: int, rehearsing: bool, offline: bo
         from bulkmail.campaign.rehearse_census import Census
 
         census = Census()
+    if not rehearsing:
+        check_sources(campaign)
     if problems := missing_files(campaign):
         raise ConfigError(problems)
     composer = compose(campaign, date=datetime.now(UTC), sealed=False)

@@ -16,6 +16,7 @@ from bulkmail.delivery.destination import Destination
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.errands import Errand
 from bulkmail.delivery.line import Line
+from bulkmail.delivery.meaning import Consequence
 from bulkmail.delivery.transaction import Transacted, trouble_of
 from bulkmail.delivery.unreached import where_of
 from bulkmail.delivery.work import Opened, Parcel, Roll, Verdict, spans_of
@@ -41,6 +42,7 @@ class Conclusion:
         self._again: list[Errand] = []
         self.trouble: Disposition | None = None  # what speaks against the next transaction with this host
         self.elsewhere = False  # another connection is better
+        self.blocked: Disposition | None = None  # nothing that comes from our source is taken
         self._destination = destination
         self._site = destination.site
         self._plant = destination.plant
@@ -136,7 +138,10 @@ class Conclusion:
         self._worked = self._worked or not done.unheard
         self._learn(done, self._told - 1, now)
         self._settle(one, done, now)
-        return True
+        if self._connection.source is not None:
+            blocked = (fate for fate in done.fates if fate.consequence is Consequence.SUSPEND)
+            self.blocked = self.blocked or next(blocked, None)
+        return self.blocked is None
 
     def _learn(self, done: Transacted, number: int, now: float) -> None:
         """What the site's answer says of the site."""

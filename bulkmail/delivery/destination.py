@@ -10,7 +10,6 @@ When the site as a whole refuses us, everything the destination holds is deferre
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 import trio
@@ -19,6 +18,7 @@ from bulkmail.delivery import pace
 from bulkmail.delivery.disposition import Disposition
 from bulkmail.delivery.level import AHEAD_S, Level
 from bulkmail.delivery.plant import Plant
+from bulkmail.delivery.queue import Queue
 from bulkmail.delivery.seats import Seats
 from bulkmail.delivery.shaping import least
 from bulkmail.delivery.site import Site
@@ -26,13 +26,10 @@ from bulkmail.delivery.unreached import NOWHERE, settle_untried
 from bulkmail.delivery.wait import Wait
 from bulkmail.delivery.work import Fated, Parcel, Taken, Where
 from bulkmail.dns.routes import NoRoute, Route
+from bulkmail.transport.approach import Source
 
 REST = 0.9  # of the first retry's wait: those deferred with the site find it probed when they are due
 ROUTED_S = 30.0  # for which the way that a parcel was routed serves its first session
-SLICE = 256  # personal recipients a session takes at a time: few enough to share, many enough for one fetch
-HELD = 16 * 1024  # of them for all sessions of a run: of a thousand, each takes sixteen
-SHARED_SLICE = 32  # whole transactions of those who share them
-SHARED_HELD = 64 * 1024  # recipients of these for all sessions: only their addresses are held
 TRANSACTIONS_PER_SESSION = 4  # how much backlog is worth another connection
 
 
@@ -61,8 +58,7 @@ class Destination:
         self._session = session
         self.stopping = False  # for good, or as long as it is paused
         self.paused = False
-        self._parcels: deque[Parcel] = deque()
-        self._waiting = 0  # recipients in them
+        self.queue = Queue()
         self._finished: dict[int, Callable[[], None]] = {}
         self._on_empty = on_empty
         self._proven = False
@@ -84,7 +80,7 @@ class Destination:
         """After `stop` for now; nothing where it was stopped for good since."""
         if self.paused:
             self.paused = self.stopping = False
-            self._staff()
+            self.staff()
             self._close_if_empty()
 
     def waiting(self) -> Wait:
@@ -96,49 +92,39 @@ class Destination:
     def add(self, parcel: Parcel, route: Route, finished: Callable[[], None]) -> None:
         """Queue a parcel, which was just routed so. `finished` is called once everybody in it has a fate."""
         self._last = route, trio.current_time() + ROUTED_S
-        self._parcels.append(parcel)
-        self._waiting += parcel.waiting
+        self.queue.add(parcel)
         self._finished[id(parcel)] = finished
-        self._staff()
+        self.staff()
 
-    def take(self) -> list[Taken]:
-        """The next recipients for a session, of as many parcels as it takes; nobody if there are none."""
-        taken: list[Taken] = []
-        if not self._parcels or self.stopping or self.held_by is not None:
-            return taken
+    def take(self, source: Source | None = None, *, again: bool = False) -> list[Taken]:
+        """The next recipients for a session, of as many parcels as it takes; nobody if there are none.
+
+        Those who leave from `source`; nobody where that is left out. `again`: the session has had some, and
+        may have to give way to one of another source.
+        """
+        if not self.queue.of(source) or self.stopping or self.held_by is not None:
+            return []
         now = trio.current_time()
+        if source is not None:
+            full = self.seats.waited_for or self.seats.taken >= self.connections_limit(now)
+            if self.is_left_out(source) or (again and full and self.queue.starves(source)):
+                return []
         slots, connections = self.plant.slots, self.connections_limit(now)
         each, sharers = self.recipients_limit(now), max(1, 2 * connections)
         crowd = max(1, slots.talking, min(connections, slots.total))
-        room = 1.0  # of a slice
-        while self._parcels and room > 0:
-            parcel = self._parcels[0]
-            if parcel.waiting:
-                most, size, held = (SHARED_SLICE, each, SHARED_HELD) if parcel.shared else (SLICE, 1, HELD)
-                share = max(1, min(most, self._waiting // (size * sharers), held // (size * crowd)))
-                count = min(parcel.waiting, size * max(1, int(room * share)))
-                taken.append(parcel.take_known(count))
-                self._waiting -= count
-                room -= -(-count // size) / share
-            if not parcel.waiting:
-                self._parcels.popleft()
-            elif parcel.attempts:
-                self._parcels.rotate(-1)
-        return taken
+        return self.queue.take(source, each, sharers, crowd)
 
     def put_back(self, parcel: Parcel, ids: Sequence[int]) -> None:
         """Recipients that a session took and could not try: first in line again."""
         if ids:
             parcel.put_back(ids)
-            self._waiting += len(ids)
-            if parcel not in self._parcels:
-                self._parcels.appendleft(parcel)
-            self._staff()
+            self.queue.put_back(parcel, len(ids))
+            self.staff()
 
     @property
     def waits(self) -> int:
         """How many recipients wait here."""
-        return self._waiting
+        return self.queue.waiting
 
     def settle(self, parcel: Parcel, fates: Sequence[Fated], where: Where, *, attempted: bool = True) -> None:
         """Note verdicts that no transaction brought."""
@@ -186,6 +172,17 @@ class Destination:
         paces = self.level.paces
         return self.site.messages.ahead(now) if paces is None else pace.ahead(paces, now)
 
+    # --- the sources -------------------------------------------------------------------------------
+
+    def is_left_out(self, source: Source) -> bool:
+        """Nothing leaves from it for this site now."""
+        sources = self.plant.sources
+        return sources is not None and sources.held(source, self.site.name, trio.current_time()) is not None
+
+    def is_closed_to(self, source: Source | None) -> bool:
+        """Nothing more goes there now, at all or from `source`."""
+        return self.held_by is not None or (source is not None and self.is_left_out(source))
+
     # --- the sessions ------------------------------------------------------------------------------
 
     def _backlog(self) -> int:
@@ -193,17 +190,11 @@ class Destination:
         now = trio.current_time()
         enough = self.connections_limit(now) * TRANSACTIONS_PER_SESSION
         most = self.recipients_limit(now)
-        transactions = 0
-        for parcel in self._parcels:
-            each = most if parcel.shared else 1
-            transactions += -(-parcel.waiting // each)
-            if transactions >= enough:
-                break
-        return transactions
+        return self.queue.backlog(most, enough)
 
-    def _staff(self) -> None:
+    def staff(self) -> None:
         """Open the sessions that the backlog is worth, as far as there are seats."""
-        if not self._waiting or self.stopping or self.held_by is not None or self.seats.waited_for:
+        if not self.queue.waiting or self.stopping or self.held_by is not None or self.seats.waited_for:
             return
         now = trio.current_time()
         wanted = -(-self._backlog() // TRANSACTIONS_PER_SESSION)
@@ -218,18 +209,19 @@ class Destination:
     def limited(self) -> None:
         """The limits are others now."""
         self.seats.reseat()
-        self._staff()
+        self.staff()
 
-    def session_ended(self) -> None:
+    def session_ended(self, source: Source | None = None) -> None:
         self.seats.free()
-        self._staff()
+        self.queue.end(source)
+        self.staff()
         self._close_if_empty()
 
     def _close_if_empty(self) -> None:
-        waits = self.seats.waited_for or (self.paused and self._waiting)
+        waits = self.seats.waited_for or (self.paused and self.queue.waiting)
         if self.seats.taken or waits or self._over:
             return
-        if self._parcels and self.held_by is not None and not self.stopping:
+        if self.queue.waiting and self.held_by is not None and not self.stopping:
             # another destination of the site has found out that it is to be left alone
             self.seats.take_anyhow()
             self._nursery.start_soon(self._defer_all)
@@ -239,10 +231,10 @@ class Destination:
 
     def _called(self) -> None:
         """There may be a seat now: one, for whoever comes next may want the next."""
-        idle = not self._waiting or self.stopping or self.held_by is not None
+        idle = not self.queue.waiting or self.stopping or self.held_by is not None
         if not idle and self.seats.take(trio.current_time()):
             self._nursery.start_soon(self._session, self)
-            self._staff()
+            self.staff()
         self._close_if_empty()
 
     @property
@@ -261,7 +253,12 @@ class Destination:
         """An envelope was accepted, or what is as good (see above): more sessions may follow."""
         if not self._proven:
             self._proven = True
-            self._staff()
+            self.staff()
+
+    @property
+    def latest(self) -> Route | None:
+        """How one of its domains was routed last."""
+        return None if self._last is None else self._last[0]
 
     async def route(self, domain: str) -> Route | NoRoute:
         """The way to `domain`, which is one of ours. Raises LocalResourceError."""
@@ -283,11 +280,13 @@ class Destination:
 
     async def _defer(self, held_by: Disposition, where: Where) -> None:
         """All that is queued here, untried."""
-        held, self._parcels = self._parcels, deque()
-        self._waiting = 0
-        counts = await settle_untried(held, held_by, where, self.plant)
-        self.site.seen.refused(held_by, sum(counts), trio.current_time())
-        for parcel, count in zip(held, counts, strict=True):
+        await self.settle_waiting(self.queue.drain(), held_by, where)
+
+    async def settle_waiting(self, parcels: Sequence[Parcel], why: Disposition, where: Where) -> None:
+        """Everybody in them, who are in no queue any more."""
+        counts = await settle_untried(parcels, why, where, self.plant)
+        self.site.seen.refused(why, sum(counts), trio.current_time())
+        for parcel, count in zip(parcels, counts, strict=True):
             self.settled(parcel, count)
 
     async def _defer_all(self) -> None:

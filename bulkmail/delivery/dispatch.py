@@ -14,9 +14,11 @@ from functools import partial
 import trio
 
 from bulkmail.delivery.destination import Destination
+from bulkmail.delivery.disposition import Disposition
 from bulkmail.delivery.plant import Plant
 from bulkmail.delivery.session import session
 from bulkmail.delivery.slots import SHORTAGE_PAUSE_S
+from bulkmail.delivery.sources import Sources, once
 from bulkmail.delivery.unreached import NOWHERE, no_route, settle_untried
 from bulkmail.delivery.view import Row, rows
 from bulkmail.delivery.watch import Watch
@@ -171,6 +173,12 @@ class Dispatcher:
 
     async def _place(self, parcel: Parcel, route: Route, sessions: trio.Nursery) -> None:
         """Queue it at its site, unless that is left alone now."""
+        parts = [parcel]
+        finished: Callable[[], None] = partial(self._finished, parcel)
+        if self.plant.sources is not None:
+            parts, finished = await self._deal(self.plant.sources, parcel, route, finished)
+            if not parts or self.stopping:
+                return
         now = trio.current_time()
         sites = self.plant.sites
         site = sites.of(route.site, now)
@@ -181,8 +189,9 @@ class Dispatcher:
             site = destination.site
             self.plant.sites.keep(site)
         if (held_by := site.held(now)) is not None:
-            await settle_untried([parcel], held_by, NOWHERE, self.plant)
-            self._finished(parcel)
+            await settle_untried(parts, held_by, NOWHERE, self.plant)
+            for _ in parts:
+                finished()
             return
         if destination is None:
             destination = Destination(
@@ -191,7 +200,30 @@ class Dispatcher:
             self.destinations[name] = destination
             if self.paused:
                 destination.stop(for_now=True)
-        destination.add(parcel, route, partial(self._finished, parcel))
+        for part in parts:
+            destination.add(part, route, finished)
+
+    async def _deal(
+        self, sources: Sources, parcel: Parcel, route: Route, finished: Callable[[], None]
+    ) -> tuple[list[Parcel], Callable[[], None]]:
+        """Its parts, by the sources that they leave from, and what to call when each of them is finished.
+
+        Who can leave from none is settled.
+        """
+        dealt = sources.deal(parcel, route, trio.current_time())
+        finished = once(len(dealt), finished)
+        parts = []
+        for source, spans in dealt:
+            part = parcel
+            if len(dealt) > 1:
+                part = Parcel(parcel.domain, spans, shared=parcel.shared, attempts=parcel.attempts)
+            if isinstance(source, Disposition):
+                await settle_untried([part], source, NOWHERE, self.plant)
+                finished()
+            else:
+                part.source = source
+                parts.append(part)
+        return parts, finished
 
     async def _routed(self, domain: str) -> Route | NoRoute:
         while True:

@@ -23,6 +23,7 @@ class Fate(enum.Enum):
     AGAIN = "again"  # in the next transaction at once; nothing is charged
     SUPPRESSED = "suppressed"  # the suppression store learned of the address after the plan
     SKIPPED = "skipped"  # the message cannot be rendered for this row
+    POSTPONED = "postponed"  # for our own reasons, and not tried: again at `until`; nothing is charged
 
 
 class Scope(enum.Enum):
@@ -38,7 +39,8 @@ class Disposition(NamedTuple):
     """The fate of a recipient after one attempt.
 
     `wait_s` is the delay that the peer asked for, in seconds ("try again in 5 minutes"), if it did.
-    `note` says what a reply cannot: why a conversation ended, what was decided here.
+    `note` says what a reply cannot: why a conversation ended, what was decided here. `until`: UTC epoch
+    seconds, of who is postponed.
     """
 
     fate: Fate
@@ -52,6 +54,7 @@ class Disposition(NamedTuple):
     untried: bool = False  # nobody was asked, for the same was known: no attempt is charged
     meaning: Meaning | None = None  # of a refusal; None where nothing was refused
     consequence: Consequence = Consequence.NONE  # what others are to do about it
+    until: float | None = None
 
     @property
     def code(self) -> int | None:

@@ -9,12 +9,14 @@ from collections.abc import Callable
 
 import trio
 
-from bulkmail.delivery import pace
+from bulkmail.delivery import leaving, pace
 from bulkmail.delivery.destination import Destination
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.shaping import least
 from bulkmail.delivery.unreached import no_connection, no_route
 from bulkmail.dns.routes import NoRoute, Route
+from bulkmail.errors import SourceLost
+from bulkmail.transport.approach import Source
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.dial import Caller, Unreachable
 from bulkmail.transport.stage import Stage
@@ -40,9 +42,10 @@ class _Call(Caller):
 
 
 class Line:
-    """At most one connection at a time."""
+    """At most one connection at a time, from `source`."""
 
-    def __init__(self, destination: Destination) -> None:
+    def __init__(self, destination: Destination, source: Source | None = None) -> None:
+        self.source = source
         self.connection: Connection | None = None
         self._destination = destination
         self._site = destination.site
@@ -51,7 +54,8 @@ class Line:
         self._left: set[str] = set()  # hosts left for another since anything went well
 
     async def connected(self, domain: str, guest: object) -> Connection | Disposition | None:
-        """A connection that is idle, ours or another; why there is none; None when we are being stopped.
+        """A connection that is idle, ours or another; why there is none; None when we are being stopped, or
+        nothing leaves from our source any more.
 
         `guest` has the slot for it. He is not kept here: he has this line, and what goes round in a circle
         stays in memory until the collector looks.
@@ -76,8 +80,11 @@ class Line:
                 with self._destination.waiting() as wait:
                     call = _Call(self._destination, guest)
                     await self._turn()
-                    self.connection = await self._plant.pool.acquire(route, caller=call)
+                    self.connection = await self._plant.pool.acquire(route, caller=call, source=self.source)
                     self._site.standing += 1
+            except SourceLost:
+                leaving.lost(self._destination, self.source)
+                return None
             except Unreachable as unreachable:
                 return no_connection(unreachable)
             finally:

@@ -21,6 +21,7 @@ from bulkmail.delivery.rules import Rules
 from bulkmail.delivery.shaping import Limits
 from bulkmail.delivery.sites import Sites
 from bulkmail.delivery.slots import Slots
+from bulkmail.delivery.sources import Sources
 from bulkmail.delivery.work import Fated, Listed, Roll, Span, Verdict, Where, Work, spans_of
 from bulkmail.dns.routes import NoRoute, Route
 from bulkmail.errors import ConfigError
@@ -108,6 +109,7 @@ class Plant:
     on_hold: Callable[[str, Disposition, float], None] = lambda site, why, seconds: None  # for people
     unwritable: Callable[[ConfigError], None] = _refuse
     rules: Rules | None = None  # all that is said of limits; None: `limits` for every site, and nothing else
+    sources: Sources | None = None  # which addresses mail leaves from; None: whatever the kernel chooses
     sites: Sites = field(init=False)
 
     def __post_init__(self) -> None:
@@ -152,6 +154,8 @@ class Plant:
             if wait_s is not None:
                 due = now + jittered(wait_s, self.rng)
             expired = wait_s is None and not again
+        elif disposition.fate is Fate.POSTPONED:
+            due = disposition.until
         return Verdict(span[0], span[1], disposition, now, where, due, expired, attempted)
 
     def verdicts(self, fates: Iterable[Fated], where: Where, *, attempted: bool = True) -> list[Verdict]:

@@ -14,7 +14,7 @@ from functools import partial
 
 import trio
 
-from bulkmail.delivery import consigning, convey, pace
+from bulkmail.delivery import consigning, convey, leaving, pace
 from bulkmail.delivery.conclusion import Conclusion
 from bulkmail.delivery.consignment import Consignment, Turn
 from bulkmail.delivery.destination import Destination
@@ -47,6 +47,7 @@ async def session(destination: Destination) -> None:
         if entered:
             while not guest.surplus and await guest.supply.take():
                 await guest.work_off()
+            await leaving.vacated(destination, guest.source)
             await destination.plant.work.synced()  # nobody may wait longer for the last verdicts
     except BaseException:
         destination.stopping = True  # the run is over: another session would only end in the same way
@@ -57,7 +58,7 @@ async def session(destination: Destination) -> None:
         try:
             await guest.line.leave()
         finally:
-            destination.session_ended()
+            destination.session_ended(guest.source)
 
 
 class _Session:
@@ -65,8 +66,9 @@ class _Session:
         self.destination = destination
         self.plant = destination.plant
         self.site = destination.site
-        self.line = Line(destination)
-        self.supply = Supply(destination)
+        self.source = destination.queue.begin()
+        self.line = Line(destination, self.source)
+        self.supply = Supply(destination, self.source)
         self.turns = Turns(destination, self.supply)
         self.surplus = False  # the site takes no more connections than the others have
         self._spoke: tuple[Connection, float] | None = None  # whom we heard last, and when
@@ -77,13 +79,7 @@ class _Session:
             if self.over or self.surplus:
                 break
             await self._next()
-        held = self.destination.held_by
-        for parcel, roll in reversed(self.supply.rest()):
-            if held is not None and (self.destination.paused or not self.destination.stopping):
-                # the site was given up while these were in our hands
-                self.destination.settle(parcel, [(one, held) for one in roll], NOWHERE, attempted=False)
-            else:
-                self.destination.put_back(parcel, roll.ids)
+        await leaving.put_back(self.destination, self.source, self.supply.rest())
 
     # --- before MAIL -------------------------------------------------------------------------------
 
@@ -114,8 +110,8 @@ class _Session:
 
     @property
     def over(self) -> bool:
-        """Nobody more is to be sent to: the run is being stopped, or the site was given up."""
-        return self.destination.stopping or self.destination.held_by is not None
+        """Nobody more is to be sent to: the run is being stopped, the site was given up, or our source."""
+        return self.destination.stopping or self.destination.is_closed_to(self.source)
 
     def _way(self, connection: Connection) -> tuple[convey.Carry, int]:
         """How the next transactions go to this host, and how many together."""
@@ -140,6 +136,8 @@ class _Session:
 
     async def _no_connection(self, why: Disposition) -> None:
         now = trio.current_time()
+        if leaving.blocked(self.destination, self.source, why):
+            return  # nobody in our hands was refused: they go from elsewhere
         if why.scope is Scope.SITE and self.site.is_full(now):
             self.surplus = True
             return
@@ -205,7 +203,9 @@ class _Session:
             raise
         slots.heard(self)
         conclusion.close(known=True)
-        if conclusion.trouble is None:
+        if leaving.blocked(self.destination, self.source, conclusion.blocked):
+            pass  # the trouble is our source's, not the site's
+        elif conclusion.trouble is None:
             self.spoke(connection)
             if conclusion.went_well:
                 if not conclusion.in_flight:  # those prove nothing

@@ -18,6 +18,7 @@ from bulkmail.delivery.errands import Errand, Errands
 from bulkmail.delivery.shaping import least
 from bulkmail.delivery.work import Letter, Taken, Work
 from bulkmail.errors import ConfigError
+from bulkmail.transport.approach import Source
 from bulkmail.transport.connection import Connection
 
 IN_FLIGHT = 1024 * 1024  # octets of content in flight on a connection, unless a single message has more
@@ -27,10 +28,12 @@ ALL = 24 * 1024 * 1024  # on all of them: where they are many, each has less
 class Supply:
     """False where nothing is at hand. May raise StoreError."""
 
-    def __init__(self, destination: Destination) -> None:
+    def __init__(self, destination: Destination, source: Source | None = None) -> None:
         self._destination = destination
         self._plant = destination.plant
         self._errands = Errands()
+        self._source = source
+        self._taken = False
         self._ahead = Ahead(destination.plant.work, lambda: destination.plant.slots.talking)
 
     def __bool__(self) -> bool:
@@ -43,7 +46,8 @@ class Supply:
 
     async def take(self) -> bool:
         """The next of the destination's queue; False if there is nobody, or nobody is to be taken."""
-        taken = self._destination.take()
+        taken = self._destination.take(self._source, again=self._taken)
+        self._taken = True
         if taken:
             self._errands.add(await _errands(self._plant.work, taken))
         return bool(taken)

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, overload
 
 from bulkmail.delivery.disposition import Disposition
 from bulkmail.smtp import EndOfData, Mailbox
+from bulkmail.transport.approach import Source
 
 Span = tuple[int, int]
 
@@ -207,6 +208,7 @@ class Parcel:
     `attempts`: how often its recipients were tried before, where they come back from a deferral. `known`: all
     of them, where they are few and were read with many others; for whoever takes them all at once.
     `interval`: the number by which all of it can be read again, where that is so. `site`: where it is queued.
+    `source`: what it is to leave from; None: whatever the kernel chooses.
     """
 
     def __init__(
@@ -221,6 +223,7 @@ class Parcel:
         self.domain = domain
         self.interval = interval
         self.site = ""
+        self.source: Source | None = None
         self.shared = shared
         self.attempts = attempts
         self._spans = list(spans)[::-1]  # the next ones last

@@ -77,7 +77,6 @@ shaping: { default: { message_rate: 100 } }
     ("line", "problem"),
     [
         ("schedule: { at: x }", "8:1: schedule: not built yet in this version: remove it"),
-        ("  sources: [192.0.2.1]", "8:3: delivery.sources: not built yet in this version: remove it"),
         ("shaping: { warmup: {} }", "8:12: shaping.warmup: not built yet in this version: remove it"),
         (
             "safety: { pause_if: { bounced: 3%, complaints: 1% } }",
@@ -107,6 +106,22 @@ def test_a_key_that_is_not_built_yet_is_refused_as_such(tmp_path: Path, line: st
         ("  workers: all", "8:12: delivery.workers: 'all' is not a whole number, or auto"),
         ("  port: 70000", "8:9: delivery.port: '70000' is not a port: 1 to 65535"),
         ("  ehlo: a b", "8:9: delivery.ehlo:"),
+        ("  sources: 192.0.2.1", "8:12: delivery.sources: a list is wanted here: [one, another]"),
+        ("  sources: [out.acme.example]", "8:13: delivery.sources[0]: 'out.acme.example' is no IP address:"),
+        ("  sources: ['::']", "8:13: delivery.sources[0]: mail cannot leave from ::"),
+        ("  sources: [{ ehlo: x.y }]", "8:13: delivery.sources[0].address: is missing: write an IP"),
+        (
+            "  sources: [{ address: 192.0.2.1, ehol: x.y }]",
+            "8:35: delivery.sources[0].ehol: unknown key; did you mean ehlo?",
+        ),
+        (
+            "  sources: [{ address: 192.0.2.1, weight: 1001 }]",
+            "8:43: delivery.sources[0].weight: 1001 is too much: at most 1000",
+        ),
+        (
+            "  sources: [192.0.2.1, { address: 192.0.2.1 }]",
+            "8:24: delivery.sources[1]: 192.0.2.1 is here twice: write weight: 2",
+        ),
         ("  resolvers: [dns.example]", "8:15: delivery.resolvers[0]: 'dns.example' is no IP"),
         ("  retry: { first: 2h, max: 1h }", "8:28: delivery.retry.max: is shorter than retry.first"),
         ("shaping: { default: { connections: 0 } }", "8:36: shaping.default.connections: 0 is too small"),

@@ -12,7 +12,8 @@ import trio
 from post_office import Post, office
 
 from bulkmail import sandbox
-from bulkmail.delivery.destination import HELD, SHARED_HELD, SHARED_SLICE, SLICE, Destination
+from bulkmail.delivery.destination import Destination
+from bulkmail.delivery.queue import HELD, SHARED_HELD, SHARED_SLICE, SLICE
 from bulkmail.delivery.slots import Slots
 from bulkmail.delivery.work import Parcel
 from bulkmail.dns.routes import Host, Route
