@@ -55,6 +55,7 @@ class AccountingLog:
                 "tls": where.tls,
                 "stage": disposition.stage.value,
                 "disposition": STATE_OF_EXPIRED if verdict.expired else disposition.fate.value,
+                "class": disposition.meaning.value if disposition.meaning is not None else None,
                 "scope": disposition.scope.value,
                 "code": disposition.code,
                 "enhanced": disposition.status or None,

@@ -16,7 +16,10 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from itertools import islice
 
+from bulkmail.campaign.classes import classes
 from bulkmail.campaign.config import Campaign
+from bulkmail.delivery.replies import Reading
+from bulkmail.delivery.retold import in_words, retold
 from bulkmail.journal import Failure, History, Store, Undelivered
 from bulkmail.message import Composer
 
@@ -41,7 +44,7 @@ def report(
     if lost == 1:
         _notify(message, campaign, next(store.bounced()), _headers_sent(store, composer), own_name)
     else:
-        _summarise(message, campaign, totals, store.failures(REASONS), store.bounced())
+        _summarise(message, campaign, totals, classes(store), store.failures(REASONS), store.bounced())
     out = io.BytesIO()
     BytesGenerator(out, policy=SMTP.clone(cte_type="7bit")).flatten(message)
     return out.getvalue()
@@ -54,7 +57,7 @@ def _notify(
     message["Subject"] = f"Undelivered: {campaign.campaign} to {lost.address}"
     message.set_content(
         f"The message of the campaign {campaign.campaign} could not be delivered to\n\n    {lost.address}\n\n"
-        f"It has {lost.state}. {_said(lost)}\n"
+        f"It has {lost.state}. {_said(lost)}\n\n{in_words(lost.state, _reading(lost))}\n"
     )
     at = format_datetime(datetime.fromtimestamp(lost.at, UTC))
     about_message = [("Reporting-MTA", f"dns; {own_name.strip('[]')}")]
@@ -103,6 +106,7 @@ def _summarise(
     message: EmailMessage,
     campaign: Campaign,
     totals: Mapping[str, int],
+    by_class: Mapping[str, Mapping[str, int]],
     reasons: Iterable[Failure],
     everybody: Iterable[Undelivered],
 ) -> None:
@@ -112,6 +116,14 @@ def _summarise(
         f"The campaign {campaign.campaign} has ended.",
         "",
         *(f"{count:>12,}  {state.replace('_', ' ')}" for state, count in totals.items() if count),
+        "",
+        "What the hosts meant:",
+        "",
+        *(
+            f"{count:>12,}  {state}: {meaning}"
+            for state, found in by_class.items()
+            for meaning, count in found.items()
+        ),
         "",
         "Why the others were not delivered to, the most frequent reasons first:",
         "",
@@ -125,10 +137,11 @@ def _summarise(
     message.set_content("\n".join(lines) + "\n")
     table = io.StringIO()
     writer = csv.writer(table)
-    writer.writerow(["email", "state", "code", "enhanced", "reply", "mx", "at"])
+    writer.writerow(["email", "state", "class", "code", "enhanced", "reply", "mx", "at"])
     for one in islice(everybody, CSV_ROWS):
         at = datetime.fromtimestamp(one.at, UTC).isoformat(timespec="seconds")
-        writer.writerow([one.address, one.state, one.code, one.enhanced, one.reply, one.host, at])
+        meaning = _reading(one).meaning.value
+        writer.writerow([one.address, one.state, meaning, one.code, one.enhanced, one.reply, one.host, at])
     message.add_attachment(
         table.getvalue().encode(),
         maintype="text",
@@ -136,6 +149,10 @@ def _summarise(
         filename=f"{campaign.campaign}.csv",
         params={"charset": "utf-8"},
     )
+
+
+def _reading(lost: Undelivered) -> Reading:
+    return retold(lost.stage, lost.code, lost.enhanced, lost.reply, lost.host)
 
 
 def _said(lost: Undelivered) -> str:

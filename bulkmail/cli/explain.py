@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from bulkmail.campaign.config import Campaign
     from bulkmail.delivery.limits import Shape
+    from bulkmail.delivery.replies import Reading
     from bulkmail.journal import AttemptRow, History, LeftOut, Suppression
 
 NOT_IN_THE_LIST = 3
@@ -37,14 +38,14 @@ def command(file: Path, address: str, via: str | None, as_json: bool) -> int:
         print_json(
             {
                 "address": address,
-                "found": [asdict(one) for one in found],
+                "found": [_told(one) for one in found],
                 "suppressed": asdict(suppression) if suppression is not None else None,
                 "limits": _as_json(limits),
             }
         )
         return 0 if found else NOT_IN_THE_LIST
     for one in found:
-        _show(one)
+        _show(one, suppressed=suppression is not None)
     if limits:
         from bulkmail.campaign.duration import holding
 
@@ -86,7 +87,19 @@ def _suppressed(campaign: Campaign, address: str) -> Suppression | None:
             return None
 
 
-def _show(one: History | LeftOut) -> None:
+def _told(one: History | LeftOut) -> dict[str, Any]:
+    """As it is, and the class of each refusal."""
+    from bulkmail.journal import LeftOut
+
+    told = asdict(one)
+    if not isinstance(one, LeftOut):
+        for attempt, row in zip(one.attempts, told["attempts"], strict=True):
+            refused = attempt.state in ("deferred", "bounced", "expired")
+            row["class"] = _reading(attempt).meaning.value if refused else None
+    return told
+
+
+def _show(one: History | LeftOut, *, suppressed: bool) -> None:
     from bulkmail.journal import LeftOut
 
     if isinstance(one, LeftOut):
@@ -100,10 +113,12 @@ def _show(one: History | LeftOut) -> None:
     if not one.attempts:
         click.echo("  nothing was tried yet")
     for attempt in one.attempts:
-        _show_attempt(attempt)
+        _show_attempt(attempt, suppressed=suppressed)
 
 
-def _show_attempt(attempt: AttemptRow) -> None:
+def _show_attempt(attempt: AttemptRow, *, suppressed: bool) -> None:
+    from bulkmail.delivery.retold import in_words
+
     stage = f" at {attempt.stage.lower()}" if attempt.stage else ""
     click.echo(f"  {_utc(attempt.at)}  {attempt.state.replace('_', ' ')}{stage}")
     if attempt.host:
@@ -114,8 +129,17 @@ def _show_attempt(attempt: AttemptRow) -> None:
         click.echo(f"    {printable(attempt.reply)}")
     if not attempt.attempted and attempt.stage:
         click.echo("    decided together with others of the same site or domain, without a try of its own")
-    if attempt.due is not None:
-        click.echo(f"    to be tried again at {_utc(attempt.due)}")
+    due = _utc(attempt.due) if attempt.due is not None else ""
+    if words := in_words(attempt.state, _reading(attempt), due, suppressed=suppressed):
+        click.echo(f"    {words}")
+    elif due:
+        click.echo(f"    to be tried again at {due}")
+
+
+def _reading(attempt: AttemptRow) -> Reading:
+    from bulkmail.delivery.retold import retold
+
+    return retold(attempt.stage, attempt.code, attempt.enhanced, attempt.reply, attempt.host)
 
 
 def _utc(epoch: float) -> str:

@@ -28,12 +28,14 @@ FAILURES = 10
 def command(file: Path, via: str | None, as_json: bool) -> None:
     """Show how many recipients of FILE are in which state, and why the others were not delivered to."""
     from bulkmail.campaign import standing
+    from bulkmail.campaign.classes import classes
     from bulkmail.journal import CampaignLock
 
     campaign = load(file, via)
     with look_into_journal(campaign) as store:
         totals = store.totals()
         failures = store.failures(FAILURES)
+        by_class = classes(store)
         holder = CampaignLock.holder(store.path)
         due = store.next_due(0.0)
         paused, cancelled = standing.paused(store), standing.cancelled(store)
@@ -48,6 +50,7 @@ def command(file: Path, via: str | None, as_json: bool) -> None:
                 "cancelled": cancelled,
                 "next_due": next_due,
                 "totals": totals,
+                "classes": by_class,
                 "failures": [failure._asdict() for failure in failures],
             }
         )
@@ -63,6 +66,13 @@ def command(file: Path, via: str | None, as_json: bool) -> None:
     print_table([(f"  {name}", count) for name, count in states(totals)], right=(1,))
     if next_due is not None:
         click.echo(f"next attempt due {next_due}")
+    if rows := [
+        (state, f"{count:,}", meaning)
+        for state, found in by_class.items()
+        for meaning, count in found.items()
+    ]:
+        click.echo()
+        print_table(rows, header=("state", "recipients", "class"), right=(1,))
     if failures:
         click.echo()
         print_table(

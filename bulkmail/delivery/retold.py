@@ -39,3 +39,53 @@ def retold(stage: str, code: int | None, enhanced: str | None, text: str, host: 
     said = _NOTE.sub("", text).removeprefix(str(code)).encode("ascii", "replace")
     status = EnhancedStatus.parse(enhanced.encode()) if enhanced else None
     return REPLIES.read(where, code, status, said, host)
+
+
+# What bulkmail does about a refusal, in plain words: what leads to a retry, and what does not.
+_AGAIN = {
+    Meaning.GREYLISTED: "the host wants to see us come back; tried again from the same address",
+    Meaning.THROTTLED: "too much at once or in too short a time; tried again, and this site is slowed down",
+    Meaning.BLOCKED: "the host takes nothing from this source for now; tried again, with less from there",
+    Meaning.CONTENT: "the host dislikes this message; tried again, in case it changes its mind",
+    Meaning.MAILBOX_FULL: "there is no room in the mailbox; tried again, in case somebody makes some",
+    Meaning.UNKNOWN_USER: "the host does not know the mailbox, and is not sure; tried again",
+    Meaning.DISABLED: "the mailbox takes no mail for now; tried again",
+    Meaning.POLICY: "a rule of the host, on authentication, names, TLS or senders; tried again",
+    Meaning.NETWORK: "nobody could be spoken to, or the conversation broke off; tried again",
+    Meaning.SYSTEM: "the host has trouble of its own; tried again",
+    Meaning.PROTOCOL: "the host objects to how we speak, or cannot take this message; tried again",
+    Meaning.OTHER: "the host does not say why; tried again",
+}
+_NO_MORE = {
+    Meaning.GREYLISTED: "the host said so, but for good",
+    Meaning.THROTTLED: "too much at once or in too short a time, and the host gave up on us",
+    Meaning.BLOCKED: "the host takes nothing from this source or sender",
+    Meaning.CONTENT: "the host takes this message for spam or a virus, or as malformed",
+    Meaning.MAILBOX_FULL: "there is no room in the mailbox, and the host said for good",
+    Meaning.UNKNOWN_USER: "there is no such mailbox",
+    Meaning.DISABLED: "the mailbox exists and takes no mail",
+    Meaning.POLICY: "a rule of the host, on authentication, names, TLS or senders",
+    Meaning.NETWORK: "no way leads to the host",
+    Meaning.SYSTEM: "the host has trouble of its own, and said for good",
+    Meaning.PROTOCOL: "the host objects to how we speak, or cannot take this message",
+    Meaning.OTHER: "the host does not say why",
+}
+
+
+def in_words(state: str, reading: Reading, due: str = "", *, suppressed: bool = False) -> str:
+    """One line for people: the class, what it means, what bulkmail does. "" where nothing was refused.
+
+    `due`: when it is tried again, as text. `suppressed`: the address is, by now.
+    """
+    meaning = reading.meaning
+    if state == "deferred":
+        return f"{meaning.value}: {_AGAIN[meaning]}{f' at {due}' if due else ''}"
+    if state == "expired":
+        why = _AGAIN[meaning].partition("; tried again")[0]
+        return f"{meaning.value}: {why}; tried for as long as delivery.retry.give_up says"
+    if state != "bounced":
+        return ""
+    then = "not tried again"
+    if suppressed and reading.consequence is Consequence.SUPPRESS:
+        then += ", and left out by the campaigns that follow"
+    return f"{meaning.value}: {_NO_MORE[meaning]}; {then}"

@@ -52,7 +52,7 @@ ORDER BY a.first"""
 _PENDING = "SELECT first, last, NULL, NULL, '' FROM pending ORDER BY first"
 
 _UNDELIVERED = """
-SELECT a.first, a.last, a.state, r.code, r.enhanced, r.text, p.host, a.at FROM attempt a
+SELECT a.first, a.last, a.state, r.code, r.enhanced, r.text, p.host, a.at, p.stage FROM attempt a
 CROSS JOIN reply r ON r.id = a.reply CROSS JOIN place p ON p.id = a.place
 WHERE a.state IN ('bounced', 'expired') ORDER BY a.first"""
 

@@ -160,6 +160,7 @@ class Undelivered(NamedTuple):
     reply: str
     host: str
     at: float
+    stage: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,20 @@ FROM attempt a CROSS JOIN reply r ON r.id = a.reply CROSS JOIN place p ON p.id =
 WHERE a.state = 'bounced' AND a.seq > ? AND a.seq <= ? AND a.attempted AND r.code IS NOT NULL
 ORDER BY a.first"""
 
+# Of who is deferred, the last attempt; it begins at most 1023 below (schema.sql).
+_REASONS = """
+WITH failed(state, reply, place, size) AS (
+    SELECT state, reply, place, last - first + 1 FROM attempt WHERE state IN ('bounced', 'expired')
+    UNION ALL
+    SELECT 'deferred', d.reply, (
+        SELECT a.place FROM attempt a
+        WHERE a.first BETWEEN (d.first & ~1023) AND d.first AND a.last >= d.first ORDER BY a.seq DESC LIMIT 1
+    ), d.last - d.first + 1 FROM deferral d),
+grouped(state, reply, place, size) AS (
+    SELECT state, reply, place, sum(size) FROM failed GROUP BY state, reply, place)
+SELECT g.state, coalesce(p.stage, ''), coalesce(p.host, ''), r.code, r.enhanced, r.text, g.size
+FROM grouped g CROSS JOIN reply r ON r.id = g.reply LEFT JOIN place p ON p.id = g.place"""
+
 
 class Refused(NamedTuple):
     """One recipient who bounced. `alone`: nobody else had a part in the transaction, as far as is known."""
@@ -35,6 +49,23 @@ class Refused(NamedTuple):
     alone: bool
 
 
+class Reason(NamedTuple):
+    """How many recipients are `state` (deferred, bounced, expired) because of one reply at one stage."""
+
+    state: str
+    stage: str
+    host: str
+    code: int | None
+    enhanced: str | None
+    reply: str
+    recipients: int
+
+
+def reasons(store: Store) -> Iterator[Reason]:
+    """Of all of them. Reads who is deferred, bounced or expired."""
+    return streamed(store.path, KIND, _reasons)
+
+
 def last_attempt(store: Store) -> int:
     """The number of the last attempt that was taken in."""
     return next(streamed(store.path, KIND, _last))
@@ -43,6 +74,11 @@ def last_attempt(store: Store) -> int:
 def refused(store: Store, after: int, until: int) -> Iterator[Refused]:
     """Those of the attempts from `after` + 1 to `until`; streamed, and all who ever bounced are looked at."""
     return streamed(store.path, KIND, _refused, after, until)
+
+
+def _reasons(db: apsw.Connection) -> Iterator[Reason]:
+    for row in db.execute(_REASONS):
+        yield Reason._make(row)
 
 
 def _last(db: apsw.Connection) -> Iterator[int]:

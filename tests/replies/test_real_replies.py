@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bulkmail.delivery.classify import classify
 from bulkmail.delivery.disposition import Fate
 from bulkmail.delivery.meaning import Consequence, Meaning
+from bulkmail.delivery.retold import retold
 from bulkmail.smtp import Reply
 from bulkmail.transport.stage import Stage
 
@@ -86,3 +87,13 @@ def test_most_dead_mailboxes_are_suppressed():
     dead = [one for one in EVERYTHING if one[2] in DEAD and one[0].permanent and one[1] is Stage.RCPT]
     suppressed = [one for one in dead if classify(one[1], one[0]).consequence is Consequence.SUPPRESS]
     assert len(suppressed) >= 0.8 * len(dead), [one[3]["reply"] for one in dead if one not in suppressed]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_what_was_kept_is_read_as_it_was_heard(name):
+    """The journal keeps a line for people; `explain`, `status` and the suppressions read that."""
+    for reply, stage, _, row in SETS[name]:
+        heard = classify(stage, reply, "mx.a.test")
+        kept = retold(stage.value, heard.code, heard.status or None, heard.text, "mx.a.test")
+        assert kept.meaning is heard.meaning, row["reply"]
+        assert heard.fate is not Fate.BOUNCED or kept.consequence is heard.consequence, row["reply"]

@@ -21,7 +21,16 @@ async def test_who_is_unknown_or_disabled_for_good_is_suppressed_and_nobody_else
     host.refuse("eve", b"552 5.2.2 Mailbox full").refuse("fay", b"550 5.7.1 Blocked by our policy")
     host.refuse("gus", b"450 4.1.1 User unknown").refuse("hal", b"554 5.7.1 spam")
     names = ("ann", "bob", "dan", "eve", "fay", "gus", "hal")
-    await road.send(*(f"{name}@a.test" for name in names), until=FIRST_PASS)
+    report = await road.send(*(f"{name}@a.test" for name in names), until=FIRST_PASS)
+    assert {line["recipient"][:3]: line["class"] for line in report.lines} == {
+        "ann": None,
+        "bob": "unknown user",
+        "dan": "mailbox disabled",
+        "eve": "mailbox full",
+        "fay": "blocked",
+        "gus": "unknown user",
+        "hal": "content refused",
+    }
     assert suppressed(road) == {
         "bob@a.test": "unknown user in road: 550 5.1.1 No such user",
         "dan@a.test": "mailbox disabled in road: 550 5.2.1 This account is disabled",
