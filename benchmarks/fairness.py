@@ -26,7 +26,7 @@ from contest import Contest, Promise
 
 SMALL = 19  # domains
 PART = 0.7  # of the list is the large one's
-GROUPS, EACH = 4_000, 2  # of a small domain, who share a message; their recipients
+GROUPS, EACH = 4_000, 2  # of a small domain, who share a message; their recipients: of the large one, one more
 QUICK = 40
 DELAY_S = 0.1  # until each reply of the large one
 ALONE, BESIDE = "the nineteen alone", "beside the large one"
@@ -150,8 +150,8 @@ def write(street: Street, folder: Path, port: int, resolver: str) -> None:
     with (folder / "people.csv").open("w", encoding="utf-8") as people:
         people.write("email,group\n")
         if street.large:
-            groups = round(SMALL * street.groups * PART / (1 - PART))
-            people.writelines(f"p{n}-{k}@large.test,{n}\n" for n in range(groups) for k in range(EACH))
+            groups = round(SMALL * street.groups * EACH * PART / (1 - PART) / (EACH + 1))
+            people.writelines(f"p{n}-{k}@large.test,{n}\n" for n in range(groups) for k in range(EACH + 1))
         for n in range(SMALL):
             people.writelines(
                 f"p{group}-{k}@small{n}.test,{group}\n" for group in range(street.groups) for k in range(EACH)

@@ -18,7 +18,7 @@ import trio
 from bulkmail.campaign.parking import Parking
 from bulkmail.delivery.dispatch import Dispatcher
 from bulkmail.delivery.work import Parcel, Roll, Span
-from bulkmail.journal import Journal, Store
+from bulkmail.journal import Interval, Journal, Store, Which
 
 PAGE = 200  # intervals, or deferred ranges, read at a time
 FEW = 4  # recipients of a domain that are read with the page
@@ -69,7 +69,7 @@ class Feed:
         if parking:
             dispatcher.park = self._parking.park
         # whose page is next, if there is one
-        self._turn = deque((self._read_plan, self._read_due, self._read_parked))
+        self._turn = deque((self._read_plan, self._read_due, self._read_parked, self._read_aside))
 
     async def next(self) -> Parcel | None:
         """The next parcel, once there is one; None when the campaign has nothing more to do. StoreError."""
@@ -90,7 +90,8 @@ class Feed:
         """Whether there was a page."""
         if not self._planned or self._left <= 0:
             return False
-        page = await self._journal.read(Store.open_intervals, self._after, PAGE)
+        which = Which(without=() if self._seeds_only else self._parking.pass_over(self._after))
+        page = await self._journal.read(Store.open_intervals, self._after, PAGE, which=which)
         self._planned = bool(page)
         parcels = []
         for interval, spans in page:
@@ -98,13 +99,16 @@ class Feed:
                 self._planned = False
                 break
             self._after = (interval.size, interval.id)
-            wanted = self._within_limit(spans)
-            if wanted:
-                shared = interval.shared and self._shareable
-                number = interval.id if wanted == spans else None
-                parcels.append(Parcel(interval.domain, wanted, shared=shared, interval=number))
+            parcels += self._parcel(interval, spans)
         await self._hand_out(parcels)
         return self._planned or bool(parcels)
+
+    def _parcel(self, interval: Interval, spans: list[Span]) -> list[Parcel]:
+        """One, as far as the limit allows, or none."""
+        wanted = self._within_limit(spans)
+        number = interval.id if wanted == spans else None
+        shared = interval.shared and self._shareable
+        return [Parcel(interval.domain, wanted, shared=shared, interval=number)] if wanted else []
 
     def _within_limit(self, spans: list[Span]) -> list[Span]:
         wanted: list[Span] = []
@@ -135,13 +139,28 @@ class Feed:
             return False
         intervals, retries = self._parking.take(self._room, PAGE)
         if intervals:
-            read = await self._journal.read(Store.open_intervals, None, len(intervals), of=intervals)
+            which = Which(these=intervals)
+            read = await self._journal.read(Store.open_intervals, None, len(intervals), which=which)
             retries += [
                 Parcel(one.domain, spans, shared=one.shared and self._shareable, interval=one.id)
                 for one, spans in read
             ]
         await self._hand_out(retries)
         return bool(retries)
+
+    async def _read_aside(self) -> bool:
+        """Whether there was a page of a domain that was passed over, and for whose site there is room."""
+        one = self._parking.next_aside(self._room) if self._left > 0 else None
+        if one is None:
+            return False
+        which = Which(domain=one.domain, behind=one.behind)
+        page = await self._journal.read(Store.open_intervals, one.after, PAGE, which=which)
+        if not page:
+            del self._parking.aside[one.domain]
+            return True
+        one.behind = page[-1][0].id
+        await self._hand_out([parcel for read in page for parcel in self._parcel(*read)])
+        return True
 
     def _room(self, site: str) -> int:
         """How many parked parcels of a site are worth looking at: not one by one, as places fall free."""
@@ -162,7 +181,7 @@ class Feed:
         idle = not self._dispatcher.open_parcels
         now = self._now()
         due = None if self._first_pass else await self._journal.next_due(now, surely=idle)
-        if idle and self._parking:
+        if idle and (self._parking or (self._parking.aside and self._left > 0)):
             return True  # there was no room when they were looked at, and by now there is
         if due is None and idle:
             return False

@@ -8,6 +8,7 @@ from bulkmail.journal.lock import CampaignLock
 from bulkmail.journal.log import Log
 from bulkmail.journal.log_file import LogName, told
 from bulkmail.journal.plan_writer import PlanWriter
+from bulkmail.journal.queries import Which
 from bulkmail.journal.records import (
     LEFT_OUT,
     OPEN,
@@ -68,6 +69,7 @@ __all__ = [
     "Suppression",
     "Suppressions",
     "Undelivered",
+    "Which",
     "by_column",
     "site_store",
     "suppression_key",

@@ -5,7 +5,9 @@ Plain functions of a connection, called by `Store` under its lock. The tests hol
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import apsw
 
@@ -18,6 +20,13 @@ from bulkmail.journal.roll import Block, Blocks, Roll
 OPEN_INTERVALS = """
 SELECT first, last, domain, shared, seeds FROM interval
 WHERE open = 1 AND (rank, first) > (?, ?) ORDER BY rank, first LIMIT ?"""
+
+# Those of one domain, in the order of the plan.
+OPEN_IN_DOMAIN = """
+SELECT first, last, domain, shared, seeds FROM interval
+WHERE domain = ? AND first > ? AND open = 1 AND (rank, first) > (?, ?) ORDER BY first LIMIT ?"""
+
+OPEN_WITHOUT = OPEN_INTERVALS.replace("ORDER", "AND domain NOT IN (SELECT value FROM json_each(?)) ORDER")
 
 OPEN_INTERVAL = "SELECT first, last, domain, shared, seeds FROM interval WHERE first = ? AND open = 1"
 
@@ -46,22 +55,35 @@ def totals(db: apsw.Connection) -> dict[str, int]:
     return found
 
 
-def open_intervals(
-    db: apsw.Connection, after: int | None, limit: int, of: Sequence[int] = ()
-) -> list[tuple[Interval, list[tuple[int, int]]]]:
-    """At most `limit` intervals and their pending ranges, in the order of delivery, beyond `after`.
+class Which(NamedTuple):
+    """Of the open intervals: only `these`; or those of one `domain` that follow the interval `behind`; or all
+    but those of the domains `without`."""
 
-    `of`: those of these that are open, instead.
-    """
+    these: Sequence[int] = ()
+    domain: str = ""
+    behind: int = 0
+    without: Collection[str] = ()
+
+
+ALL = Which()
+
+
+def open_intervals(
+    db: apsw.Connection, after: int | None, limit: int, which: Which = ALL
+) -> list[tuple[Interval, list[tuple[int, int]]]]:
+    """At most `limit` intervals and their pending ranges, beyond `after`, in the order of delivery."""
     position: tuple[int, int] = (-(1 << 62), 0)
     if after is not None:
         for (rank,) in db.execute("SELECT rank FROM interval WHERE first = ?", (after,)):
             position = (rank, after)
-    found = (
-        [row for number in of for row in rows(db, OPEN_INTERVAL, (number,))]
-        if of
-        else rows(db, OPEN_INTERVALS, (*position, limit))
-    )
+    if which.these:
+        found = [row for number in which.these for row in rows(db, OPEN_INTERVAL, (number,))]
+    elif which.domain:
+        found = rows(db, OPEN_IN_DOMAIN, (which.domain, which.behind, *position, limit))
+    elif which.without:
+        found = rows(db, OPEN_WITHOUT, (*position, json.dumps(list(which.without)), limit))
+    else:
+        found = rows(db, OPEN_INTERVALS, (*position, limit))
     return [
         (
             Interval(first, domain, first, last, bool(shared), bool(seeds)),

@@ -129,15 +129,15 @@ class Store(StoreFile):
     # --- what is to be done ---------------------------------------------------------------------------
 
     def open_intervals(
-        self, after: tuple[int, int] | None, limit: int, *, of: Sequence[int] = ()
+        self, after: tuple[int, int] | None, limit: int, *, which: queries.Which = queries.ALL
     ) -> list[tuple[Interval, list[tuple[int, int]]]]:
         """Intervals with somebody pending, and those ranges: seeds first, then by falling size.
 
-        `after` is the (size, id) of the last interval of the previous page; `of`: these ids, no page.
-        Who is deferred, in doubt or settled is not in the ranges. Costs the page, however much is done.
+        `after` is the (size, id) of the last interval of the previous page. Who is deferred, in doubt or
+        settled is not in the ranges. Costs the page, however much is done.
         """
         with self._reading() as db:
-            return queries.open_intervals(db, None if after is None else after[1], limit, of)
+            return queries.open_intervals(db, None if after is None else after[1], limit, which)
 
     def fetch(self, ids: Sequence[tuple[int, int]]) -> Roll:
         """The recipients of these ranges, which are disjoint, in the order of their ids."""

@@ -14,7 +14,7 @@ import trio
 from bulkmail.campaign.feed import CHARACTERS, FEW, LOOK_AGAIN_S, PAGE, Feed
 from bulkmail.delivery.dispatch import OPEN_PARCELS
 from bulkmail.delivery.work import Parcel, Roll, Span
-from bulkmail.journal import Journal, Planned, Record, Store
+from bulkmail.journal import Journal, Planned, Record, Store, Which
 
 NOW = 1_000.0
 DEAD, NEW = 2 * PAGE + 50, PAGE + 50  # domains: of dead ones whose retries are due, and of untried ones
@@ -152,7 +152,9 @@ async def test_who_is_parked_is_handed_out_though_the_others_finish_while_the_jo
     read = journal.read
 
     async def meanwhile(method: object, *args: object, **options: object) -> object:
-        if method is Store.open_intervals and not options:  # the end of the plan: the parked came before it
+        if method is Store.open_intervals and options == {
+            "which": Which()
+        }:  # the end of the plan: the parked came before it
             crowd.finish(left)
         return await read(method, *args, **options)  # type: ignore[arg-type]
 
@@ -164,3 +166,44 @@ async def test_who_is_parked_is_handed_out_though_the_others_finish_while_the_jo
         f"new{n}.test" for n in range(DEAD, DEAD + NEW)
     }
     assert trio.current_time() - began < LOOK_AGAIN_S
+
+
+LARGE = 3 * PAGE  # intervals of one domain: more than are read before it is passed over
+
+
+@pytest.mark.parametrize("limit", [None, LARGE + 1])
+async def test_a_domain_of_many_intervals_is_passed_over_while_its_site_is_crowded_and_nobody_is_left_out(
+    tmp_path: Path, limit: int | None
+) -> None:
+    """P3: to read and route all of it, only to have it wait, would hold up everybody behind it."""
+    small = [f"small{n}.test" for n in range(5)]
+    with Store.create(tmp_path / "c.journal", {}) as store:
+        with store.write_plan() as writer:
+            for domain, intervals, people in [("large.test", LARGE, 2), *((one, 1, 1) for one in small)]:
+                for group in range(intervals):
+                    planned = [Planned(f"p{group}-{n}@{domain}", "{}") for n in range(people)]
+                    writer.interval(domain, True, False, planned)
+        journal, crowd = Journal(store), Crowd()
+        feed = Feed(
+            journal,
+            crowd,  # type: ignore[arg-type]
+            shareable=True,
+            first_pass=True,
+            limit=limit,
+            now=lambda: NOW,
+            parking=True,
+        )
+        routed = []  # to where there is no room, until all small ones have been handed out
+        delivered: list[Span] = []
+        while (parcel := await feed.next()) is not None:
+            if parcel.domain == "large.test" and crowd.room("mx.large.test") <= 0:
+                routed.append(parcel)
+                assert crowd.park(parcel, "mx.large.test")
+            else:
+                delivered += parcel.spans
+            if limit is not None or {"small4.test"} <= {parcel.domain}:
+                crowd.finish(0)
+        journal.close()
+    handed_out = sorted(number for first, last in delivered for number in range(first, last + 1))
+    assert handed_out == [*range(1, 2 * LARGE + len(small) + 1)][:limit]
+    assert limit is not None or len(routed) <= PAGE

@@ -111,3 +111,13 @@ async def test_in_a_crowd_of_silent_hosts_the_next_exchanger_is_still_tried(worl
         *(f"ann@{name}" for name in names), time_limits={"greeting": "300ms"}, until=FIRST_PASS
     )
     assert report.totals["delivered"] == FEW
+
+
+async def test_a_seed_is_the_first_of_its_domain(world, send):
+    """And they are in transactions of their own."""
+    world.domain("large.test")
+    world.domain("team.test")
+    seeds = ["qa@large.test", "boss@team.test"]
+    report = await send(*people(200, "large.test"), seeds=seeds, connections=1, transaction="individual")
+    at_large = [one.recipients[0] for one in report.ledger.messages if one.domain == "large.test"]
+    assert (report.totals["delivered"], at_large[0]) == (202, "qa@large.test")
