@@ -26,7 +26,7 @@ from contest import Contest, Promise
 
 SMALL = 19  # domains
 PART = 0.7  # of the list is the large one's
-GROUPS, EACH = 4_000, 2  # of a small domain, who share a message; their recipients: of the large one, one more
+GROUPS, EACH = 4_000, 2  # of a small domain, who share a message; their recipients (of the large, one more)
 QUICK = 40
 DELAY_S = 0.1  # until each reply of the large one
 ALONE, BESIDE = "the nineteen alone", "beside the large one"
