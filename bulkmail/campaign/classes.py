@@ -14,7 +14,7 @@ STATES = ("deferred", "bounced", "expired")
 def classes(store: Store) -> dict[str, dict[str, int]]:
     """By state and class, the most frequent first; a state without anybody is empty.
 
-    Each reply is read once, some ten microseconds, however many had it.
+    Each reply is read once, in less than fifty microseconds, however many had it.
     """
     counts: dict[str, Counter[str]] = {state: Counter() for state in STATES}
     for one in reasons(store):

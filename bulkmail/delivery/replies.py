@@ -2,14 +2,14 @@
 
 The table is `replies.toml`, and its head tells what a row may name. Which fate follows is not decided here
 but by the reply's first digit (`classify`); and a 2yz is never read. A `Table` is immutable; to make it takes
-a few milliseconds, to read a reply some ten microseconds, which only a refusal costs.
+a few milliseconds, to read a reply less than fifty microseconds, which only a refusal costs.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +39,7 @@ _WITHIN = re.compile(rb"(?<![\d.])([45])\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)")
 _PLAIN = bytes(code if code > 127 or chr(code).isalnum() else 32 for code in bytes(range(256)).lower())
 _ANY = -1  # detail of an enhanced code
 
+Phrase = tuple[bytes, ...]  # pieces that stand in the words, one behind the other
 Key = tuple[int, int, int]  # of an enhanced code: class, subject, detail
 
 
@@ -54,8 +55,7 @@ class Row(NamedTuple):
     """One row, as it is compared. Empty is: whatever it may be."""
 
     reading: Reading
-    says: tuple[bytes, ...] = ()
-    gaps: tuple[tuple[bytes, ...], ...] = ()  # phrases in pieces
+    says: tuple[Phrase, ...] = ()
     enhanced: frozenset[Key] = frozenset()
     codes: frozenset[int] = frozenset()
     stages: tuple[Stage, ...] = ()
@@ -77,36 +77,56 @@ class Row(NamedTuple):
             raise ValueError(f"a reply has no {', '.join(sorted(unknown))}")
         meaning = Meaning(row.get("class", Meaning.OTHER.value))
         then = Consequence(row["then"]) if "then" in row else USUAL.get(meaning, Consequence.NONE)
-        phrases = [_pieces(phrase) for phrase in row.get("says", "").split(",") if phrase.strip()]
         return cls(
             Reading(meaning, Scope(row["scope"]) if "scope" in row else None, then),
-            tuple(pieces[0] for pieces in phrases if len(pieces) == 1),
-            tuple(pieces for pieces in phrases if len(pieces) > 1),
+            tuple(_pieces(phrase) for phrase in row.get("says", "").split(",") if phrase.strip()),
             frozenset(key for text in row.get("enhanced", "").split() for key in _keys_of(text)),
             frozenset(code for text in row.get("code", "").split() for code in _codes_of(text)),
             tuple(Stage(text) for text in row.get("stage", "").split()),
             tuple(row.get("provider", "").split()),
         )
 
-    def fits(self, stage: Stage, code: int, key: Key | None, words: bytes, host: str) -> bool:
+    def fits(self, stage: Stage, code: int, key: Key | None, host: str) -> bool:
+        """But for what it says."""
         if self.codes and code not in self.codes:
             return False
         if self.enhanced and not self.names(key):
             return False
         if self.stages and stage not in self.stages:
             return False
-        if self.provider and not host.endswith(self.provider):
-            return False
-        return not (self.says or self.gaps) or self.is_said(words)
+        return not self.provider or host.endswith(self.provider)
 
     def names(self, key: Key | None) -> bool:
         return key is not None and (key in self.enhanced or (key[0], key[1], _ANY) in self.enhanced)
 
-    def is_said(self, words: bytes) -> bool:
-        for phrase in self.says:  # hundreds of them: a generator would take twice as long
-            if phrase in words:
-                return True
-        return any(_in_order(pieces, words) for pieces in self.gaps)
+
+class _Phrases:
+    """Which of some rows say something of a text. There are a thousand phrases: each is looked for only where
+    the longest of its words is there; of few no word is whole.
+    """
+
+    __slots__ = ("_by_word", "_others")
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._by_word: dict[bytes, list[tuple[int, Phrase]]] = {}
+        self._others: list[tuple[int, Phrase]] = []
+        for number, row in enumerate(rows):
+            for phrase in row.says:
+                whole = [word for piece in phrase for word in piece.rpartition(b" ")[0].split()]
+                place = self._by_word.setdefault(max(whole, key=len), []) if whole else self._others
+                place.append((number, phrase))
+
+    def said(self, words: bytes) -> set[int]:
+        """The numbers of the rows."""
+        found: set[int] = set()
+        for number, phrase in self._others:
+            if phrase[0] in words and (len(phrase) == 1 or _in_order(phrase, words)):
+                found.add(number)
+        for word in set(words.split()):
+            for number, phrase in self._by_word.get(word, ()):
+                if number not in found and _in_order(phrase, words):
+                    found.add(number)
+        return found
 
 
 NOTHING_KNOWN = Reading(Meaning.OTHER, None, Consequence.NONE)
@@ -115,12 +135,14 @@ NOTHING_KNOWN = Reading(Meaning.OTHER, None, Consequence.NONE)
 class Table:
     """The rows. `Table.load` has those that bulkmail comes with."""
 
-    __slots__ = ("_never", "_rows")
+    __slots__ = ("_never", "_never_said", "_phrases", "_rows")
 
     def __init__(self, rows: tuple[Row, ...], never_suppress: Row) -> None:
         """What `never_suppress` says or names is never the end of an address, whatever fits besides."""
         self._rows = rows
+        self._phrases = _Phrases(rows)
         self._never = never_suppress
+        self._never_said = _Phrases([never_suppress])
 
     @classmethod
     def load(cls) -> Table:
@@ -136,15 +158,16 @@ class Table:
             text = _PATH.sub(rb"\1 ", text)
         words = b" %b " % b" ".join(_NO_WORDS.sub(b" ", text).translate(_PLAIN).split())
         reading = NOTHING_KNOWN
-        for row in self._rows:
-            if row.fits(stage, code, key, words, host):
+        said = self._phrases.said(words)
+        for number, row in enumerate(self._rows):
+            if (not row.says or number in said) and row.fits(stage, code, key, host):
                 reading = row.reading
                 break
         if reading.consequence is Consequence.SUPPRESS and not (
             code >= 500
             and stage in (Stage.RCPT, Stage.END_OF_DATA)
             and not self._never.names(key)
-            and not self._never.is_said(words)
+            and not self._never_said.said(words)
         ):
             return reading._replace(consequence=Consequence.NONE)
         return reading
@@ -158,7 +181,7 @@ def _within(code: int, text: bytes) -> Key | None:
     return None
 
 
-def _in_order(pieces: tuple[bytes, ...], words: bytes) -> bool:
+def _in_order(pieces: Phrase, words: bytes) -> bool:
     at = 0
     for piece in pieces:
         at = words.find(piece, at)
@@ -171,8 +194,7 @@ def _in_order(pieces: tuple[bytes, ...], words: bytes) -> bool:
 # --- what the table says, as it is compared -----------------------------------------------------------
 
 
-def _pieces(phrase: str) -> tuple[bytes, ...]:
-    """What must stand in the words, one behind the other."""
+def _pieces(phrase: str) -> Phrase:
     pieces = []
     for part in phrase.split(" * "):
         words = b" ".join(part.encode().translate(_PLAIN).split())

@@ -143,6 +143,17 @@ def test_a_mailbox_that_is_unknown_in_a_protocol_error_bounces():
     assert classify(Stage.RCPT, reply).fate is Fate.BOUNCED
 
 
+def test_the_exchanger_decides_where_the_same_words_mean_something_else():
+    """RFC 5321 has 550 "mailbox unavailable" for policy, too; GMX says it of who is not there."""
+    reply = Reply.of(550, "Requested action not taken: mailbox unavailable")
+    assert [
+        classify(Stage.RCPT, reply, host).consequence for host in ("mx00.gmx.net", "mx.other.example")
+    ] == [
+        Consequence.SUPPRESS,
+        Consequence.NONE,
+    ]
+
+
 WORDS = ("user unknown", "no such user", "mailbox disabled", "does not exist", "invalid recipient")
 
 
