@@ -149,6 +149,13 @@ class Campaign(Section):
         return Author.parse(self.from_)
 
     @property
+    def longest_wait_s(self) -> float:
+        """That anybody waits for the next attempt, at whatever provider."""
+        scopes = (*self.shaping.providers.values(), *self.shaping.domains.values())
+        given = [one.retry.max for one in scopes if one.retry is not None and one.retry.max is not None]
+        return max([self.delivery.retry.max, *given])
+
+    @property
     def reverse_path(self) -> str:
         """`delivery.reverse_path`, which is the address in `from` unless the file says otherwise.
 

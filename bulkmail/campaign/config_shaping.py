@@ -46,7 +46,7 @@ class ShapingRetry(Section):
     give_up: Duration | None = default(None, "a recipient who is still deferred then has expired")
 
 
-class ShapingScope(Section):
+class ShapingLimits(Section):
     connections: Count | None = default(None, "open at once, to all of it together")
     message_rate: RateField | None = default(None, "messages, to all of it together")
     recipient_rate: RateField | None = default(None, "recipients, of all of it together")
@@ -54,10 +54,13 @@ class ShapingScope(Section):
     recipients_per_transaction: Count | None = default(None, "at most, where the bytes are the same")
     messages_per_connection: Count | None = default(None, "then a new connection is made")
     messages_in_flight: Count | None = default(None, "at most, on a connection")
+
+
+class ShapingScope(ShapingLimits):
     retry: ShapingRetry | None = default(None, "when deferred recipients are tried again, of delivery.retry")
 
 
-class ProfileEntry(ShapingScope):
+class ProfileEntry(ShapingLimits):
     """Of a provider in a profile file."""
 
     mx: tuple[Annotated[str, *typed(domain_name)], ...] = default((), "ends of its exchangers' names")

@@ -214,7 +214,7 @@ def _resume(campaign: Campaign, store: Store, accept: frozenset[str]) -> Compose
     relay that could not be reached, a wrong password): then it is planned anew. An open intent is something.
     """
     try:
-        now, longest = time.time(), campaign.delivery.retry.max
+        now, longest = time.time(), campaign.longest_wait_s
         store.recover(campaign.delivery.on_doubt, now)
         store.bring_forward(now + longest * (1 + JITTER), now + longest)
         return _compared(campaign, store, accept)

@@ -52,13 +52,6 @@ def retry_of(campaign: Campaign) -> Retry:
     return Retry(retry.first, retry.factor, retry.max, retry.give_up)
 
 
-def longest_wait(campaign: Campaign) -> float:
-    """Seconds that nobody waits longer for, at whatever provider."""
-    scopes = (*campaign.shaping.providers.values(), *campaign.shaping.domains.values())
-    given = [scope.retry.max for scope in scopes if scope.retry is not None and scope.retry.max is not None]
-    return max([campaign.delivery.retry.max, *given])
-
-
 def _profiles(campaign: Campaign) -> dict[str, Profile]:
     """By name. A relay is no mailbox provider, whatever it is called: what is built in is not of relays."""
     chosen = campaign.shaping.profile

@@ -233,7 +233,7 @@ class _Run:
             now=time.time,
             fetch_few=ledger.fetch_few if self.crew is None else None,  # workers read for themselves
             parking=self.campaign.delivery.via.kind != "relay",
-            longest_wait_s=self.campaign.delivery.retry.max * (1 + JITTER),
+            longest_wait_s=self.campaign.longest_wait_s * (1 + JITTER),
             seeds_only=self.guard.seeds_first,
         )
         progress = partial(report_progress, PROGRESS_S, journal, dispatcher, self.tally, self._judged)

@@ -180,7 +180,7 @@ class Conclusion:
         same = done.same
         count = len(done.fates)
         if same is not None and not self._goes_again(same):
-            self._verdicts += self._plant.verdicts_of(one.roll, same, self._where)
+            self._verdicts += self._plant.verdicts_of(one.roll, same, self._where, self._destination.retry)
             self._site.seen.refused(same, count, now)
         else:
             again = [at for at, fate in enumerate(done.fates) if self._goes_again(fate)]
@@ -188,7 +188,7 @@ class Conclusion:
                 self._again.append(Errand(one.parcel, picked(one.roll, again)))
             going = set(again)
             fates = [(one.roll[at], fate) for at, fate in enumerate(done.fates) if at not in going]
-            self._verdicts += self._plant.verdicts(fates, self._where)
+            self._verdicts += self._plant.verdicts(fates, self._where, retry=self._destination.retry)
             for _, fate in fates:
                 self._site.seen.refused(fate, 1, now)
             count = len(fates)

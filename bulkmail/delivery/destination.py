@@ -54,6 +54,7 @@ class Destination:
         self.site = site
         self.level: Level = level or site  # whose limits hold here, and those of all around it
         self._alone = level is None
+        self.retry = plant.retry_at(site.name, "" if level is None else level.name.partition(" ")[2])
         self.seats = Seats(self.level, self._called)
         self._session = session
         self.stopping = False  # for good, or as long as it is paused
@@ -128,7 +129,7 @@ class Destination:
 
     def settle(self, parcel: Parcel, fates: Sequence[Fated], where: Where, *, attempted: bool = True) -> None:
         """Note verdicts that no transaction brought."""
-        self.plant.note(fates, where, attempted=attempted)
+        self.plant.note(fates, where, attempted=attempted, retry=self.retry)
         if fates:
             self.site.seen.refused(fates[0][1], len(fates), trio.current_time())
         self.settled(parcel, len(fates))
@@ -272,7 +273,7 @@ class Destination:
         now = trio.current_time()
         if self.stopping or not self.site.met_trouble(disposition, now):
             return
-        rest_s = REST * self.plant.retry.first
+        rest_s = REST * (self.retry or self.plant.retry).first
         held_by = self.site.hold(disposition, now + rest_s)
         self.plant.on_hold(self.site.name, held_by, rest_s)
         self._proven = False
@@ -284,7 +285,7 @@ class Destination:
 
     async def settle_waiting(self, parcels: Sequence[Parcel], why: Disposition, where: Where) -> None:
         """Everybody in them, who are in no queue any more."""
-        counts = await settle_untried(parcels, why, where, self.plant)
+        counts = await settle_untried(parcels, why, where, self.plant, self.retry)
         self.site.seen.refused(why, sum(counts), trio.current_time())
         for parcel, count in zip(parcels, counts, strict=True):
             self.settled(parcel, count)

@@ -189,7 +189,8 @@ class Dispatcher:
             site = destination.site
             self.plant.sites.keep(site)
         if (held_by := site.held(now)) is not None:
-            await settle_untried(parts, held_by, NOWHERE, self.plant)
+            retry = self.plant.retry_at(site.name, parcel.domain)
+            await settle_untried(parts, held_by, NOWHERE, self.plant, retry)
             for _ in parts:
                 finished()
             return

@@ -138,8 +138,11 @@ class Plant:
         since: float | None,
         *,
         attempted: bool = True,
+        retry: Retry | None = None,
     ) -> Verdict:
         """The disposition as a verdict over `span`, with the due time or the expiry if it is a deferral.
+
+        `retry`: the schedule, if it is not that of the run.
 
         Who is in doubt gets a due time only where the campaign resends, and only so often: a peer that
         takes the message and never says so would get it for ever. Without one he is held.
@@ -150,7 +153,7 @@ class Plant:
         again = disposition.fate is Fate.IN_DOUBT and self.resend_doubt and attempts < RESENDS
         if again or disposition.fate is Fate.DEFERRED:
             age = now - since if since is not None else 0.0
-            wait_s = next_attempt(self.retry, attempts + 1, age, disposition.wait_s)
+            wait_s = next_attempt(retry or self.retry, attempts + 1, age, disposition.wait_s)
             if wait_s is not None:
                 due = now + jittered(wait_s, self.rng)
             expired = wait_s is None and not again
@@ -158,7 +161,18 @@ class Plant:
             due = disposition.until
         return Verdict(span[0], span[1], disposition, now, where, due, expired, attempted)
 
-    def verdicts(self, fates: Iterable[Fated], where: Where, *, attempted: bool = True) -> list[Verdict]:
+    def retry_at(self, site: str, domain: str = "") -> Retry | None:
+        """The schedule of a site, or of a domain in it, if it is not that of the run."""
+        return self.rules.retry(site, domain) if self.rules is not None else None
+
+    def verdicts(
+        self,
+        fates: Iterable[Fated],
+        where: Where,
+        *,
+        attempted: bool = True,
+        retry: Retry | None = None,
+    ) -> list[Verdict]:
         """The verdicts over `fates`, which are in id order: neighbours with the same fate are one."""
         verdicts: list[Verdict] = []
         same: dict[tuple[int, int, float | None], Verdict] = {}
@@ -169,7 +183,13 @@ class Plant:
             verdict = same.get(alike)
             if verdict is None:
                 verdict = same[alike] = self.verdict(
-                    (one.id, one.id), disposition, where, one.attempts, one.since, attempted=attempted
+                    (one.id, one.id),
+                    disposition,
+                    where,
+                    one.attempts,
+                    one.since,
+                    attempted=attempted,
+                    retry=retry,
                 )
             last = verdicts[-1] if verdicts else None
             if last is not None and last.last == one.id - 1 and _alike(last, verdict):
@@ -178,18 +198,22 @@ class Plant:
                 verdicts.append(verdict._replace(first=one.id, last=one.id))
         return verdicts
 
-    def note(self, fates: Sequence[Fated], where: Where, *, attempted: bool = True) -> None:
+    def note(
+        self, fates: Sequence[Fated], where: Where, *, attempted: bool = True, retry: Retry | None = None
+    ) -> None:
         """The verdicts over `fates`, in any order."""
         ordered = sorted(fates, key=lambda pair: pair[0].id)
-        verdicts = self.verdicts(ordered, where, attempted=attempted)
+        verdicts = self.verdicts(ordered, where, attempted=attempted, retry=retry)
         self.work.note(verdicts, people=[Listed([one for one, _ in ordered])])
 
-    def verdicts_of(self, roll: Roll, disposition: Disposition, where: Where) -> list[Verdict]:
+    def verdicts_of(
+        self, roll: Roll, disposition: Disposition, where: Where, retry: Retry | None = None
+    ) -> list[Verdict]:
         """The verdicts over all of `roll`, whose fate is the same: none of them is looked at without need."""
         if roll.tried:
-            return self.verdicts([(one, disposition) for one in roll], where)
+            return self.verdicts([(one, disposition) for one in roll], where, retry=retry)
         self.tally.first_answer(disposition, len(roll))
-        return [self.verdict(span, disposition, where, 0, None) for span in spans_of(roll.ids)]
+        return [self.verdict(span, disposition, where, 0, None, retry=retry) for span in spans_of(roll.ids)]
 
 
 def _alike(one: Verdict, other: Verdict) -> bool:

@@ -10,6 +10,7 @@ from bulkmail.delivery.classify import classify
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.meaning import Meaning
 from bulkmail.delivery.plant import Plant
+from bulkmail.delivery.retry import Retry
 from bulkmail.delivery.work import Parcel, Where
 from bulkmail.dns.routes import NoRoute
 from bulkmail.errors import CredentialsRefused
@@ -62,7 +63,11 @@ def no_connection(unreachable: Unreachable) -> Disposition:
 
 
 async def settle_untried(
-    parcels: Sequence[Parcel], disposition: Disposition, where: Where, plant: Plant
+    parcels: Sequence[Parcel],
+    disposition: Disposition,
+    where: Where,
+    plant: Plant,
+    retry: Retry | None = None,
 ) -> list[int]:
     """Give everybody who waits in `parcels` the same disposition, on disk; returns how many in each.
 
@@ -82,11 +87,16 @@ async def settle_untried(
             if not one_by_one:
                 plant.tally.first_answer(disposition, sum(last - first + 1 for first, last in spans))
                 plant.work.note(
-                    [plant.verdict(span, disposition, where, 0, None, attempted=False) for span in spans]
+                    [
+                        plant.verdict(span, disposition, where, 0, None, attempted=False, retry=retry)
+                        for span in spans
+                    ]
                 )
                 continue
             (people,) = await plant.work.fetch([spans])
-            verdicts = plant.verdicts(((one, disposition) for one in people), where, attempted=bounced)
+            verdicts = plant.verdicts(
+                ((one, disposition) for one in people), where, attempted=bounced, retry=retry
+            )
             plant.work.note(verdicts, people=[people])
             looked_at += len(people)
             if looked_at >= SLICE:

@@ -73,6 +73,21 @@ async def test_a_domain_belongs_to_no_more_workers_than_its_connections(world, r
     assert provider.account.count("throttled") == 0
 
 
+async def test_a_provider_and_a_domain_may_have_schedules_of_their_own(world, send, provider):
+    """The narrowest has it; what it does not say is that of the campaign."""
+    for domain in ("a0.test", "a1.test", "b.test"):
+        world.domain(domain).reply("RCPT", b"451 4.7.1 later")
+    shaping = {
+        "default": SHAPING["default"],
+        "providers": {"big.test": {"retry": {"first": "2h"}}},
+        "domains": {"a1.test": {"retry": {"first": "9h", "max": "9h"}}},
+    }
+    them = ["ann@a0.test", "ann@a1.test", "ann@b.test"]
+    report = await send(*them, until=FIRST_PASS, shaping=shaping, retry={"first": "1h", "max": "5h"})
+    hours = [(report.last(one).due - report.last(one).at) / 3600 for one in them]
+    assert [int(one) for one in hours] == [2, 9, 1]
+
+
 async def told(*arguments: str) -> str:
     """What a command prints; it has a loop of its own, in a thread."""
 
