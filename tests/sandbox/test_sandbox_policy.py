@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import trio
@@ -86,19 +87,19 @@ Connect = Callable[..., Awaitable[Client]]
 @asynccontextmanager
 async def reached(world: World) -> AsyncIterator[Connect]:
     """Clients that have said EHLO, or, where they were not let in, whose greeting is still to be heard."""
-    there: Indoors
-    async with indoors(world) as there:
+    with trio.fail_after(3600):  # of virtual time: who waits in vain is to fail
+        async with indoors(world) as there:
+            yield partial(_connect, there)
 
-        async def connect(host: str, *, source: str = "127.0.0.1") -> Client:
-            client = Client(await there.connect(there.address(host), source=source))
-            greeting = await client.said()
-            if greeting.code == 220:
-                assert await client.ask("EHLO out.test") == [250]
-            else:
-                client._replies.insert(0, greeting)
-            return client
 
-        yield connect
+async def _connect(there: Indoors, host: str, *, source: str = "127.0.0.1") -> Client:
+    client = Client(await there.connect(there.address(host), source=source))
+    greeting = await client.said()
+    if greeting.code == 220:
+        assert await client.ask("EHLO out.test") == [250]
+    else:
+        client._replies.insert(0, greeting)
+    return client
 
 
 def big(world: World):  # type: ignore[no-untyped-def]
