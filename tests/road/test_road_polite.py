@@ -90,3 +90,60 @@ async def test_a_refused_content_bounces_whom_it_was_for_and_suppresses_nobody(w
     assert "at end_of_data" in told
     assert "rejected as spam by content filtering" in told
     assert "suppressed" not in told
+
+
+SOURCES = ["127.0.0.2", "127.0.0.3"]
+
+
+def sources(report, address):
+    return [attempt.source for attempt in report.histories[address].attempts]
+
+
+@pytest.mark.parametrize(
+    ("reply", "state"),
+    [
+        (b"451 4.7.1 Mail from {client} is blocked for now, it is on our block list", "deferred"),
+        (b"550 5.7.1 Service unavailable, {client} is blocked", "bounced"),
+    ],
+)
+async def test_where_one_source_is_blocked_the_others_take_its_mail_and_only_who_was_told_so_is_concerned(
+    world, still, autojump_clock, reply, state
+):
+    """By the first digit of the reply: who was told "later" is delivered from elsewhere, and nobody lost."""
+    provider = world.provider("big.test", domains=["a.test"]).block("127.0.0.2", reply)
+    report = await still.send(
+        *people(130), sources=SOURCES, transaction="individual", connections=2, messages_in_flight=1
+    )
+    first = {one: report.histories[one].attempts[0] for one in report.states}
+    told = [one for one, attempt in first.items() if attempt.source == "127.0.0.2"]
+    assert 1 <= len(told) <= 2
+    assert {first[one].state for one in told} == {state}
+    lost = len(told) if state == "bounced" else 0
+    assert (report.totals["delivered"], report.totals["bounced"]) == (130 - lost, lost)
+    assert provider.account.count("accepted", client="127.0.0.3") == 130 - lost
+    held = [event["site"] for event in report.events if event["event"] == "site"]
+    assert set(held) == {"mx.big.test from 127.0.0.2"}
+    assert "127.0.0.2 is blocked" in still.explained(told[0])
+    assert "from 127.0.0.2" in still.explained(told[0])
+
+
+async def test_the_only_source_that_a_site_blocks_is_tried_again_and_serves_when_it_is_unblocked(
+    world, still, autojump_clock
+):
+    words = b"451 4.7.1 Mail from {client} is blocked for now, it is on our block list"
+    provider = world.provider("big.test", domains=["a.test"]).block("127.0.0.2", words)
+    provider.after(2000, lambda one: one.unblock("127.0.0.2"))
+    report = await still.send(*people(3), sources=SOURCES[:1])
+    assert set(report.kinds().values()) == {"delivered"}
+    assert sum(waits(report, "p00000@a.test")) > 2000
+
+
+async def test_whoever_is_greylisted_comes_back_from_the_same_source(world, still, autojump_clock):
+    """A greylist that tells single addresses apart would begin anew for another one."""
+    provider = world.provider("big.test", domains=["a.test"]).greylisting(300, network=32)
+    report = await still.send(*people(200), sources=SOURCES)
+    assert set(report.kinds().values()) == {"delivered"}
+    came = [sources(report, one) for one in report.states]
+    assert all(len(one) == 2 and one[0] == one[1] for one in came)
+    assert {one[0] for one in came} == {*SOURCES}
+    assert provider.account.count("greylisted") == 200
