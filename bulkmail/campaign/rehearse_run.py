@@ -20,6 +20,7 @@ from bulkmail.campaign.rehearse_post import Place, Post
 from bulkmail.campaign.rehearse_road import IndoorRouting, memory_pool
 from bulkmail.delivery.dispatch import Dispatcher
 from bulkmail.delivery.plant import Tally
+from bulkmail.delivery.sources import Sources
 from bulkmail.errors import ConfigError
 from bulkmail.sandbox.indoors import indoors
 from bulkmail.sandbox.world import World
@@ -92,13 +93,21 @@ async def _run(
                 unwritable=_raise,
                 on_hold=lambda site, why, held_s: None,
             )
-            await Dispatcher(replace(plant, now=post.now)).run(post.next)
+            plant = replace(plant, now=post.now, sources=_stand_ins(plant.sources))
+            await Dispatcher(plant).run(post.next)
             rehearsed.whole, rehearsed.seconds = True, trio.current_time()
             nursery.cancel_scope.cancel()
     if not rehearsed.whole:
         rehearsed.seconds = trio.current_time()
     rehearsed.cpu_s = time.process_time() - began
     return rehearsed
+
+
+def _stand_ins(sources: Sources | None) -> Sources | None:
+    """As many, with the same weights, of addresses that the hosts of memory can be reached from."""
+    if sources is None:
+        return None
+    return Sources([replace(one, address=f"127.0.1.{n}") for n, one in enumerate(sources.all, 1)])
 
 
 async def _watch(

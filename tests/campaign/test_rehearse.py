@@ -186,6 +186,18 @@ def test_a_provider_holds_the_limits_of_its_profile_and_the_longest_says_how_lon
     assert (found.whole, found.recipients, found.rehearsed) == (True, 1000, 1000)
 
 
+def test_every_source_is_a_client_of_its_own_whatever_its_address(tmp_path: Path) -> None:
+    written(tmp_path, "")
+    text = (tmp_path / "campaign.yaml").read_text()
+    more = 'via: mx, sources: ["2001:db8::1", 192.0.2.7]'
+    (tmp_path / "campaign.yaml").write_text(text.replace("via: mx", more))
+    campaign = config.load(tmp_path / "campaign.yaml", environ={})
+    places = [place("slow", 200)]
+    done = run(campaign, places, world_of(places, PROFILES), most_cpu_s=60, epoch=EPOCH)
+    assert done.post.fared["slow"].states == {"delivered": 200}
+    assert done.world.providers["slow"].account.peak.keys() == {"127.0.1.1", "127.0.1.2"}
+
+
 def test_a_rehearsal_that_takes_too_long_is_ended_and_says_so(campaign: Campaign) -> None:
     found = rehearse(campaign, census(("slow.test", 1000)), offline=True, profiles=PROFILES, most_cpu_s=0.0)
     assert (found.whole, found.rehearsed < 1000) == (False, True)
