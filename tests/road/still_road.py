@@ -8,6 +8,7 @@ thread.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -114,3 +115,7 @@ class StillRoad(Road):
             command, [str(self.folder / "campaign.yaml"), address], catch_exceptions=False
         )
         return result.output
+
+    def attempts_told(self, address: str) -> list[str]:
+        """What it says of each attempt, one text each, which begins with the time."""
+        return re.split(r"\n  (?=\d{4}-)", self.explained(address))[1:]
