@@ -37,6 +37,10 @@ class Ending:
         self.interrupted = True
         self._everything.cancel()
 
+    def hung_up(self, name: str) -> None:
+        """Drain, though nobody can ask for more."""
+        self._drain(name)
+
     def now(self) -> None:
         """Drain at once, for a reason that is told elsewhere."""
         self._stop()

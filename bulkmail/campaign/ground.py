@@ -40,10 +40,9 @@ class SendingGround:
     ) -> None:
         assert plant.rules is not None
         self._sites, self._pool, self._rules = plant.sites, plant.pool, plant.rules
-        self._whole = plant.limits
+        self._plant = plant
         self._dispatcher = dispatcher
         self._spawn = spawn
-        self._divided = plant.sites.divided
         self._scopes: dict[str, str] = {}
         self._there: dict[str, list[Destination]] = {}
         self._closing = 0  # times that idle connections are being closed
@@ -69,7 +68,7 @@ class SendingGround:
             return alone if alone is None or whole is None else limited(self.scope(site), whole, alone)
 
         def most(host: str) -> int:
-            whole, alone = Limits(self._whole.connections), Limits(pool.per_host)
+            whole, alone = Limits(self._plant.limits.connections), Limits(pool.per_host)
             return limited(self.scope(host), whole, alone).connections
 
         sites.limits_of, sites.provider_of, sites.domain_of = limits_of, provider_of, domain_of
@@ -118,7 +117,7 @@ class SendingGround:
 
     def limit_again(self, scopes: Collection[str] | None) -> None:
         sites, sharing = self._sites, self.leasing.sharing
-        sites.divided, sites.pooled = self._divided or sharing, not sharing
+        sites.divided, sites.pooled = bool(self._rules.domains) or sharing, not sharing
         destinations = tuple(self._dispatcher.destinations.values())
         for one in destinations:
             sites.keep(one.site)

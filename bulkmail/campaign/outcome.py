@@ -32,6 +32,17 @@ class Outcome:
     paused: bool = False
     cancelled: bool = False
 
+    def told(self, latency_ms: Mapping[str, float | None]) -> dict[str, object]:
+        """The fields of the last event."""
+        return {
+            "totals": self.totals,
+            "transactions": self.transactions,
+            "connections": self.connections,
+            "seconds": round(self.seconds, 3),
+            "latency_ms": latency_ms,
+            "exit": self.exit,
+        }
+
     @property
     def exit(self) -> int:
         """The exit code of INTERFACE.md."""

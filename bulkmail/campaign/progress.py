@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import trio
 
+from bulkmail.campaign.config import Campaign
 from bulkmail.delivery.dispatch import Dispatcher
 from bulkmail.delivery.plant import Tally
 from bulkmail.journal import Journal, Store
@@ -33,3 +34,19 @@ async def report_progress(
             connections=tally.connections,
             next_due=await journal.read(Store.next_due, time.time()),
         )
+
+
+async def seen(
+    campaign: Campaign, dispatcher: Dispatcher | None, tally: Tally, started: float, *, stopping: bool
+) -> dict[str, object]:
+    """How a run does now, for whoever looks."""
+    rows = [] if dispatcher is None else await dispatcher.look()
+    return {
+        "campaign": campaign.campaign,
+        "via": str(campaign.delivery.via),
+        "seconds": round(trio.current_time() - started, 3),
+        "stopping": stopping,
+        "transactions": tally.transactions,
+        "connections": tally.connections,
+        "rows": [row._asdict() for row in rows],
+    }

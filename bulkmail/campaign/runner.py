@@ -9,14 +9,16 @@ events of `run --json`.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
+from signal import SIGHUP
 from typing import TYPE_CHECKING
 
 import trio
 
 from bulkmail.campaign import control, standing
 from bulkmail.campaign.accounting import AccountingLog
+from bulkmail.campaign.config import Campaign
 from bulkmail.campaign.dead_addresses import DeadAddresses
 from bulkmail.campaign.ending import SIGNALS, Ending
 from bulkmail.campaign.events import Tell, event
@@ -30,13 +32,15 @@ from bulkmail.campaign.orders import Orders
 from bulkmail.campaign.outcome import SETTLED, Outcome, Until
 from bulkmail.campaign.planting import planted
 from bulkmail.campaign.prepare import Prepared
-from bulkmail.campaign.progress import report_progress
+from bulkmail.campaign.progress import report_progress, seen
+from bulkmail.campaign.reloading import Terminal, on_hangups
 from bulkmail.campaign.reporter import Reporter
 from bulkmail.campaign.road import Road, road
 from bulkmail.campaign.writers import Writers, threads_for
 from bulkmail.delivery.dispatch import Dispatcher
 from bulkmail.delivery.plant import Plant, Tally
 from bulkmail.delivery.retry import JITTER
+from bulkmail.delivery.rules import Rules
 from bulkmail.errors import ConfigError
 from bulkmail.journal import Journal, Leases, Store
 
@@ -61,8 +65,10 @@ async def run(
     Raises StoreError, CredentialsRefused, WorkersDied and ConfigError: the road is not meant so, or no
     letter can be written any more. Who was not sent to is pending, and what was open came to its verdict.
     """
-    with trio.open_signal_receiver(*SIGNALS) as signals:
-        return await _Run(prepared, tell, until, limit, crew).run(signals)
+    terminal = Terminal()
+    with trio.open_signal_receiver(*SIGNALS) as signals, trio.open_signal_receiver(SIGHUP) as hangups:
+        hung_up = partial(on_hangups, hangups, terminal, prepared.campaign)
+        return await _Run(prepared, tell, until, limit, crew).run(signals, hung_up)
 
 
 class _Run:
@@ -86,7 +92,8 @@ class _Run:
         self.cut_short = True  # transactions may be open: what their intents say is taken over at the end
         self.started = trio.current_time()
 
-    async def run(self, signals: AsyncIterator[int]) -> Outcome:
+    async def run(self, signals: AsyncIterator[int], hung_up: Callable[..., Awaitable[None]]) -> Outcome:
+        self.signals, self.hung_up = signals, hung_up
         campaign = self.campaign
         journal = Journal(self.prepared.store)
         before = await journal.read(Store.totals)
@@ -96,14 +103,12 @@ class _Run:
         self.dead = DeadAddresses(campaign, journal, self.prepared.suppressions)
         socket = control.socket_path(journal.store.path)
         async with listening(socket, orders.heed, warn=self._warn):
-            outcome = await self._run(journal, orders, before, signals)
+            outcome = await self._run(journal, orders, before)
         if self.broken is not None:
             raise self.broken
         return outcome
 
-    async def _run(
-        self, journal: Journal, orders: Orders, before: Mapping[str, int], signals: AsyncIterator[int]
-    ) -> Outcome:
+    async def _run(self, journal: Journal, orders: Orders, before: Mapping[str, int]) -> Outcome:
         campaign = self.campaign
         log = AccountingLog(campaign.log, campaign.campaign) if campaign.log is not None else None
         count = threads_for(self.prepared.composer) if self.crew is None else 0
@@ -113,7 +118,10 @@ class _Run:
                 ending = self.ending = Ending(
                     watchers.cancel_scope, stop=self._stop, tell=self._tell_stopping
                 )
-                watchers.start_soon(ending.on_signals, signals)
+                watchers.start_soon(ending.on_signals, self.signals)
+                watchers.start_soon(
+                    partial(self.hung_up, take_up=self._reshape, drain=ending.hung_up, tell=self._event)
+                )
                 watchers.start_soon(journal.keep_up)
                 await orders.take_up(journal.store.path)
                 await self.guard.begin()
@@ -149,15 +157,7 @@ class _Run:
             cancelled=orders.cancelled,
         )
         if self.broken is None:
-            self._event(
-                "finished",
-                totals=totals,
-                transactions=outcome.transactions,
-                connections=outcome.connections,
-                seconds=round(outcome.seconds, 3),
-                latency_ms=self.tally.latency.summary(),
-                exit=outcome.exit,
-            )
+            self._event("finished", **outcome.told(self.tally.latency.summary()))
         return outcome
 
     def _plant(self, made: Road, ledger: CampaignLedger, ending: Ending) -> Plant:
@@ -275,16 +275,13 @@ class _Run:
             self._stop()
 
     async def look(self) -> Mapping[str, object]:
-        rows = [] if self.dispatcher is None else await self.dispatcher.look()
-        return {
-            "campaign": self.campaign.campaign,
-            "via": str(self.campaign.delivery.via),
-            "seconds": round(trio.current_time() - self.started, 3),
-            "stopping": self.stopping,
-            "transactions": self.tally.transactions,
-            "connections": self.tally.connections,
-            "rows": [row._asdict() for row in rows],
-        }
+        return await seen(self.campaign, self.dispatcher, self.tally, self.started, stopping=self.stopping)
+
+    def _reshape(self, campaign: Campaign, rules: Rules) -> None:
+        self.campaign = campaign
+        self.guard.judge_by(campaign)
+        if self.dispatcher is not None:
+            self.dispatcher.reshape(rules)
 
     def _tell_stopping(self, name: str | None) -> None:
         self._event("stopping", signal=name)

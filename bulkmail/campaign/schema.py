@@ -103,6 +103,14 @@ def events_schema() -> dict[str, Any]:
         ),
         _event("resumed", {}, "transactions begin again"),
         _event("cancelled", {}, "no new transaction begins; whoever is left is cancelled"),
+        _event(
+            "reloaded",
+            {
+                "taken": {"type": "array", "items": text, "description": "keys that hold from now on"},
+                "next_run": {"type": "array", "items": text, "description": "keys that wait for another run"},
+            },
+            "SIGHUP: the campaign file was read again",
+        ),
         _event("warning", {"text": text}, "what is likely to do harm, and does not stop the run"),
         _event(
             "reported",

@@ -88,6 +88,9 @@ class Screen:
             self.say("The run goes on.")
         elif name == "cancelled":
             self.say("Cancelled by the operator: no new message begins, open ones are finished")
+        elif name == "reloaded":
+            for line in _reloaded(event):
+                self.say(printable(line))
         elif name == "warning":
             self.say(printable(f"warning: {event['text']}"))
         elif name == "site":
@@ -172,6 +175,16 @@ def _paused(event: Event, file: str) -> Iterator[str]:
     yield f"Paused: {event['reason']}. No new message begins, open ones are finished."
     for line in cast("Sequence[str]", event["evidence"]):
         yield f"  {line}"
+
+
+def _reloaded(event: Event) -> Iterator[str]:
+    taken, waiting = cast("Sequence[str]", event["taken"]), cast("Sequence[str]", event["next_run"])
+    if not taken and not waiting:
+        yield "The campaign file was read again: nothing has changed in it."
+    if taken:
+        yield f"Taken up from the campaign file: {', '.join(taken)}"
+    if waiting:
+        yield f"Changed in the campaign file, and left to another run: {', '.join(waiting)}"
 
 
 def live_line() -> Progress:

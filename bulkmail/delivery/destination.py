@@ -111,6 +111,8 @@ class Destination:
             if self.is_left_out(source) or (again and full and self.queue.starves(source)):
                 return []
         slots, connections = self.plant.slots, self.connections_limit(now)
+        if self.seats.taken > connections:  # there may be fewer by now
+            return []
         each, sharers = self.recipients_limit(now), max(1, 2 * connections)
         crowd = max(1, slots.talking, min(connections, slots.total))
         return self.queue.take(source, each, sharers, crowd)
@@ -121,11 +123,6 @@ class Destination:
             parcel.put_back(ids)
             self.queue.put_back(parcel, len(ids))
             self.staff()
-
-    @property
-    def waits(self) -> int:
-        """How many recipients wait here."""
-        return self.queue.waiting
 
     def settle(self, parcel: Parcel, fates: Sequence[Fated], where: Where, *, attempted: bool = True) -> None:
         """Note verdicts that no transaction brought."""

@@ -16,6 +16,7 @@ import trio
 from bulkmail.delivery.destination import Destination
 from bulkmail.delivery.disposition import Disposition
 from bulkmail.delivery.plant import Plant
+from bulkmail.delivery.rules import Rules
 from bulkmail.delivery.session import session
 from bulkmail.delivery.slots import SHORTAGE_PAUSE_S
 from bulkmail.delivery.sources import Sources, once
@@ -111,6 +112,18 @@ class Dispatcher:
         self._idle.unpark_all()
         for destination in tuple(self.destinations.values()):
             destination.go_on()
+
+    def reshape(self, rules: Rules) -> None:
+        """Keep to these limits from now on."""
+        there, paused = tuple(self.destinations.values()), self.paused
+        for destination in there:
+            destination.stop(for_now=True)  # nobody waits for a turn that was booked at another rate
+        self.plant.reshape(rules)
+        self.plant.sites.restart(trio.current_time())
+        for destination in there:
+            destination.limited()
+            if not paused and not self.stopping:
+                destination.go_on()
 
     async def look(self) -> list[Row]:
         """How it does, a row for each provider."""

@@ -17,7 +17,7 @@ from bulkmail.delivery.disposition import Disposition, Fate
 from bulkmail.delivery.meaning import Meaning
 from bulkmail.delivery.provider import suffix_of
 from bulkmail.delivery.retry import Retry, jittered, next_attempt
-from bulkmail.delivery.rules import Rules
+from bulkmail.delivery.rules import Rules, plain
 from bulkmail.delivery.shaping import Limits
 from bulkmail.delivery.sites import Sites
 from bulkmail.delivery.slots import Slots
@@ -119,6 +119,15 @@ class Plant:
             sites.domain_of = lambda site, domain: rules.domain(domain)
             sites.divided = bool(rules.domains)
         object.__setattr__(self, "sites", sites)
+
+    def reshape(self, rules: Rules) -> None:
+        """Keep to these from now on; who shares them with others divides them anew."""
+        assert self.rules is not None
+        self.rules.take_over(rules)
+        object.__setattr__(self, "limits", plain(rules.default))
+        self.pool.per_host = self.limits.connections
+        self.sites.divided = self.sites.divided or bool(rules.domains)
+        self.sites.limit_again()
 
     def provider_of(self, site: str) -> str:
         """By whom it is run, for people."""

@@ -15,13 +15,18 @@ from bulkmail.delivery.shaping import Bounds, Limits, least
 EACH = ("recipients_per_transaction", "messages_per_connection", "messages_in_flight")  # of a connection
 
 
-@dataclass(frozen=True)
+@dataclass
 class Rules:
     """`default`: of a site that has no others. `domains`: of those that have limits of their own."""
 
     default: Shape = field(default_factory=dict)
     providers: Providers = field(default_factory=Providers)
     domains: Mapping[str, Shape] = field(default_factory=dict)
+
+    def take_over(self, other: Rules) -> None:
+        """From now on it says what the other does: whoever asks it again hears that."""
+        self.default, self.providers, self.domains = other.default, other.providers, other.domains
+        self.__dict__.pop("_default", None)
 
     def limits(self, site: str) -> Limits:
         """Of a site: the default ones, and of what concerns each connection what its provider says."""

@@ -70,6 +70,10 @@ class Bucket:
         """What is booked from now on keeps to this rate."""
         self._interval_s = 0.0 if rate is None else 1.0 / rate
 
+    def restart(self, now: float) -> None:
+        """Nobody keeps the turn that he had booked: the next one is a unit away at most."""
+        self._next = min(self._next, now + self._interval_s)
+
     @property
     def interval_s(self) -> float:
         """Between two units; 0: there is no rate."""

@@ -93,6 +93,13 @@ class Sites:
             if site_name in known:
                 level.limit_to(self.domain_of(site_name, domain) or Bounds())
 
+    def restart(self, now: float) -> None:
+        """Turns that were booked at other rates are not waited for; who has one asks again."""
+        for level in (*self._sites.values(), *self._providers.values(), *self._domains.values()):
+            for bucket in (level.sending.each, level.sending.people, level.dialling.each):
+                if bucket is not None:
+                    bucket.restart(now)
+
     def all(self) -> Iterable[Site]:
         """Of which something is remembered."""
         return self._sites.values()

@@ -91,7 +91,7 @@ def merged(found: Iterable[Row]) -> list[Row]:
 def _row(dispatcher: Dispatcher, site: Site, there: Iterable[Destination], now: float) -> Row:
     there = tuple(there)
     seen = site.seen
-    waiting = sum(destination.waits for destination in there)
+    waiting = sum(destination.queue.waiting for destination in there)
     return Row(
         dispatcher.plant.provider_of(site.name),
         1,
@@ -113,7 +113,7 @@ def _held(dispatcher: Dispatcher, site: Site, there: tuple[Destination, ...], no
         return f"left alone for {left_s:.0f} s: {why.text}"
     if not there:
         return ""
-    if any(destination.waits and destination.ahead(now) > 0 for destination in there):
+    if any(destination.queue.waiting and destination.ahead(now) > 0 for destination in there):
         return dispatcher.plant.binding(site.name, "message_rate")
     if any(destination.seats.waited_for for destination in there):
         return _connections(dispatcher, site, now)
@@ -123,7 +123,9 @@ def _held(dispatcher: Dispatcher, site: Site, there: tuple[Destination, ...], no
         return "this machine: no session is free" if full else "no connection stands yet"
     if not any(destination.is_proven for destination in there):
         return "its first answer is awaited"
-    if sum(destination.waits for destination in there) and site.standing >= site.connections_limit(now):
+    if sum(destination.queue.waiting for destination in there) and site.standing >= site.connections_limit(
+        now
+    ):
         return _connections(dispatcher, site, now)
     return ""
 

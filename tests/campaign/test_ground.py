@@ -46,6 +46,7 @@ class Run:
             limits=self.sites.limits_of,
             provider=self.sites.provider_of,
             domain=lambda domain: None,
+            domains={},
             providers=SimpleNamespace(of=lambda name: Provider("acme", {})),
         )
         self.pool = Unpooled()

@@ -10,6 +10,7 @@
       ◀─────────────────────────────── Learnt   what sites have taught it
       Alive ────────────────────────────────▶  another worker has died: its share is divided
       Pause, GoOn ──────────────────────────▶  the operator's word
+      Reshape ──────────────────────────────▶  the campaign file says something else of limits
       Look ─────────────────────────────────▶  somebody wants to see how it does
       ◀──────────────────────────────── View
       Stop, Cease ──────────────────────────▶  the first signal, the second one
@@ -26,6 +27,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from bulkmail.campaign.way import Way
+from bulkmail.delivery.rules import Rules
 from bulkmail.delivery.view import Row
 from bulkmail.delivery.work import Span
 from bulkmail.dns.routes import NoRoute, Route
@@ -75,6 +77,12 @@ class Pause(NamedTuple):
 
 class GoOn(NamedTuple):
     """After `Pause`."""
+
+
+class Reshape(NamedTuple):
+    """The limits are others now."""
+
+    rules: Rules
 
 
 class Look(NamedTuple):

@@ -23,6 +23,7 @@ from bulkmail.campaign.workers.shares import Shares
 from bulkmail.campaign.workers.slices import Batch, Slice
 from bulkmail.delivery.dispatch import Dispatcher, Source
 from bulkmail.delivery.plant import Plant
+from bulkmail.delivery.rules import Rules
 from bulkmail.delivery.view import Row, merged
 from bulkmail.delivery.work import Parcel
 from bulkmail.dns.routes import Route
@@ -110,6 +111,12 @@ class Distributor(Dispatcher):
         super().go_on()
         for hand in self._hands.values():
             hand.channel.tell(said.GoOn())
+
+    def reshape(self, rules: Rules) -> None:
+        super().reshape(rules)
+        self._shares = Shares(self._rules, self._hands)
+        for hand in self._hands.values():
+            hand.channel.tell(said.Reshape(rules))
 
     async def look(self) -> list[Row]:
         """Of all workers who answer within a moment."""

@@ -61,7 +61,7 @@ class Shares:
 
     def __init__(self, rules: Rules, alive: Collection[int]) -> None:
         self._rules = rules
-        self._alive = tuple(alive)
+        self.alive = tuple(alive)
         self._widths: dict[str, int] = {}
 
     def owners(self, site: str, domain: str = "") -> tuple[int, ...]:
@@ -72,8 +72,8 @@ class Shares:
         if count is None:
             count = self._widths[known] = self._width(site)
         if (bounds := self._rules.domain(domain)) is not None:
-            count = min(count, width(bounds, len(self._alive)))
-        return owners(provider, self._alive, count)
+            count = min(count, width(bounds, len(self.alive)))
+        return owners(provider, self.alive, count)
 
     def limits(self, site: str, worker: int) -> Limits:
         return share(self._rules.limits(site), *self._place(site, "", worker))
@@ -87,7 +87,7 @@ class Shares:
         return bounds and share(bounds, *self._place(site, domain, worker))
 
     def _width(self, site: str) -> int:
-        workers = len(self._alive)
+        workers = len(self.alive)
         _, bounds = self._rules.provider(site) or ("", Bounds())
         return min(width(self._rules.limits(site), workers), width(bounds, workers))
 

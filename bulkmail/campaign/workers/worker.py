@@ -39,6 +39,7 @@ from bulkmail.campaign.workers.messages import (
     Learnt,
     Look,
     Pause,
+    Reshape,
     Routed,
     Stop,
     Unwritable,
@@ -209,6 +210,9 @@ class _Sending:
                     self._divide(workers)
                 case Stop():
                     self._dispatcher.stop()
+                case Reshape(rules):
+                    self._dispatcher.reshape(rules)
+                    self._divide(self._shares.alive)
                 case Pause():
                     self._dispatcher.pause()
                 case Look():
