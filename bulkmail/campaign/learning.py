@@ -24,7 +24,7 @@ from bulkmail.journal import Fact, LearnedSites, SiteFile, site_store
 WRITE_S = 5.0  # what was learned since is lost in a crash
 NEWS = 2_000  # facts that wait to be written; nobody meets so many in so little time without something wrong
 KINDS = tuple(field.name for field in fields(Learned))
-SHARED = ("connections", "rate")  # by all who send there: of one of several only its part is met
+SHARED = ("connections",)  # by all who send there: of one of several only its part is met
 
 
 class Learning:

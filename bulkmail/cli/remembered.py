@@ -14,7 +14,6 @@ WORDS = {
     "recipients": "at most {:,} recipients in a transaction",
     "messages": "at most {:,} messages on a connection",
     "connections": "at most {:,} connections at once",
-    "rate": "about {:,} messages a second",
     "size": "messages of at most {:,} octets",
     "lockstep": "PIPELINING is announced and does not work",
     "no_chunking": "CHUNKING is announced and does not work",

@@ -22,7 +22,6 @@ EXPIRY = {
     "no_chunking": 7 * DAY,
     # What depends on its load, and on what it thought of us that day.
     "connections": DAY,
-    "rate": DAY,
     # A certificate or a library is mended as soon as somebody notices; mail in clear text is not to last.
     "clear_text": DAY,
 }

@@ -32,7 +32,7 @@ def test_each_kind_is_forgotten_when_its_time_is_over_and_not_before(store: Lear
     believed = {
         days: set(values(store, "mx.a.test", 1000.0 + days * DAY)) for days in (0.0, 0.99, 1.0, 6.99, 7.0)
     }
-    of_a_day = {"connections", "rate", "clear_text"}
+    of_a_day = {"connections", "clear_text"}
     assert believed == {
         0.0: set(EXPIRY),
         0.99: set(EXPIRY),
@@ -59,7 +59,7 @@ def test_only_so_much_is_kept_and_what_was_met_longest_ago_goes(
 
 
 def test_a_site_can_be_forgotten_alone(store: LearnedSites) -> None:
-    store.note([Fact(f"mx.{name}.test", kind, 1.0) for name in "ab" for kind in ("rate", "lockstep")], 0.0)
+    store.note([Fact(f"mx.{name}.test", kind, 1.0) for name in "ab" for kind in ("size", "lockstep")], 0.0)
     told = store.forget("mx.a.test"), store.forget("mx.a.test")
     assert (told, store.of("mx.a.test", 1.0), len(store.of("mx.b.test", 1.0))) == ((2, 0), [], 2)
 
