@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,12 @@ from contest import Contest, Promise
 
 SMALL = 19  # domains
 PART = 0.7  # of the list is the large one's
-GROUPS, EACH = 4_000, 2  # of a small domain, who share a message; their recipients (of the large, one more)
+MESSAGES = 4_000  # to each small domain
+SHARING = 2  # recipients of each message, where they share it in small groups; of the large one's, one more
 QUICK = 40
 DELAY_S = 0.1  # until each reply of the large one
 ALONE, BESIDE = "the nineteen alone", "beside the large one"
+PERSONAL, GROUPED = "a message each", "in small groups"
 AT_LEAST = 0.95
 LOOK_S = 0.02
 PATIENCE_S = 600.0
@@ -37,16 +39,21 @@ PATIENCE_S = 600.0
 
 @dataclass(frozen=True)
 class Street:
-    """`groups` in each small domain; whether the large one is in the list, and how late it answers."""
+    """`messages` to each small domain, `each` of them to so many; whether the large one is in the list, and
+    how late it answers.
 
-    groups: int
+    With one recipient each a domain is one interval of the plan, else as many as there are groups.
+    """
+
+    messages: int
+    each: int
     large: bool
     delay_s: float
 
     @property
     def recipients(self) -> int:
         """Of the small ones."""
-        return SMALL * self.groups * EACH
+        return SMALL * self.messages * self.each
 
 
 @dataclass(frozen=True)
@@ -65,14 +72,15 @@ class Run:
 
 def main() -> None:
     parser = contest.parser(__doc__)
-    parser.add_argument("--groups", type=int, default=GROUPS, help="transactions for each small domain")
+    parser.add_argument("--messages", type=int, default=MESSAGES, help="to each small domain")
     parser.add_argument("--delay", type=float, default=DELAY_S, help="seconds before each reply of the large")
     given = contest.options(__doc__, parser)
-    groups = QUICK if given.quick else given.groups
+    messages = QUICK if given.quick else given.messages
     held = Contest("fairness", given)
-    small = Street(10, large=False, delay_s=given.delay)
-    held.add(ALONE, partial(run, Street(groups, False, given.delay)), warm_up=partial(run, small))
-    held.add(BESIDE, partial(run, Street(groups, True, given.delay)))
+    for how, each in ((PERSONAL, 1), (GROUPED, SHARING)):
+        small, street = Street(10, each, False, given.delay), Street(messages, each, False, given.delay)
+        held.add(f"{ALONE}, {how}", partial(run, street), warm_up=partial(run, small))
+        held.add(f"{BESIDE}, {how}", partial(run, replace(street, large=True)))
     held.hold()
     rows = [
         {
@@ -87,17 +95,16 @@ def main() -> None:
         }
         for name, found in held.results.items()
     ]
-    what = "19 domains beside a slow one that is 70% of the list: of their throughput alone"
-    note = held.why(ALONE, BESIDE)
-    per_s = held.ratios(BESIDE, ALONE, lambda each: each.per_s)
-    per_cpu_s = held.ratios(BESIDE, ALONE, lambda each: each.recipients / each.cpu_s)
-    held.tell(
-        rows,
-        [
-            Promise(what, per_s, at_least=AT_LEAST, note=note),
-            Promise(f"{what}, by CPU seconds", per_cpu_s, at_least=AT_LEAST, note=note),
-        ],
-    )
+    promises = []
+    for how in (PERSONAL, GROUPED):
+        alone, beside = f"{ALONE}, {how}", f"{BESIDE}, {how}"
+        what = f"19 domains beside a slow one that is 70% of the list, {how}: of their throughput alone"
+        note = held.why(alone, beside)
+        per_s = held.ratios(beside, alone, lambda each: each.per_s)
+        per_cpu_s = held.ratios(beside, alone, lambda each: each.recipients / each.cpu_s)
+        promises.append(Promise(what, per_s, at_least=AT_LEAST, note=note))
+        promises.append(Promise(f"{what}, by CPU seconds", per_cpu_s, note=note))
+    held.tell(rows, promises)
 
 
 def run(street: Street) -> Run:
@@ -147,20 +154,19 @@ def world(street: Street) -> dict[str, Any]:
 
 def write(street: Street, folder: Path, port: int, resolver: str) -> None:
     """The campaign, its list and its message."""
+    domains = {f"small{n}.test": (street.messages, street.each) for n in range(SMALL)}
+    if street.large:
+        more = street.each + (street.each > 1)  # who has the largest intervals is handed out first
+        domains["large.test"] = (round(street.recipients * PART / (1 - PART) / more), more)
     with (folder / "people.csv").open("w", encoding="utf-8") as people:
         people.write("email,group\n")
-        if street.large:
-            groups = round(SMALL * street.groups * EACH * PART / (1 - PART) / (EACH + 1))
-            people.writelines(f"p{n}-{k}@large.test,{n}\n" for n in range(groups) for k in range(EACH + 1))
-        for n in range(SMALL):
-            people.writelines(
-                f"p{group}-{k}@small{n}.test,{group}\n" for group in range(street.groups) for k in range(EACH)
-            )
+        for domain, (messages, each) in domains.items():
+            people.writelines(f"p{n}-{k}@{domain},{n}\n" for n in range(messages) for k in range(each))
     (folder / "hello.txt").write_text("Hello group {{ group }},\n\n" + "this week at Acme\n" * 200, "utf-8")
     campaign = {
         "campaign": "fairness",
         "from": "Acme News <news@acme.example>",
-        "to": "Readers <news@acme.example>",
+        "to": "{{ email }}" if street.each == 1 else "Readers <news@acme.example>",
         "subject": "Hello",
         "recipients": "people.csv",
         "content": "hello.txt",
