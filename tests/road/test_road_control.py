@@ -287,3 +287,19 @@ async def test_whoever_looks_sees_each_provider_and_what_holds_it_back(
     assert ends[-1]["totals"] == finished["totals"]
     assert bulkmail(road, capsys, "top", "campaign.yaml")[0] == 0
     assert "does not run now" in bulkmail(road, capsys, "top", "campaign.yaml")[1]
+
+
+async def test_who_is_suppressed_while_the_run_goes_gets_no_mail(world: World, road, held, capsys):
+    """H3: by the verb, and with a pause in between."""
+    world.domain("a.test")
+    async with running(road, *MANY, **ONE_BY_ONE) as child:
+        await open_messages(held, 2)
+        await order(road, "pause")
+        taken = set(world.ledger.copies)
+        unwanted = [address for address in MANY if address not in taken]
+        code, _ = bulkmail(road, capsys, "suppress", "add", *unwanted, "--project", "campaign.yaml")
+        await order(road, "resume")
+        held.release.set()
+        finished = await child.last()
+    assert (code, finished["exit"], finished["totals"]["suppressed"]) == (0, 0, 58)
+    assert set(world.ledger.copies) == taken
