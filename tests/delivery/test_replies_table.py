@@ -154,6 +154,19 @@ def test_the_exchanger_decides_where_the_same_words_mean_something_else():
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "5.7.1 No such user!",
+        "No such user here, for now: try again",
+        "5.1.1 No such user, as our filter sees it",
+        "5.1.1 No such user: the recipient only takes mail that is not unsolicited",
+    ],
+)
+def test_where_the_host_may_mean_us_the_address_stays(text):
+    assert classify(Stage.RCPT, Reply.of(550, text)).consequence is not Consequence.SUPPRESS
+
+
 WORDS = ("user unknown", "no such user", "mailbox disabled", "does not exist", "invalid recipient")
 
 
