@@ -35,8 +35,7 @@ def show(campaign: Campaign, found: Prediction, *, offline: bool) -> None:
         click.echo(printable(f"all have come to an end after {end}: {longest.provider} takes longest"))
     for row in found.rows:
         for text, count in row.replies:
-            share = count / max(row.rehearsed, 1)
-            click.echo(printable(f"  {row.provider}, {share:.1%} of those rehearsed: {text}"))
+            click.echo(printable(f"  {row.provider}, {counted(count, 'time')} in the sample: {text}"))
     for line in assumptions(campaign, found, offline=offline):
         click.echo(printable(f"  {line}"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -236,3 +237,14 @@ def test_offline_alone_is_a_plan_that_looks_nothing_up(campaign: Campaign, tmp_p
     (tmp_path / "people.csv").write_text("email\nann@gmail.com\n")
     result = CliRunner().invoke(command, [str(campaign.file), "--offline", "--json"])
     assert [one["provider"] for one in json.loads(result.output)["providers"]] == ["not looked up"]
+
+
+def test_who_asks_for_more_than_a_provider_allows_sees_what_comes_of_it(tmp_path: Path) -> None:
+    greedy = "shaping: { providers: { qq: { message_rate: 100/s, connections: 2 } } }\n"
+    campaign = written(tmp_path, greedy)
+    (tmp_path / "people.csv").write_text("email\n" + "".join(f"p{n}@qq.com\n" for n in range(60)))
+    personal = campaign.file.read_text().replace("Readers <a@acme.example>", "{{ email }}")
+    campaign.file.write_text(personal)
+    rehearsing = [str(campaign.file), "--rehearse", "--offline"]
+    result = CliRunner().invoke(command, rehearsing, catch_exceptions=False)
+    assert re.search(r"  qq, \d+ times? in the sample: 451 4\.7\.1 Too many messages", result.output)
