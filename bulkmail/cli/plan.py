@@ -200,7 +200,7 @@ def _show(
         slowest = max(plans, key=lambda one: one.seconds)
         if slowest.seconds >= 1:
             click.echo(
-                f"about {span(slowest.seconds)}, if nobody defers: as long as {slowest.provider} takes"
+                f"about {span(slowest.seconds)}, if nobody defers; what takes longest: {slowest.provider}"
             )
         click.echo()
         print_table(
