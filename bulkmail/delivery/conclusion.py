@@ -15,8 +15,9 @@ from bulkmail.delivery.consignment import Consignment, picked
 from bulkmail.delivery.destination import Destination
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.errands import Errand
+from bulkmail.delivery.feedback import slows
 from bulkmail.delivery.line import Line
-from bulkmail.delivery.meaning import Consequence
+from bulkmail.delivery.meaning import Consequence, Meaning
 from bulkmail.delivery.transaction import Transacted, trouble_of
 from bulkmail.delivery.unreached import where_of
 from bulkmail.delivery.work import Opened, Parcel, Roll, Verdict, spans_of
@@ -43,6 +44,7 @@ class Conclusion:
         self.trouble: Disposition | None = None  # what speaks against the next transaction with this host
         self.elsewhere = False  # another connection is better
         self.blocked: Disposition | None = None  # nothing that comes from our source is taken
+        self.slowed = False  # the site wants less, and who was throttled waits for his turn
         self._destination = destination
         self._site = destination.site
         self._plant = destination.plant
@@ -54,6 +56,7 @@ class Conclusion:
         self._before = connection.transactions  # begun on this connection before this turn
         self._worked = connection.reused or connection.transactions > 0
         self._heard = 0
+        self._throttled = 0  # of those told just now
         self._cut_short = False  # the connection ended before somebody was heard of
         # told, and not noted yet
         self._verdicts: list[Verdict] = []
@@ -64,7 +67,7 @@ class Conclusion:
     @property
     def went_well(self) -> bool:
         """Something was heard, and nothing of it speaks against going on as before."""
-        return self._heard > 0 and self.trouble is None and not self.elsewhere and not self._cut_short
+        return self._heard > 0 and not (self.trouble or self.elsewhere or self.slowed or self._cut_short)
 
     async def intend(self, ending: Sequence[tuple[Consignment, Roll]]) -> None:
         """These are about to be ended. On disk when it returns, with all that was told until now."""
@@ -99,9 +102,18 @@ class Conclusion:
             else:
                 going_on = self._undelivered(one, done, now)
         self._plant.tally.transactions += len(told)
+        site = self._site
         for sent_at, count in answered.items():
             self._plant.tally.latency.add(now - sent_at, count)
-        return going_on and self.trouble is None and not self.elsewhere and not self._destination.stopping
+            if now - sent_at > site.late_s:
+                site.took(now - sent_at, now)
+        let_in, self._throttled = len(told) - self._throttled, 0
+        site.answered += let_in
+        if site.finder is not None or site.room is not None:
+            site.went(let_in, now)
+            self._destination.staff()
+        stop = self.trouble or self.elsewhere or self.slowed or self._destination.stopping
+        return going_on and not stop
 
     def _delivered(self, one: Consignment, same: Disposition, at: float) -> None:
         """To all of them, at the first attempt. Neighbours that were told the same are one verdict."""
@@ -136,14 +148,44 @@ class Conclusion:
             return False
         self._heard += not done.unheard
         self._worked = self._worked or not done.unheard
-        self._learn(done, self._told - 1, now)
+        before = self._before + self._told - 1
+        throttle = next((fate for fate in done.fates if slows(fate)), None)
+        if throttle is not None and self._slow(one, throttle, before, now):
+            self._settle(one, done, now, throttled=True)
+            return True
+        self._learn(done, before, now)
         self._settle(one, done, now)
         if self._connection.source is not None:
             blocked = (fate for fate in done.fates if fate.consequence is Consequence.SUSPEND)
             self.blocked = self.blocked or next(blocked, None)
         return self.blocked is None
 
-    def _learn(self, done: Transacted, number: int, now: float) -> None:
+    def _slow(self, one: Consignment, why: Disposition, before: int, now: float) -> bool:
+        """The site wants less. True where who was throttled waits for a turn here, and is not charged."""
+        site, plant = self._site, self._plant
+        self._throttled += 1
+        if not site.answered:
+            return False  # it has never taken anything
+        most = site.learned(now).messages
+        unclear = why.code == 421 and why.stage is Stage.MAIL and why.meaning is not Meaning.THROTTLED
+        if before and unclear and site.finder is None:
+            if most is None or before >= most:
+                return False  # it may be that many on a connection: the next one shows (X10)
+            site.unlearn_messages()
+        first, longest_s = one.roll.ids[0], (self._destination.retry or plant.retry).rest()
+        known = site.finder is not None and site.finder.knows(first)
+        if not known and not site.slow(why, one.key, next(plant.intent_keys), now, longest_s):
+            return False
+        assert site.finder is not None
+        if not site.finder.excuses(first):
+            return False
+        self.slowed = True
+        site.seen.refused(why, 0, now)
+        if why.code == 421:
+            site.shrink()
+        return True
+
+    def _learn(self, done: Transacted, before: int, now: float) -> None:
         """What the site's answer says of the site."""
         site = self._site
         if done.no_chunking:
@@ -158,7 +200,6 @@ class Conclusion:
         if trouble is None:
             return
         site.shrink()
-        before = self._before + number
         closed = trouble.fate is Fate.IN_DOUBT and trouble.reply is None
         if closed and self._whole and site.chunks is None:
             site.chunks = False  # the first BDAT went into the void: the next may, too
@@ -175,15 +216,19 @@ class Conclusion:
             if not self.elsewhere:
                 self.trouble = trouble
 
-    def _settle(self, one: Consignment, done: Transacted, now: float) -> None:
+    def _settle(self, one: Consignment, done: Transacted, now: float, *, throttled: bool = False) -> None:
         """Verdicts for its recipients, neighbours with the same fate as one, but for who goes again."""
         same = done.same
         count = len(done.fates)
-        if same is not None and not self._goes_again(same):
+
+        def goes_again(fate: Disposition) -> bool:
+            return self._goes_again(fate) or (throttled and slows(fate))
+
+        if same is not None and not goes_again(same):
             self._verdicts += self._plant.verdicts_of(one.roll, same, self._where, self._destination.retry)
             self._site.seen.refused(same, count, now)
         else:
-            again = [at for at, fate in enumerate(done.fates) if self._goes_again(fate)]
+            again = [at for at, fate in enumerate(done.fates) if goes_again(fate)]
             if again:
                 self._again.append(Errand(one.parcel, picked(one.roll, again)))
             going = set(again)

@@ -28,7 +28,6 @@ from bulkmail.delivery.work import Fated, Parcel, Taken, Where
 from bulkmail.dns.routes import NoRoute, Route
 from bulkmail.transport.approach import Source
 
-REST = 0.9  # of the first retry's wait: those deferred with the site find it probed when they are due
 ROUTED_S = 30.0  # for which the way that a parcel was routed serves its first session
 TRANSACTIONS_PER_SESSION = 4  # how much backlog is worth another connection
 
@@ -196,7 +195,9 @@ class Destination:
             return
         now = trio.current_time()
         wanted = -(-self._backlog() // TRANSACTIONS_PER_SESSION)
-        if wanted and (not self._proven or self.ahead(now) > AHEAD_S):
+        finder = self.site.finder
+        probing = not self._proven or (finder is not None and finder.backing_off)
+        if wanted and (probing or self.ahead(now) > AHEAD_S):
             wanted = 1
         # where there is none to be had now, one is waited for
         for _ in range(min(wanted, max(1, self.connections_limit(now))) - self.seats.taken):
@@ -270,7 +271,7 @@ class Destination:
         now = trio.current_time()
         if self.stopping or not self.site.met_trouble(disposition, now):
             return
-        rest_s = REST * (self.retry or self.plant.retry).first
+        rest_s = (self.retry or self.plant.retry).rest(disposition.wait_s)
         held_by = self.site.hold(disposition, now + rest_s)
         self.plant.on_hold(self.site.name, held_by, rest_s)
         self._proven = False

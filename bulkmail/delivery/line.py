@@ -51,6 +51,7 @@ class Line:
         self._site = destination.site
         self._plant = destination.plant
         self._route: Route | None = None  # by which the connection was found
+        self.number = 0  # of intents, there were so many when we last asked for a connection
         self._left: set[str] = set()  # hosts left for another since anything went well
 
     async def connected(self, domain: str, guest: object) -> Connection | Disposition | None:
@@ -75,13 +76,14 @@ class Line:
         if isinstance(route, NoRoute):
             return no_route(route)
         self._route = route
+        self.number = next(self._plant.intent_keys)
         while self.connection is None:
             try:
                 with self._destination.waiting() as wait:
                     call = _Call(self._destination, guest)
                     await self._turn()
                     self.connection = await self._plant.pool.acquire(route, caller=call, source=self.source)
-                    self._site.standing += 1
+                    self._site.stands()
             except SourceLost:
                 leaving.lost(self._destination, self.source)
                 return None

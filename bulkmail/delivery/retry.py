@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import tenacity
 
+REST = 0.9  # of the first wait
 JITTER = 0.1  # of the wait: what was deferred together does not come back together
 
 
@@ -22,6 +23,13 @@ class Retry:
     factor: float = 2.0
     max: float = 14_400.0
     give_up: float = 172_800.0
+
+    def rest(self, stated: float | None = None) -> float:
+        """Seconds for which a site is left alone: so that those deferred with it find it probed when due.
+
+        `stated` is the wait that it asked for, honoured up to `max`.
+        """
+        return max(REST * self.first, min(stated or 0.0, self.max))
 
 
 def next_attempt(policy: Retry, attempts: int, age: float, stated: float | None = None) -> float | None:

@@ -14,7 +14,7 @@ from functools import partial
 
 import trio
 
-from bulkmail.delivery import consigning, convey, leaving, pace
+from bulkmail.delivery import consigning, convey, leaving
 from bulkmail.delivery.conclusion import Conclusion
 from bulkmail.delivery.consignment import Consignment, Turn
 from bulkmail.delivery.destination import Destination
@@ -135,11 +135,12 @@ class _Session:
         return convey.riding, window
 
     async def _no_connection(self, why: Disposition) -> None:
-        now = trio.current_time()
         if leaving.blocked(self.destination, self.source, why):
             return  # nobody in our hands was refused: they go from elsewhere
-        if why.scope is Scope.SITE and self.site.is_full(now):
+        if why.scope is Scope.SITE and self.site.is_full(why, trio.current_time()):
             self.surplus = True
+            return
+        if self.turns.slowed(why, self.line.number):
             return
         parcel, roll = self.supply.pop()
         self.destination.settle(parcel, [(one, why) for one in roll], NOWHERE, attempted=not why.untried)
@@ -147,30 +148,30 @@ class _Session:
             await self.destination.met_trouble(why, NOWHERE)
 
     async def _wait_turn(self) -> bool:
-        """Wait for the site's message rate; False when the run is being stopped.
+        """Wait for the site's message rate; False: it is not for us. Without a connection, if it is long.
 
-        Without a connection, if it is long: the peer would close it, and say 421 to a MAIL not yet sent.
+        The peer would close it, and say 421 to a MAIL not yet sent.
         """
-        now, paces = trio.current_time(), self.destination.level.paces
-        if paces is not None:
-            ahead, turn = pace.ahead(paces, now), partial(self.turns.wait, paces)
-        elif (at := self.site.messages.book(now)) > now:
-            ahead, turn = at - now, partial(trio.sleep_until, at)
-        else:
-            return not self.destination.stopping
-        if ahead <= PATIENCE_S:
-            with self.destination.waiting() as waiting:
-                await turn()
-            return not (waiting.cancelled_caught or self.destination.stopping)
-        await self.line.leave()
-        self.supply.forget()
-        await self._without_slot(turn)
-        return not self.destination.stopping
+        while not self.destination.stopping:
+            self.surplus = self.surplus or self.turns.crowded
+            if self.surplus or (turn := self.turns.book()) is None:
+                break
+            if turn.ahead > PATIENCE_S:
+                await self.line.leave()
+                self.supply.forget()
+                await self._without_slot(turn.wait)
+            else:
+                with self.destination.waiting() as waiting:
+                    await turn.wait()
+                if waiting.cancelled_caught:
+                    return False
+            if self.turns.hold:
+                break
+        return not (self.destination.stopping or self.surplus)
 
     async def _pause(self) -> None:
         """This machine ran out of something: fewer sessions from now on, and nobody is charged (T6)."""
-        now = trio.current_time()
-        self.plant.slots.shed(now)
+        self.plant.slots.shed(now := trio.current_time())
         await self._without_slot(partial(trio.sleep_until, now + SHORTAGE_PAUSE_S))
 
     async def _without_slot(self, wait: Callable[[], Awaitable[None]]) -> None:

@@ -97,6 +97,10 @@ class Bucket:
         self._next += count * self._interval_s
         return count
 
+    def void(self, until: float) -> None:
+        """Nobody keeps the turn that he had booked: the next one may go at that time."""
+        self._next = until
+
     def ahead(self, now: float) -> float:
         """Seconds until the next one who books may go."""
         return max(0.0, self._next - now)

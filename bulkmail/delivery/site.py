@@ -8,15 +8,15 @@ Plain values and plain functions of a given monotonic `now`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.level import Level
+from bulkmail.delivery.paced import BELIEVED_S, Paced
 from bulkmail.delivery.shaping import Bounds, Limits, least
 from bulkmail.delivery.view import Seen
 from bulkmail.smtp.extension import NO_LIMITS, Extensions
 
-BELIEVED_S = 900.0  # a limit met once may have been a bad moment: forgotten, and met again if it was none
 SMALL = 10_000_000  # octets: a SIZE below that is worth to be told of
 STRIKES = 3  # conversations in a row that brought nothing before the site is left alone
 
@@ -36,7 +36,7 @@ class Learned:
 NOTHING = Learned()
 
 
-class Site(Level):
+class Site(Paced):
     """One site. `messages` and `connections` are the buckets of its own rates.
 
     `standing` counts connections that sessions hold. `divided`: domains of it may have limits of their own,
@@ -50,16 +50,13 @@ class Site(Level):
         "_keeps",
         "_learned",
         "_learned_until",
-        "_limits",
         "_on_learned",
         "_window",
         "chunks",
         "connections",
-        "messages",
         "pooled",
         "prober",
         "seen",
-        "standing",
         "strikes",
         "was_held",
     )
@@ -82,7 +79,7 @@ class Site(Level):
         self.messages = self.sending.each
         self.connections = self.dialling.each
         self.pooled = True  # connections may be kept idle; not where others would have their places
-        self.standing = 0
+        self.begin(now)
         self.strikes = 0
         self._window = 1
         self._keeps = False
@@ -100,6 +97,7 @@ class Site(Level):
         """Keep to these from now on."""
         self._limits = limits
         self.limit_to(_shared(limits))
+        self.follow()
 
     def link(self) -> None:
         """See Level; who is alone needs neither doors nor seats, his destination counts for itself."""
@@ -169,6 +167,10 @@ class Site(Level):
                 size=size if few else None,
             )
 
+    def unlearn_messages(self) -> None:
+        """It ends connections, and not for that many messages on one."""
+        self._learned = replace(self._learned, messages=None)
+
     def recipients_limit(self, now: float) -> int:
         """Recipients in a transaction (X5)."""
         return least(self._limits.recipients_per_transaction, self.learned(now).recipients)
@@ -178,7 +180,8 @@ class Site(Level):
         return least(self._limits.messages_per_connection, self.learned(now).messages)
 
     def connections_limit(self, now: float) -> int:
-        return least(self._limits.connections, self.learned(now).connections)
+        most = least(self._limits.connections, self.learned(now).connections)
+        return most if self.room is None else min(most, self.room.limit(self.standing, now))
 
     def window(self, now: float) -> int:
         """Messages that may be in flight on a connection: 1, twice as many after each time it went well.
@@ -186,7 +189,9 @@ class Site(Level):
         What is in flight when a conversation breaks is in doubt, so a site must first have shown that it
         keeps connections, and begins anew after any trouble.
         """
-        return 1 if self.learned(now).lockstep else min(self._window, self._limits.messages_in_flight)
+        if self.learned(now).lockstep or (self.finder is not None and self.finder.backing_off):
+            return 1
+        return min(self._window, self._limits.messages_in_flight)
 
     @property
     def grown(self) -> bool:
@@ -203,14 +208,15 @@ class Site(Level):
         if self.prober is session:
             self.prober = None
 
-    def is_full(self, now: float) -> bool:
+    def is_full(self, why: Disposition, now: float) -> bool:
         """A connection was refused: True if that only says that those which stand are all we may have.
 
         Then no more are opened than stand now, and nobody is charged for the refusal.
         """
         if not self.standing:
             return False
-        self.learn(now, connections=self.standing)
+        self.full(why.text, now)
+        self._on_learned(self.name, Learned(connections=self.standing))
         return True
 
     # --- how it does -------------------------------------------------------------------------------

@@ -114,6 +114,8 @@ def _held(dispatcher: Dispatcher, site: Site, there: tuple[Destination, ...], no
     if not there:
         return ""
     if any(destination.queue.waiting and destination.ahead(now) > 0 for destination in there):
+        if (told := site.told(now)) is not None and told.rate is not None:
+            return f"message_rate {told.rate:.3g}/s (site, found): {told.why}"
         return dispatcher.plant.binding(site.name, "message_rate")
     if any(destination.seats.waited_for for destination in there):
         return _connections(dispatcher, site, now)
@@ -131,6 +133,8 @@ def _held(dispatcher: Dispatcher, site: Site, there: tuple[Destination, ...], no
 
 
 def _connections(dispatcher: Dispatcher, site: Site, now: float) -> str:
+    if site.room is not None and site.room.size <= site.connections_limit(now):
+        return f"connections {site.room.size} (site, found): {site.room.why}"
     learned = site.learned(now).connections
     if learned is not None and learned <= site.connections_limit(now):
         return f"connections {learned} (learned)"
