@@ -6,64 +6,18 @@ the word is given; what is said after its answer is counted in the host's own ac
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import stat
 
 import pytest
 import trio
+from control_rig import FLAGS, MANY, ONE_BY_ONE, bulkmail, journal, mails, open_messages, order, states
 from road_child import running
-from road_rig import people, states_of
 
-from bulkmail.campaign import config, control, operator
-from bulkmail.cli import exit_code
-from bulkmail.journal import STATES, CampaignLock, Store
+from bulkmail.campaign import control
+from bulkmail.journal import CampaignLock
 from bulkmail.sandbox import World
-
-ONE_BY_ONE = {"transaction": "individual", "connections": 2}
-FLAGS = {1: ("--yes", "--new"), 2: ("--yes", "--new", "--workers", "2")}
-MANY = people(60)
-
-
-def journal(road):
-    return road.folder / ".bulkmail" / "road.journal"
-
-
-async def order(road, word):
-    """The answers that the verb gets; it is not the verb's process that is tried here."""
-    campaign = config.load(road.folder / "campaign.yaml", environ=os.environ)
-    return await trio.to_thread.run_sync(lambda: list(operator.order(campaign, word)), abandon_on_cancel=True)
-
-
-def bulkmail(road, capsys, *words):
-    """What a verb says, and its exit code; none of these here needs a loop of its own."""
-    with contextlib.chdir(road.folder):
-        code = exit_code(words)
-    said = capsys.readouterr()
-    return code, said.out + said.err
-
-
-def mails(world: World) -> int:
-    return sum(line.startswith("MAIL") for one in world.ledger.sessions for line in one.commands)
-
-
-def states(road) -> list[str]:
-    """Of everybody, once nobody runs the campaign, their sum being the source."""
-    with CampaignLock(journal(road)), Store.open(journal(road)) as store:
-        totals = store.totals()
-        assert totals["source"] == sum(totals[state] for state in STATES)
-        return sorted(states_of(store)[0].values())
-
-
-async def open_messages(held, count: int) -> None:
-    while held.messages < count:
-        await trio.lowlevel.checkpoint()
-
-
-async def all_taken(world: World, count: int) -> None:
-    while sum(world.ledger.copies.values()) < count:
-        await trio.lowlevel.checkpoint()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -243,50 +197,6 @@ async def test_only_the_user_of_the_campaign_may_speak_to_it(world: World, road,
         held.release.set()
         await child.last()
     assert stat.S_IMODE(mode) == 0o600
-
-
-async def seen_from_above(road, enough):
-    """What `top` is told until it is enough."""
-    found = []
-
-    def look() -> None:
-        for answer in control.ask(control.socket_path(journal(road)), {"do": "top"}):
-            found.append(answer)
-            if enough(answer):
-                return
-
-    await trio.to_thread.run_sync(look, abandon_on_cancel=True)
-    return found
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-async def test_whoever_looks_sees_each_provider_and_what_holds_it_back(
-    world: World, road, held, workers, capsys
-):
-    world.domain("a.test").refuse(MANY[0], b"451 4.7.1 slow down, too many messages")
-    async with running(road, *MANY, flags=FLAGS[workers], **ONE_BY_ONE) as child:
-        await open_messages(held, 2)
-        (busy,) = await seen_from_above(road, lambda answer: True)
-        await order(road, "pause")
-        held.release.set()
-        paused = await seen_from_above(road, lambda answer: not answer["rows"][0]["connections"])
-        async with trio.open_nursery() as nursery:
-            ends: list[object] = []
-
-            async def look() -> None:
-                ends.extend(await seen_from_above(road, lambda answer: answer["done"]))
-
-            nursery.start_soon(look)
-            await order(road, "resume")
-            await trio.to_thread.run_sync(child.process.send_signal, signal.SIGINT)
-            finished = await child.last()
-    (row,) = busy["rows"]
-    assert (row["provider"], row["connections"], 0 < row["waiting"] <= 58) == ("a.test", 2, True)
-    assert paused[-1]["rows"][0]["held"] == "paused"
-    assert paused[-1]["rows"][0]["answered"] >= 2
-    assert ends[-1]["totals"] == finished["totals"]
-    assert bulkmail(road, capsys, "top", "campaign.yaml")[0] == 0
-    assert "does not run now" in bulkmail(road, capsys, "top", "campaign.yaml")[1]
 
 
 async def test_who_is_suppressed_while_the_run_goes_gets_no_mail(world: World, road, held, capsys):
