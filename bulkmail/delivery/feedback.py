@@ -199,6 +199,9 @@ class Finder:
         """
         if number < self._horizon:
             return False
+        if now < self.resumes:  # it had its turn before, and was only slow to go
+            self._horizon = next_number
+            return False
         self._horizon = next_number
         self.why = why or self.why
         self.throttlings += 1

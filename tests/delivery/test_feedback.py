@@ -107,6 +107,13 @@ def test_what_was_on_its_way_when_the_rate_was_cut_does_not_cut_it_again():
     assert (finder.rate, finder.throttlings) == (before, 1)
 
 
+def test_who_goes_in_the_pause_had_his_turn_before_and_says_nothing_new():
+    finder = Finder(100.0, 0.0, 10)
+    told = [finder.throttled(12, 20, PAUSE_S / 2), finder.throttled(15, 21, 2 * PAUSE_S)]
+    told.append(finder.throttled(21, 22, 2 * PAUSE_S))
+    assert (told, finder.throttlings) == ([False, False, True], 2)
+
+
 def test_a_message_that_is_throttled_again_and_again_while_others_are_not_is_excused_a_few_times_only():
     finder = Finder(100.0, 0.0, 1)
     excused = []
@@ -133,7 +140,7 @@ def test_each_refusal_of_all_doubles_the_pause():
     finder = Finder(100.0, 0.0, 1)
     pauses = []
     for number in range(1, 6):
-        assert finder.throttled(number, number + 1, float(number))
+        assert finder.throttled(number, number + 1, finder.resumes)
         pauses.append(finder.pause_s)
     assert pauses == [PAUSE_S * 2**n for n in range(1, 6)]
 
