@@ -26,6 +26,7 @@ _MARKETING = {
 def contradictions(campaign: Campaign, *, routed: bool, secrets: bool) -> Iterator[Complaint]:
     """Errors. `routed`: the way out was given on the command line; `secrets`: they must be there, and fit."""
     yield from _delivery(campaign.delivery)
+    yield from _warmup(campaign)
     yield from _leaving(campaign)
     yield from _signing(campaign)
     yield from _safety(campaign)
@@ -68,6 +69,27 @@ def _delivery(delivery: Delivery) -> Iterator[Complaint]:
         yield "delivery.retry.give_up", "is shorter than retry.first: nobody would be tried twice"
     if delivery.via.implicit_tls and delivery.tls == "none":
         yield "delivery.tls", "smtps:// is TLS from the first octet: write smtp:// or another tls"
+    yield from _sources(delivery)
+
+
+def _warmup(campaign: Campaign) -> Iterator[Complaint]:
+    warmup = campaign.shaping.warmup
+    if warmup is None:
+        return
+    if warmup.start.per_second * 86_400 < 1:
+        yield "shaping.warmup.start", "is less than one recipient a day: nobody would ever be sent to"
+    if warmup.until.per_second < warmup.start.per_second:
+        yield "shaping.warmup.until", "is less than start: no source would have a quota"
+    elif warmup.growth == 1 and warmup.until.per_second > warmup.start.per_second:
+        yield "shaping.warmup.growth", "is 1: the quota would never reach until"
+    if warmup.overflow == "warm" and not any(source.warm for source in campaign.delivery.sources):
+        yield (
+            "shaping.warmup.overflow",
+            "is warm, and no source is said to be: write warm: true at one in delivery.sources, or wait here",
+        )
+
+
+def _sources(delivery: Delivery) -> Iterator[Complaint]:
     seen: set[str] = set()
     for index, source in enumerate(delivery.sources):
         if source.address in seen:

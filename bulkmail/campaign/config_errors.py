@@ -30,6 +30,8 @@ MISSING = {
     "delivery.dkim.domain": "is missing: write who signs, as mail.acme.example",
     "delivery.dkim.selector": "is missing: write which key of the domain it is, as s1",
     "delivery.dkim.key": "is missing: write {file: PATH} or {env: NAME} of the private key",
+    "shaping.warmup.start": "is missing: write the quota of the first day, as 2000/day",
+    "shaping.warmup.until": "is missing: write the quota that is none any more, as 500000/day",
     "delivery.sources.address": "is missing: write an IP address of this machine, as 192.0.2.10",
     "delivery.via": f"is missing, and has no default: write {VIA_CHOICES}",
 }

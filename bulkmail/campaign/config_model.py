@@ -57,7 +57,6 @@ __all__ = [
 NOT_BUILT = frozenset(
     {
         ("schedule",),
-        ("shaping", "warmup"),
         ("safety", "pause_if", "complaints"),
     }
 )
@@ -153,7 +152,8 @@ class Campaign(Section):
         """That anybody waits for the next attempt, at whatever provider."""
         scopes = (*self.shaping.providers.values(), *self.shaping.domains.values())
         given = [one.retry.max for one in scopes if one.retry is not None and one.retry.max is not None]
-        return max([self.delivery.retry.max, *given])
+        tomorrow = [86_400.0] if self.shaping.warmup is not None else []
+        return max([self.delivery.retry.max, *given, *tomorrow])
 
     @property
     def reverse_path(self) -> str:

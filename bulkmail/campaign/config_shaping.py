@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from bulkmail.campaign import config_values as values
-from bulkmail.campaign.config_fields import Count, Duration, Factor, RateField, typed
-from bulkmail.campaign.config_section import Section, default
+from bulkmail.campaign.config_fields import Count, Duration, Factor, RateField, choice, typed
+from bulkmail.campaign.config_section import Section, default, needed
 from bulkmail.smtp.address import domain_to_ascii
 
 
@@ -72,6 +72,17 @@ class ProfileFile(Section):
     providers: dict[str, ProfileEntry] = default({}, "by name")
 
 
+class WarmupSection(Section):
+    start: RateField = needed("recipients on the first day of a source at a provider, as 2000/day")
+    growth: Annotated[
+        float, *typed(values.bounded(1, float, "a number", most=10), type="number", minimum=1, maximum=10)
+    ] = default(1.3, "each day's quota is that of the day before times this")
+    until: RateField = needed("a quota as large as this is none any more: the source is warm")
+    overflow: Annotated[Literal["wait", "warm"], *choice("wait", "warm")] = default(
+        "wait", "what is too much for today waits for tomorrow, or leaves from a source that is warm"
+    )
+
+
 class Shaping(Section):
     profile: Profile = default("built-in", "what is known of the large providers: built-in, none, or a file")
     providers: dict[Annotated[str, *typed(provider_name)], ShapingScope] = default(
@@ -80,4 +91,5 @@ class Shaping(Section):
     domains: dict[Annotated[str, *typed(domain_name)], ShapingScope] = default(
         {}, "limits of one domain, beside those of its site and provider"
     )
+    warmup: WarmupSection | None = default(None, "how much a new source may send to each provider")
     default: ShapingDefault = default({}, "the limits of a site that has no others")

@@ -16,6 +16,7 @@ from bulkmail.delivery.slots import Slots
 from bulkmail.delivery.sources import Sources
 from bulkmail.delivery.work import Work
 from bulkmail.errors import ConfigError
+from bulkmail.transport.approach import Source
 from bulkmail.transport.descriptors import raise_limit
 from bulkmail.transport.pool import Pool
 
@@ -35,7 +36,7 @@ def planted(
 ) -> Plant:
     """The plant of one process, of so many that send."""
     rules = rules_of(campaign)
-    sources = sources_of(campaign, pool.dialer.approach.ehlo)
+    sources = _sources(campaign, pool.dialer.approach.ehlo)
     return Plant(
         work=work,
         pool=pool,
@@ -49,7 +50,7 @@ def planted(
         resend_doubt=campaign.delivery.on_doubt == "resend",
         unwritable=unwritable,
         on_hold=on_hold,
-        sources=Sources(sources) if sources else None,
+        sources=sources,
     )
 
 
@@ -62,3 +63,14 @@ def session_slots(processes: int) -> int:
     """Sessions that may be open at once in this process, whose limit of descriptors is raised for them."""
     sessions = SESSIONS // processes
     return max(1, min(sessions, raise_limit(4 * sessions) // 4))
+
+
+def _sources(campaign: Campaign, ehlo: str) -> Sources | None:
+    """With a warm-up there is always one, be it whatever the kernel chooses."""
+    warmup, sources = campaign.shaping.warmup, sources_of(campaign, ehlo)
+    if warmup is None or campaign.delivery.via.kind == "sandbox":
+        return Sources(sources) if sources else None
+    from bulkmail.campaign.warmup import warmth_of  # only who warms up pays for the import
+
+    warmth = warmth_of(campaign, time.time)
+    return Sources(sources or (Source("", ehlo),), warmth=warmth, overflow=warmup.overflow == "warm")

@@ -36,6 +36,7 @@ from bulkmail.campaign.progress import report_progress, seen
 from bulkmail.campaign.reloading import Terminal, on_hangups
 from bulkmail.campaign.reporter import Reporter
 from bulkmail.campaign.road import Road, road
+from bulkmail.campaign.warmup import warming
 from bulkmail.campaign.writers import Writers, threads_for
 from bulkmail.delivery.dispatch import Dispatcher
 from bulkmail.delivery.plant import Plant, Tally
@@ -240,7 +241,7 @@ class _Run:
         watchers.start_soon(progress, self._event)
         if self.until.seconds is not None:
             watchers.start_soon(ending.after, self.until.seconds)
-        async with leasing(held, plant, dispatcher, learned):
+        async with warming(self.campaign, journal, plant), leasing(held, plant, dispatcher, learned):
             await dispatcher.run(feed.next)
         self.cut_short = False
         await self.guard.keep()

@@ -108,6 +108,8 @@ def _show(one: History | LeftOut, *, suppressed: bool) -> None:
     click.echo(f"{printable(one.address)}: {one.state.replace('_', ' ')}")
     if one.due is not None:
         click.echo(f"  next attempt due {_utc(one.due)}")
+        if one.reason and not (one.attempts and one.reason.endswith(one.attempts[-1].reply)):
+            click.echo(f"  it waits for that: {printable(one.reason)}")
     if one.in_flight:
         click.echo("  the end of its message is on its way at this moment")
     if not one.attempts:

@@ -39,7 +39,7 @@ class Warmth(Protocol):
     def is_warm(self, source: Source, site: str) -> bool:
         """No quota holds for it."""
 
-    async def claim(self, source: Source, site: str, most: int) -> int:
+    def claim(self, source: Source, site: str, most: int) -> int:
         """So many recipients, at most `most`, may be sent to now; they are counted. Raises StoreError."""
 
     def unclaim(self, source: Source, site: str, count: int) -> None:

@@ -14,8 +14,9 @@ from bulkmail.delivery import consigning
 from bulkmail.delivery.ahead import Ahead
 from bulkmail.delivery.consignment import Consignment
 from bulkmail.delivery.destination import Destination
-from bulkmail.delivery.errands import Errand, Errands
+from bulkmail.delivery.errands import Errand, Errands, Part
 from bulkmail.delivery.shaping import least
+from bulkmail.delivery.sources import Warmth
 from bulkmail.delivery.work import Letter, Taken, Work
 from bulkmail.errors import ConfigError
 from bulkmail.transport.approach import Source
@@ -34,6 +35,8 @@ class Supply:
         self._errands = Errands()
         self._source = source
         self._taken = False
+        sources = destination.plant.sources
+        self._warmth = None if sources is None or source is None else sources.warmth
         self._ahead = Ahead(destination.plant.work, lambda: destination.plant.slots.talking)
 
     def __bool__(self) -> bool:
@@ -68,8 +71,9 @@ class Supply:
         return self._errands.pop(most if parcel.shared else 1)
 
     def put_back(self, errands: Sequence[Errand]) -> None:
-        """They are the next."""
+        """They were about to go, and are the next."""
         self._errands.put_back(errands)
+        self._unclaim(sum(len(errand.roll) for errand in errands) if self._warmth is not None else 0)
 
     def rest(self) -> list[Errand]:
         """Take out all that is left."""
@@ -102,7 +106,34 @@ class Supply:
         room = min(IN_FLIGHT, ALL // max(1, self._plant.slots.talking))
         octets = [one.letter.size for one in flying]
         parts = self._errands.cut(letters, count, most, room - sum(octets), at_least=0 if octets else 1)
-        return consigning.consignments(parts, self._destination, connection)
+        if self._warmth is None:
+            return consigning.consignments(parts, self._destination, connection)
+        parts = self._within_quota(parts, self._warmth)
+        found = consigning.consignments(parts, self._destination, connection)
+        sent = sum(len(one.roll) for one in found)
+        self._unclaim(sum(len(part.roll) for part in parts) - sent)
+        return found
+
+    def _within_quota(self, parts: Sequence[Part], warmth: Warmth) -> list[Part]:
+        """Those of them who may be sent to today; the others are the next again."""
+        assert self._source is not None
+        wanted = sum(len(part.roll) for part in parts)
+        left = warmth.claim(self._source, self._destination.site.name, wanted)
+        if left == wanted:
+            return list(parts)
+        kept, rest = [], []
+        for part in parts:
+            count = min(left, len(part.roll))
+            left -= count
+            if count:
+                kept.append(part._replace(roll=part.roll[:count]))
+            rest.append(Errand(part.parcel, part.roll[count:]))
+        self._errands.put_back(rest)
+        return kept
+
+    def _unclaim(self, count: int) -> None:
+        if self._warmth is not None and self._source is not None and count:
+            self._warmth.unclaim(self._source, self._destination.site.name, count)
 
     def _most(self, connection: Connection) -> int:
         limit = self._destination.recipients_limit(trio.current_time())

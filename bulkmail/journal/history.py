@@ -49,6 +49,9 @@ _UNFINISHED = """
 SELECT a.first, a.last, r.code, r.enhanced, r.text FROM {table} a CROSS JOIN reply r ON r.id = a.reply
 ORDER BY a.first"""
 
+_WHY = f"SELECT due, reply FROM deferral WHERE {touching('deferral')}"
+_REPLY = "SELECT code, enhanced, text FROM reply WHERE id = ?"
+
 _PENDING = "SELECT first, last, NULL, NULL, '' FROM pending ORDER BY first"
 
 _UNDELIVERED = """
@@ -107,22 +110,22 @@ def _history(db: apsw.Connection, number: int, address: str) -> History:
         AttemptRow(*row[:11], attempted=bool(row[11]), shared_with=row[12])  # type: ignore[misc]
         for row in found
     )
-    state, due = _state(db, number)
+    state, due, reason = _state(db, number)
     if not state:
         state = attempts[-1].state if attempts else "pending"
     in_flight = bool(_touched(db, "intent", "first", number))
-    return History(number, address, state, attempts, due, in_flight)
+    return History(number, address, state, attempts, due, in_flight, reason)
 
 
-def _state(db: apsw.Connection, number: int) -> tuple[str, float | None]:
-    """The unfinished state of one recipient and when it is due, or "" where it is settled."""
+def _state(db: apsw.Connection, number: int) -> tuple[str, float | None, str]:
+    """The unfinished state of one recipient, when it is due and why, or "" where it is settled."""
     for _ in _touched(db, "pending", "first", number):
-        return "pending", None
-    for due in _touched(db, "deferral", "due", number):
-        return "deferred", float(due)
+        return "pending", None, ""
+    for due, reply in rows(db, _WHY, (number, number, number)):
+        return "deferred", float(due), shown(*rows(db, _REPLY, (reply,))[0])
     for _ in _touched(db, "doubt", "first", number):
-        return "in_doubt", None
-    return "", None
+        return "in_doubt", None, ""
+    return "", None, ""
 
 
 def _touched(db: apsw.Connection, table: str, column: str, number: int) -> list[float]:

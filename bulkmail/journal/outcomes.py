@@ -22,9 +22,8 @@ from bulkmail.journal.ranges import (
     BLOCK,
     Piece,
     blocks,
-    demand_cover,
     find_open,
-    give_back,
+    hand_back,
     take_doubt,
     take_open,
     touching,
@@ -202,8 +201,11 @@ class Outcomes:
             )
 
     def _hand_back(self, record: Record) -> None:
-        demand_cover(find_open(self._db, record.first, record.last), record.first, record.last)
-        give_back(self._db, record.first, record.last, record.at if record.due is None else record.due)
+        first, last, due = record.first, record.last, record.due
+        why = None if due is None else self._texts.replies.get(record[4:7]) or self._new_reply(record[4:7])
+        count = hand_back(self._db, first, last, record.at, due, why)
+        self._moved.update(pending=-count, deferred=count)
+        self._db.execute(_CLOSE_INTERVALS, (first, last, first))
         if record.attempted:
             self._tell([record])
 

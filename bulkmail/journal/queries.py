@@ -45,7 +45,7 @@ LATE = "WHERE taken = 0 AND due > ?"
 INTERVALS_OF = f"""
 SELECT first, last, domain, shared FROM interval WHERE {touching("interval")} ORDER BY first"""
 
-TRIED = f"SELECT first, last, attempts, since FROM deferral WHERE {touching('deferral')}"
+TRIED = f"SELECT first, last, attempts, since FROM deferral WHERE {touching('deferral')} AND attempts > 0"
 
 
 def totals(db: apsw.Connection) -> dict[str, int]:
@@ -134,9 +134,10 @@ def in_hand(
     db: apsw.Connection, ids: Sequence[tuple[int, int]], attempts: int
 ) -> tuple[tuple[int, int], ...]:
     """See Store.in_hand."""
-    query, more = (TAKEN, (attempts,)) if attempts else (PENDING, ())
+    asked = [(TAKEN, (attempts,)), *([] if attempts else [(PENDING, ())])]
     return merged(
         (max(first, begin), min(last, end))
+        for query, more in asked
         for first, last in ids
         for begin, end in db.execute(query, (first, last, first, *more))
     )

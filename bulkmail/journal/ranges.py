@@ -63,7 +63,7 @@ def find_open(db: apsw.Connection, first: int, last: int) -> list[Piece]:
         for begin, end in db.execute(PENDING, (first, last, first))
     ]
     pieces += [
-        Piece(max(first, begin), min(last, end), "deferred", attempts, since)
+        Piece(max(first, begin), min(last, end), "deferred", attempts, since if attempts else None)
         for begin, end, attempts, since, *_ in db.execute(DEFERRAL, (first, last, first))
     ]
     pieces.sort(key=lambda piece: piece.first)
@@ -93,17 +93,28 @@ def _take_deferred(db: apsw.Connection, first: int, last: int) -> Iterator[Piece
                 "INSERT INTO deferral VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (last + 1, end, due, attempts, since, reply, taken),
             )
-        yield Piece(max(first, begin), min(last, end), "deferred", attempts, since)
+        yield Piece(max(first, begin), min(last, end), "deferred", attempts, since if attempts else None)
 
 
-def give_back(db: apsw.Connection, first: int, last: int, due: float) -> None:
-    """Whoever is deferred within the range is due at `due` and no longer taken; nothing else changes."""
+def hand_back(
+    db: apsw.Connection, first: int, last: int, at: float, due: float | None, why: int | None
+) -> int:
+    """Whoever is deferred within the range is due at `due`, or else `at`, and no longer taken.
+
+    With `due`, who is pending is deferred until then, without an attempt; `why` is the reply that says so.
+    How many those were. Raises StoreError where somebody is neither.
+    """
+    demand_cover(find_open(db, first, last), first, last)
     for begin, end, attempts, since, _, reply, _ in rows(db, DEFERRAL, (first, last, first)):
         begin, end = max(first, begin), min(last, end)
         list(_take_deferred(db, begin, end))
-        db.execute(
-            "INSERT INTO deferral VALUES (?, ?, ?, ?, ?, ?, 0)", (begin, end, due, attempts, since, reply)
-        )
+        again = (begin, end, at if due is None else due, attempts, since, reply if why is None else why)
+        db.execute("INSERT INTO deferral VALUES (?, ?, ?, ?, ?, ?, 0)", again)
+    pending = [] if due is None else list(_take_pending(db, first, last))
+    for piece in pending:
+        put_off = (piece.first, piece.last, due, at, why)
+        db.execute("INSERT INTO deferral VALUES (?, ?, ?, 0, ?, ?, 0)", put_off)
+    return sum(piece.last - piece.first + 1 for piece in pending)
 
 
 def take_doubt(db: apsw.Connection, most: int) -> list[Piece]:

@@ -82,7 +82,8 @@ class Record(NamedTuple):  # one for each message: a tuple is made, written and 
     - in_doubt: held for the operator's word; with `due` set (`on_doubt: resend`) the attempt is listed as
       in doubt and the recipients are deferred until then.
     - pending: handed back untried. No attempt is counted; who was pending stays so, and who was deferred
-      stays deferred, due at `due` or else at once.
+      stays deferred, due at once. With `due` set all of them are deferred until then, for the reason in
+      `reply`; who was pending without an attempt behind him.
     """
 
     first: int
@@ -184,7 +185,10 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Everything known of one recipient; `due` where it is deferred, `in_flight` while an intent is open."""
+    """Everything known of one recipient; `due` where it is deferred, `in_flight` while an intent is open.
+
+    `reason`: why it waits until then.
+    """
 
     id: int
     address: str
@@ -192,3 +196,4 @@ class History:
     attempts: tuple[AttemptRow, ...]
     due: float | None
     in_flight: bool
+    reason: str = ""

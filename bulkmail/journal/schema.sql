@@ -70,7 +70,7 @@ CREATE TABLE deferral (
     first    INTEGER PRIMARY KEY,
     last     INTEGER NOT NULL,
     due      REAL NOT NULL,
-    attempts INTEGER NOT NULL,      -- made so far, at least 1
+    attempts INTEGER NOT NULL,      -- made so far; 0: put off for our own reasons
     since    REAL NOT NULL,         -- the first of them
     reply    INTEGER NOT NULL,      -- why, the last time
     taken    INTEGER NOT NULL       -- handed to the running campaign; cleared when it starts

@@ -77,7 +77,6 @@ shaping: { default: { message_rate: 100 } }
     ("line", "problem"),
     [
         ("schedule: { at: x }", "8:1: schedule: not built yet in this version: remove it"),
-        ("shaping: { warmup: {} }", "8:12: shaping.warmup: not built yet in this version: remove it"),
         (
             "safety: { pause_if: { bounced: 3%, complaints: 1% } }",
             "8:36: safety.pause_if.complaints: not built yet in this version: remove it",
@@ -106,6 +105,19 @@ def test_a_key_that_is_not_built_yet_is_refused_as_such(tmp_path: Path, line: st
         ("  workers: all", "8:12: delivery.workers: 'all' is not a whole number, or auto"),
         ("  port: 70000", "8:9: delivery.port: '70000' is not a port: 1 to 65535"),
         ("  ehlo: a b", "8:9: delivery.ehlo:"),
+        ("shaping: { warmup: { start: 5/day } }", "8:12: shaping.warmup.until: is missing: write the quota"),
+        (
+            "shaping: { warmup: { start: 5/day, until: 4/day } }",
+            "8:43: shaping.warmup.until: is less than start: no source would have a quota",
+        ),
+        (
+            "shaping: { warmup: { start: 5/day, until: 9/day, growth: 1 } }",
+            "8:58: shaping.warmup.growth: is 1: the quota would never reach until",
+        ),
+        (
+            "shaping: { warmup: { start: 5/day, until: 9/day, overflow: warm } }",
+            "8:60: shaping.warmup.overflow: is warm, and no source is said to be: write warm: true",
+        ),
         ("  sources: 192.0.2.1", "8:12: delivery.sources: a list is wanted here: [one, another]"),
         ("  sources: [out.acme.example]", "8:13: delivery.sources[0]: 'out.acme.example' is no IP address:"),
         ("  sources: ['::']", "8:13: delivery.sources[0]: mail cannot leave from ::"),

@@ -84,6 +84,44 @@ def test_who_is_handed_back_untried_is_due_again_without_an_attempt(planned: New
     assert [ranges for _, ranges in store.open_intervals(None, 10)] == [[(1, 1), (4, 10)]]
 
 
+def put_off(first: int, last: int, due: float) -> Record:
+    return Record(first, last, "pending", 310.0, reply="enough for today", due=due, attempted=False)
+
+
+def test_who_is_put_off_untried_is_deferred_without_an_attempt(planned: NewStore) -> None:
+    store = planned([("a.test", 10)])
+    store.commit([deferred(2, 3)], [], [])
+    store.due(300.0, 10)
+    store.commit([put_off(1, 5, 900.0)], [], [])
+    assert (store.totals()["deferred"], store.next_due(310.0)) == (5, 900.0)
+    assert store.due(900.0, 10) == [
+        Due("a.test", ((1, 1), (4, 5)), shared=True, attempts=0),
+        Due("a.test", ((2, 3),), shared=True, attempts=1),
+    ]
+    roll = store.fetch([(1, 1), (4, 5)])
+    assert ([(one.attempts, one.since) for one in roll], roll.tried) == ([(0, None)] * 3, False)
+    [history] = store.history("user4@a.test")
+    assert (history.state, history.reason, history.attempts) == ("deferred", "enough for today", ())
+
+
+def test_whose_first_attempt_comes_late_is_as_old_as_that(planned: NewStore) -> None:
+    """Or he would have expired while he waited for us."""
+    store = planned([("a.test", 10)])
+    store.commit([put_off(1, 5, 900.0)], [], [])
+    store.due(900.0, 10)
+    store.commit([deferred(1, 1, at=901.0, due=1000.0)], [], [])
+    assert [(one.attempts, one.since) for one in store.fetch([(1, 1)])] == [(1, 901.0)]
+
+
+def test_what_a_dead_worker_had_of_those_who_were_put_off_is_had_back(planned: NewStore) -> None:
+    """P5."""
+    store = planned([("a.test", 10)])
+    store.commit([put_off(1, 5, 900.0)], [], [])
+    store.due(900.0, 10)
+    store.commit([Record(2, 2, "delivered", 901.0), put_off(3, 3, 2000.0)], [], [])
+    assert store.in_hand([(1, 7)], 0) == ((1, 1), (4, 7))
+
+
 def test_what_a_dead_worker_had_in_hand_is_who_has_no_fate_and_does_not_wait(planned: NewStore) -> None:
     """P5: whoever it had deferred is due later, as all are."""
     store = planned([("a.test", 20)])

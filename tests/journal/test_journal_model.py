@@ -38,6 +38,8 @@ def applied(fate: Fate, record: Record) -> Fate:
     if record.state == "pending":
         if fate.state == "deferred":
             fate = replace(fate, due=record.at if record.due is None else record.due, taken=False)
+        elif record.due is not None:
+            fate = replace(fate, state="deferred", due=record.due, taken=False)
         return told(fate, "pending") if record.attempted else fate
     since = record.at if fate.since is None else fate.since
     state = "deferred" if record.state == "in_doubt" and record.due is not None else record.state
