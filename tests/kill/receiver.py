@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -44,9 +45,9 @@ class TellingLedger(Ledger):
         self.conversing: set[int] = set()
 
     def connected(
-        self, host: str, sites: Iterable[str], is_open: Callable[[], bool]
+        self, host: str, sites: Iterable[str], is_open: Callable[[], bool], client: str = ""
     ) -> tuple[Session, Presence]:
-        session, presence = super().connected(host, sites, is_open)
+        session, presence = super().connected(host, sites, is_open, client)
         self.conversing.add(session.id)
         noted = {"event": "connected", "ns": time.monotonic_ns(), "session": session.id, "host": host}
         self._line(noted)
@@ -76,6 +77,8 @@ class Receiver:
                 os.close(write_ask)
                 trio.run(_serve, scenario, folder, write_hello, read_ask, write_told)
                 code = 0
+            except BaseException:
+                traceback.print_exc()  # whoever waits for an answer would only learn that it has gone
             finally:
                 os._exit(code)
         for descriptor in (write_hello, read_ask, write_told):

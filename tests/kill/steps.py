@@ -17,7 +17,9 @@ from typing import Any, Literal
 
 from bulkmail.sandbox import Sandbox
 from bulkmail.sandbox.answers import Event
+from bulkmail.sandbox.flights import stage_of_event
 from bulkmail.sandbox.smtp import Conversation
+from bulkmail.smtp import State
 
 Victim = Literal["all", "parent", "worker"]
 Act = Literal["SIGKILL", "SIGTERM", "SIGINT", "SIGINT twice"]
@@ -99,7 +101,8 @@ def watch(steps: Steps) -> None:
 
     class Watched(Conversation):
         async def _answer(self, event: Event) -> None:
-            steps.taken(self._stage(event) or "nonsense")
+            in_content = self._protocol.state is State.CONTENT
+            steps.taken(stage_of_event(event, in_content=in_content) or "nonsense")
             await super()._answer(event)
 
         async def _flush(self) -> None:
