@@ -94,7 +94,7 @@ def killed_half_way(job: Job, folder: Path) -> Killed:
     if mx.counts().recipients >= job.recipients:
         raise senders.Wrong("it was done before it was killed: more --rows")
     state = folder / "state-kept"
-    shutil.copytree(folder / ".bulkmail", state)
+    shutil.copytree(folder / ".bulkmail", state, ignore=shutil.ignore_patterns("*.control"))
     return Killed(command, folder, state, mx.port, mx.counts().recipients)
 
 

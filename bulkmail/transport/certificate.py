@@ -35,12 +35,13 @@ def read_certificate(der: bytes) -> Certificate:
             _key(leaf),
         )
     except (
+        KeyError,
         TypeError,
         x509.DuplicateExtension,
         x509.UnsupportedGeneralNameType,
         x509.InvalidVersion,
     ) as error:
-        # TypeError: a name whose parts are not of the types that cryptography knows of them
+        # KeyError, TypeError: a name whose parts are not of the types that cryptography knows of them
         raise ValueError(str(error)) from error
 
 

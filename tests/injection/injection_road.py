@@ -170,6 +170,11 @@ class Line:
     def usable(self) -> bool:
         return self._client.idle
 
+    quiet = True  # the host says nothing that it was not asked for
+
+    def expect(self) -> None:
+        """It is not even looked at."""
+
     def abandon(self) -> None:
         raise AssertionError("a connection was given up")
 
