@@ -29,8 +29,7 @@ ATTEMPTS = 20  # runs after the last blow: one ends it, as a rule
 LEFT_BEHIND = ("*.log", "*.new", "*.new-wal", "*.spill/*")  # in the state directory
 # What must not go unnoticed. SQLite may put up with other failures, such as of a checkpoint: what it did not
 # get into the file is in its WAL, and tried again.
-# Not sites.db: what was learned of sites may be lost, it is found again.
-VITAL = re.compile(r"(WRITE|CREATE) (?!sites\.db).*-wal$|(WRITE|SYNC|CREATE) .*(\.log|accounting\.jsonl)$")
+VITAL = re.compile(r"(WRITE|CREATE) .*-wal$|(WRITE|SYNC|CREATE) .*(\.log|accounting\.jsonl)$")
 
 
 @dataclass(slots=True)
