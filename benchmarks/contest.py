@@ -9,6 +9,7 @@ everything is tiny and runs once: that shows that it works, and its rates mean n
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import signal
 import sys
@@ -78,6 +79,7 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
 def options(doc: str | None, made: argparse.ArgumentParser | None = None) -> Given:
     """What was asked for. From here on SIGTERM ends us as an exception does: what was started is stopped."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    compileall.compile_dir(rig.CHECKOUT / "bulkmail", quiet=1)  # as an installation does
     return (made or parser(doc)).parse_args(namespace=Given())
 
 

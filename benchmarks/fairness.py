@@ -162,31 +162,8 @@ def write(street: Street, folder: Path, port: int, resolver: str) -> None:
         people.write("email,group\n")
         for domain, (messages, each) in domains.items():
             people.writelines(f"p{n}-{k}@{domain},{n}\n" for n in range(messages) for k in range(each))
-    (folder / "hello.txt").write_text("Hello group {{ group }},\n\n" + "this week at Acme\n" * 200, "utf-8")
-    campaign = {
-        "campaign": "fairness",
-        "from": "Acme News <news@acme.example>",
-        "to": "{{ email }}" if street.each == 1 else "Readers <news@acme.example>",
-        "subject": "Hello",
-        "recipients": "people.csv",
-        "content": "hello.txt",
-        "delivery": {
-            "via": "mx",
-            "ehlo": "bench.acme.example",
-            "tls": "opportunistic",
-            "resolvers": [resolver],
-            "port": port,
-            "allow_private": True,
-        },
-        "shaping": {
-            "default": {
-                "message_rate": tarpits.UNLIMITED,
-                "connection_rate": tarpits.UNLIMITED,
-                "messages_per_connection": 1_000_000,
-            }
-        },
-    }
-    (folder / "campaign.yaml").write_text(json.dumps(campaign, indent=1), "utf-8")
+    to = "{{ email }}" if street.each == 1 else "Readers <news@acme.example>"
+    tarpits.write_campaign(folder, port, resolver, to=to)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ by its own clock). The sink also says what arrived, and nothing is a rate unless
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import smtplib
 import socket
@@ -59,6 +60,7 @@ def main() -> None:
     if given.child:
         CHILDREN[given.child](*given.ports, given.domains)
         return
+    compileall.compile_dir(rig.CHECKOUT / "bulkmail", quiet=1)  # as an installation does
     wanted = {who: partial(CONTENDERS[who], given.domains) for who in given.only or CONTENDERS}
     small = {who: partial(CONTENDERS[who], WARM_UP) for who in wanted if given.domains > WARM_UP}
     runs = rig.rounds(wanted, repeats=given.repeats, warm_ups=small)

@@ -209,30 +209,23 @@ def write(village: Village, folder: Path, port: int, resolver: str) -> None:
             people.writelines(
                 f"p{group}-{k}@good{n}.test,{group}\n" for group in range(village.groups) for k in range(EACH)
             )
+    write_campaign(folder, port, resolver, to="Readers <news@acme.example>", connections=2)
+
+
+def write_campaign(folder: Path, port: int, resolver: str, *, to: str, **limits: int) -> None:
+    """It has a list, a message, and no limits to speak of but those given."""
     (folder / "hello.txt").write_text("Hello group {{ group }},\n\n" + "this week at Acme\n" * 200, "utf-8")
+    road = {"via": "mx", "resolvers": [resolver], "port": port, "allow_private": True}
+    rates = {"message_rate": UNLIMITED, "connection_rate": UNLIMITED}
     campaign = {
-        "campaign": "tarpits",
+        "campaign": "neighbours",
         "from": "Acme News <news@acme.example>",
-        "to": "Readers <news@acme.example>",
+        "to": to,
         "subject": "Hello",
         "recipients": "people.csv",
         "content": "hello.txt",
-        "delivery": {
-            "via": "mx",
-            "ehlo": "bench.acme.example",
-            "tls": "opportunistic",
-            "resolvers": [resolver],
-            "port": port,
-            "allow_private": True,
-        },
-        "shaping": {
-            "default": {
-                "connections": 2,
-                "message_rate": UNLIMITED,
-                "connection_rate": UNLIMITED,
-                "messages_per_connection": 1_000_000,
-            }
-        },
+        "delivery": road | {"ehlo": "bench.acme.example", "tls": "opportunistic"},
+        "shaping": {"default": rates | {"messages_per_connection": 1_000_000} | limits},
     }
     (folder / "campaign.yaml").write_text(json.dumps(campaign, indent=1), "utf-8")
 
