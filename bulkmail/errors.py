@@ -39,7 +39,14 @@ class ReplyTimeout(ConversationEnded):
 
 
 class TlsRefused(ConversationEnded):
-    """TLS was wanted and could not be had: not offered, refused, handshake failed or not verified."""
+    """TLS was wanted and could not be had: not offered, refused, handshake failed or not verified.
+
+    `lasting`: the host spoke, and it was no TLS that we understand; so it will be until somebody mends it.
+    """
+
+    def __init__(self, text: str, *, lasting: bool = False) -> None:
+        self.lasting = lasting
+        super().__init__(text)
 
 
 class LocalResourceError(BulkmailError):
@@ -132,6 +139,10 @@ def refusal(error: OSError, text: str) -> StoreError:
         return DiskRefused(f"{text}: the disk is full. Make room and run again.")
     if error.errno == errno.EIO:
         return DiskRefused(f"{text}: the disk fails ({error.strerror}). Mend that and run again.")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return StoreError(
+            f"{text}: {error.strerror}. Give this user the right to it, or name another `state`."
+        )
     return StoreError(f"{text}: {error.strerror}")
 
 

@@ -11,10 +11,10 @@ import pytest
 
 TESTS = Path(__file__).resolve().parent
 CATALOGUE = {"D": 10, "T": 6, "G": 9, "S": 10, "X": 17, "I": 13, "J": 6, "P": 5, "H": 6}  # rows by letter
-# What may have no test, for it is not built; S10 says why no run can come into it.
-NOT_YET = {"H1", "H2", "H4", "H5", "H6", "S7", "S8", "S9", "S10"}
+# What may have no test, for it is not built.
+NOT_YET = {"H1", "H2", "H4", "H5", "H6", "S7", "S8", "S9"}
 # What has tests that do not tell the whole of it, and says which part is missing.
-IN_PART = {"G6", "H3", "J6"}
+IN_PART = {"G6", "H3", "J5", "J6"}
 
 TABLE = dict(
     re.findall(r"^\| ([A-Z]\d+) \| (.*) \|$", (TESTS / "README.md").read_text("utf-8"), re.MULTILINE)

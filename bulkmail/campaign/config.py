@@ -64,10 +64,15 @@ def load(path: Path, *, environ: Mapping[str, str], via: str | None = None, secr
     campaign = _resolved(campaign, path, beneath, base, tree)
     wrong = contradictions(campaign, routed=via is not None, secrets=secrets)
     problems += (campaign.problem(where, text) for where, text in wrong)
-    if campaign.shaping.providers or isinstance(campaign.shaping.profile, Path):
+    shaping = campaign.shaping
+    if shaping.providers or shaping.domains or isinstance(shaping.profile, Path):
         from bulkmail.campaign.rules import problems_of  # only who names providers pays for their profile
 
         problems += problems_of(campaign)
+    if shaping.replies is not None:
+        from bulkmail.campaign import own_replies
+
+        problems += own_replies.problems_of(campaign)
     if problems:
         raise ConfigError(_sorted(problems))
     told = [campaign.problem(where, text) for where, text in doubts(campaign, secrets=secrets)]

@@ -99,7 +99,8 @@ def _sources(delivery: Delivery) -> Iterator[Complaint]:
 
 def _safety(campaign: Campaign) -> Iterator[Complaint]:
     rules = campaign.safety.pause_if
-    if "pause_if" in campaign.safety.model_fields_set and rules.bounced is None and rules.blocked is None:
+    named = "refused" in rules.model_fields_set or rules.bounced is not None or rules.blocked is not None
+    if "pause_if" in campaign.safety.model_fields_set and not named:
         yield "safety.pause_if", "names no rule: write {bounced: 3%, blocked: 5%, after: 500}"
     if campaign.safety.wait_after_seeds and not campaign.recipients.seeds:
         yield "safety.wait_after_seeds", "there are no seeds: write recipients.seeds: [you@acme.example]"

@@ -89,6 +89,14 @@ def workers(text: str) -> int | Literal["auto"]:
         raise ValueError(f"{error}, or auto") from None
 
 
+def share(text: str) -> float:
+    """Above 1, and so above every part, for `never`."""
+    try:
+        return 2.0 if text == "never" else units.parse_percent(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or never") from None
+
+
 def secret(value: object, info: ValidationInfo) -> Secret:
     return values.parse_secret(value, (info.context or {}).get("environ", {}))
 
@@ -120,6 +128,9 @@ Port = Annotated[int, *typed(values.port, type="integer", minimum=1, maximum=655
 Factor = Annotated[float, *typed(values.bounded(1, float, "a number"), type="number", minimum=1)]
 Duration = Annotated[float, *typed(values.positive_duration, **DURATIONS)]
 Percent = Annotated[float, *typed(units.parse_percent, **PERCENTS)]
+PercentOrNever = Annotated[
+    float, *typed(share, pattern=f"{units.PERCENT_PATTERN}|^never$", examples=["50%", "never"])
+]
 RateField = Annotated[Rate, *typed(units.parse_rate, **RATES)]
 SecretField = Annotated[Secret, PlainValidator(secret), WithJsonSchema(REFERENCE)]
 AuthorText = Annotated[str, *typed(mail.author_text)]

@@ -6,7 +6,17 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from bulkmail.campaign import config_values as values
-from bulkmail.campaign.config_fields import Count, Duration, Factor, RateField, choice, typed
+from bulkmail.campaign.config_fields import (
+    Count,
+    Duration,
+    Factor,
+    PathField,
+    RateField,
+    Tls,
+    choice,
+    field_name,
+    typed,
+)
 from bulkmail.campaign.config_section import Section, default, needed
 from bulkmail.smtp.address import domain_to_ascii
 
@@ -46,6 +56,19 @@ class ShapingRetry(Section):
     give_up: Duration | None = default(None, "a recipient who is still deferred then has expired")
 
 
+class ShapingTimes(Section):
+    connect: Duration | None = default(None, "to connect to one address")
+    tls: Duration | None = default(None, "for the TLS handshake")
+    greeting: Duration | None = default(None, "for the 220")
+    ehlo: Duration | None = default(None, "for the reply to EHLO")
+    mail: Duration | None = default(None, "for the reply to MAIL")
+    rcpt: Duration | None = default(None, "for the reply to RCPT")
+    data: Duration | None = default(None, "for the 354")
+    block: Duration | None = default(None, "for the peer to take 64 kB of the message")
+    end_of_data: Duration | None = default(None, "for the reply to the final dot; shorter makes duplicates")
+    quit: Duration | None = default(None, "for the reply to QUIT, where it is waited for")
+
+
 class ShapingLimits(Section):
     connections: Count | None = default(None, "open at once, to all of it together")
     message_rate: RateField | None = default(None, "messages, to all of it together")
@@ -54,10 +77,18 @@ class ShapingLimits(Section):
     recipients_per_transaction: Count | None = default(None, "at most, where the bytes are the same")
     messages_per_connection: Count | None = default(None, "then a new connection is made")
     messages_in_flight: Count | None = default(None, "at most, on a connection")
+    tls: Annotated[Tls, *choice("none", "opportunistic", "required", "verified")] | None = default(
+        None, "what a connection must be, where that is stricter than delivery.tls"
+    )
+    time_limits: ShapingTimes | None = default(
+        None, "for each reply of a server, where that is shorter than in delivery.time_limits"
+    )
 
 
 class ShapingScope(ShapingLimits):
-    retry: ShapingRetry | None = default(None, "when deferred recipients are tried again, of delivery.retry")
+    retry: ShapingRetry | None = default(
+        None, "when deferred recipients are tried again, where that differs from delivery.retry"
+    )
 
 
 class ProfileEntry(ShapingLimits):
@@ -81,6 +112,9 @@ class WarmupSection(Section):
     overflow: Annotated[Literal["wait", "warm"], *choice("wait", "warm")] = default(
         "wait", "what is too much for today waits for tomorrow, or leaves from a source that is warm"
     )
+    first: Annotated[str, *typed(field_name)] | None = default(
+        None, "a field of the list with numbers or dates: who has the most is sent to first"
+    )
 
 
 class Shaping(Section):
@@ -92,4 +126,7 @@ class Shaping(Section):
         {}, "limits of one domain, beside those of its site and provider"
     )
     warmup: WarmupSection | None = default(None, "how much a new source may send to each provider")
+    replies: PathField | None = default(
+        None, "rows of your own for the table of what replies mean, before the built-in ones: a .toml file"
+    )
     default: ShapingDefault = default({}, "the limits of a site that has no others")

@@ -43,9 +43,9 @@ def socket_path(journal: Path) -> Path:
     return journal.with_name(name)
 
 
-def wanted_path(journal: Path) -> Path:
-    """Where it is written what is wanted of a run that does not listen yet."""
-    return journal.with_name(journal.name + ".wanted")
+def wanted_path(journal: Path, word: str) -> Path:
+    """What says that `word` is wanted of a run that does not listen yet: a file for each, so none is lost."""
+    return journal.with_name(f"{journal.name}.{word}.wanted")
 
 
 @contextmanager
@@ -69,13 +69,14 @@ def is_ours(connection: socket.socket) -> bool:
     return _PEER.unpack(told)[1] in (0, os.geteuid())
 
 
-def ask(path: Path, request: Mapping[str, object]) -> Iterator[Answer]:
-    """The answers to `request`; as many as the run gives until the last, or until it ends.
+def ask(path: Path, request: Mapping[str, object], *, within_s: float = ANSWERED_S) -> Iterator[Answer]:
+    """The answers to `request`; as many as the run gives until the last, or until it ends; the first of them
+    `within_s`.
 
     Raises NobodyListens, and CampaignLocked where there is a run that does not answer us.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(ANSWERED_S)
+        connection.settimeout(within_s)
         try:
             with reachable(path) as address:
                 connection.connect(address)
@@ -97,6 +98,8 @@ def _answers(connection: socket.socket, lines: Iterable[bytes]) -> Iterator[Answ
     heard = False
     try:
         for line in lines:
+            if not line.endswith(b"\n"):
+                break  # it was killed in the midst of it
             answer: Answer = json.loads(line)
             heard = True
             connection.settimeout(None)
@@ -112,33 +115,30 @@ def _answers(connection: socket.socket, lines: Iterable[bytes]) -> Iterator[Answ
 
 
 def want(journal: Path, word: str) -> None:
-    """Of the run that begins to listen next. StoreError."""
-    path = wanted_path(journal)
-    new = path.with_name(path.name + ".new")
+    """Of the run that begins to listen next: `pause` or `cancel`. StoreError."""
+    path = wanted_path(journal, word)
     try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.write(descriptor, word.encode())
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.replace(new, path)
     except OSError as error:
         raise refusal(error, f"{path}: cannot be written") from error
 
 
 def wanted(journal: Path) -> str:
-    """What is wanted of this run, "" for nothing. It stands until `unwant`."""
-    try:
-        return wanted_path(journal).read_text("utf-8", "replace")
-    except OSError:
-        return ""
+    """What is wanted of this run, "" for nothing; a cancellation counts, whatever else is. Until `unwant`."""
+    for word in ("cancel", "pause"):
+        if wanted_path(journal, word).exists():
+            return word
+    return ""
 
 
-def unwant(journal: Path) -> bool:
-    """Whether anything was wanted. Not any more."""
+def unwant(journal: Path, word: str) -> bool:
+    """Whether `word` was wanted. Not any more."""
     try:
-        wanted_path(journal).unlink()
+        wanted_path(journal, word).unlink()
     except OSError:
         return False
     return True

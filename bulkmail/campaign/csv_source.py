@@ -33,6 +33,7 @@ from bulkmail.errors import ConfigError, Problem
 _SEPARATORS = "\t;|,"  # of equally many the first: a comma may well stand in a column's name
 _QUOTED = re.compile(r'"[^"]*"?')
 _EXCEL = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's own hint, on a line before the header
+_REST = 1 << 20
 _HEADER_LINES = 50  # a header cell may hold newlines; a quote that is never closed must not read the file
 
 
@@ -61,10 +62,15 @@ def read_csv(text: TextIO, spec: ListSpec, file: str, shape: Shape | None = None
             raise ConfigError(Problem(file, found.first, 0, "", f"the header is {reason}"))
         header = resolve_header(spec, file, found.first, cells)
         rows = Rows(text, found.separator, found.last, header, file)
-        if shape is None or not can_be_plain(found.separator):
-            yield from rows.batches()
-        else:
-            yield from read_chunks(rows, shape)
+        try:
+            if shape is None or not can_be_plain(found.separator):
+                yield from rows.batches()
+            else:
+                yield from read_chunks(rows, shape)
+        except ConfigError:
+            while text.read(_REST):  # where it is no text, that is what is wrong with it
+                pass
+            raise
     except UnicodeDecodeError as error:
         raise ConfigError(Problem(file, 0, 0, "", f"not {error.encoding} text: {error.reason}")) from error
 

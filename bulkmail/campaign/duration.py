@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bulkmail.campaign.plan_summary import DomainCount
-from bulkmail.delivery.limits import COUNTS, KINDS, RATES, Limit, Shape
+from bulkmail.delivery.limits import BUILT_IN, CAMPAIGN, COUNTS, KINDS, RATES, Limit, Shape, binding
 from bulkmail.delivery.rules import Rules
 
 TAKES_S = 0.2  # a transaction, on one connection
@@ -33,6 +33,7 @@ class ProviderPlan:
     seconds: float
     kind: str
     binds: Limit
+    limits: Shape = field(default_factory=dict)  # all that hold at a site of it, whatever the domain
 
     @property
     def told(self) -> str:
@@ -47,6 +48,7 @@ class ProviderPlan:
             "least_seconds": round(self.least_s, 1),
             "seconds": round(self.seconds, 1),
             "binds": limit_json(self.kind, self.binds),
+            "limits": binding_json(self.limits),
         }
 
 
@@ -57,8 +59,7 @@ def limit_json(kind: str, limit: Limit) -> dict[str, Any]:
 
 
 def binding_json(shape: Shape) -> list[dict[str, Any]]:
-    """All limits of a shape that are numbers."""
-    return [limit_json(kind, shape[kind]) for kind in (*RATES, *COUNTS) if kind in shape]
+    return [limit_json(kind, shape[kind]) for kind in KINDS if kind in shape]
 
 
 @dataclass(slots=True)
@@ -99,16 +100,21 @@ def by_provider(
         providers[UNKNOWN].recipients += rest.recipients
         providers[UNKNOWN].transactions += rest.transactions
         found[UNKNOWN] += _seconds(rules.default, 1, 1)
-    plans = [_plan(name, total, found[name]) for name, total in providers.items()]
+    plans = [
+        _plan(name, total, found[name], binding([rules.campaign, rules.default, shapes.get(name, {})]))
+        for name, total in providers.items()
+    ]
     return sorted(plans, key=lambda one: -one.recipients)
 
 
-def _plan(name: str, total: _Sum, found: list[tuple[float, float, str, Limit]]) -> ProviderPlan:
+def _plan(
+    name: str, total: _Sum, found: list[tuple[float, float, str, Limit]], limits: Shape
+) -> ProviderPlan:
     # of those that take the same, the first is of the narrowest scope whose word it is
     seconds, _, kind, binds = max(found, key=lambda each: each[0])
     least_s = max(each[1] for each in found)
     return ProviderPlan(
-        name, total.recipients, total.domains, total.transactions, least_s, seconds, kind, binds
+        name, total.recipients, total.domains, total.transactions, least_s, seconds, kind, binds, limits
     )
 
 
@@ -127,5 +133,19 @@ def _seconds(shape: Shape, recipients: int, transactions: int) -> Iterator[tuple
 
 
 def holding(shape: Shape) -> list[str]:
-    """What holds somebody, a line for each kind, for people."""
-    return [shape[kind].told(kind) for kind in KINDS if kind in shape and kind in (*RATES, *COUNTS)]
+    """What holds somebody, one for each kind, for people: of time limits and schedule what somebody wrote."""
+    always = (*RATES, *COUNTS, "tls")
+    return [
+        shape[kind].told(kind)
+        for kind in KINDS
+        if kind in shape and (kind in always or shape[kind].origin.whence != BUILT_IN)
+    ]
+
+
+def special(shape: Shape) -> list[str]:
+    """What a narrower scope than the campaign says of TLS, time limits and schedule, for people."""
+    return [
+        limit.told(kind)
+        for kind, limit in shape.items()
+        if kind not in (*RATES, *COUNTS) and limit.origin.scope != CAMPAIGN
+    ]

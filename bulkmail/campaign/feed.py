@@ -1,10 +1,11 @@
 """Where a run's parcels come from: the plan's unfinished intervals, and deferrals as they fall due.
 
 They take turns, a page of the one and a page of the other: neither do the retries of many dead domains hold
-up those who were never tried, nor does a long plan hold up the retries.
-Nothing is held in memory but one page, and of small domains who is in them: to read those of a whole page
-costs no more than to read those of one. No task sleeps for a recipient: this one feed sleeps until the
-earliest deferral of the campaign is due.
+up those who were never tried, nor does a long plan hold up the retries. Domains of many intervals are read
+side by side (`lanes`), so that none of them holds up anybody else.
+Nothing is held in memory but one page, and one of each lane, and of small domains who is in them: to read
+those of a whole page costs no more than to read those of one. No task sleeps for a recipient: this one feed
+sleeps until the earliest deferral of the campaign is due.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import trio
 
+from bulkmail.campaign.lanes import PAGE as LANE_PAGE
+from bulkmail.campaign.lanes import Lane, Lanes
 from bulkmail.campaign.parking import Parking
 from bulkmail.delivery.dispatch import Dispatcher
 from bulkmail.delivery.work import Parcel, Roll, Span
@@ -23,6 +27,8 @@ from bulkmail.journal import Interval, Journal, Store, Which
 PAGE = 200  # intervals, or deferred ranges, read at a time
 FEW = 4  # recipients of a domain that are read with the page
 CHARACTERS = 1_000  # of their rows; thousands of parcels are open at once
+ROOM = 50  # places that a crowded site has when its parcels are looked at again
+LULL_S = 0.005  # in which places fall free, to be filled together
 LOOK_AGAIN_S = 60.0  # the longest sleep: a stepped clock is noticed by then (FAULTS.md J5)
 
 
@@ -34,8 +40,9 @@ class Feed:
 
     `first_pass`: end when everybody has been tried once. `limit`: end after so many recipients were handed
     out, those who are tried again not counted. `fetch_few` reads those who are handed out with their parcel;
-    None: nobody is. `parking`: keep back what is for sites that have too much out already; off where there is
-    but one. `longest_wait_s`: nobody is to wait longer, whatever becomes of the clock (J5).
+    None: nobody is. `parking`: keep back what is for sites that have too much out already, and large domains
+    take turns; off where there is but one site. `longest_wait_s`: nobody is to wait longer, whatever becomes
+    of the clock (J5).
     `seeds_only`: hand out the seeds, and nobody else.
     """
 
@@ -66,10 +73,11 @@ class Feed:
         self._after: tuple[int, int] | None = None
         self._planned = True  # some of the plan may not have been read yet
         self._parking = Parking()
+        self._lanes = Lanes(dispatcher) if parking else None
         if parking:
-            dispatcher.park = self._parking.park
+            dispatcher.park = self._park
         # whose page is next, if there is one
-        self._turn = deque((self._read_plan, self._read_due, self._read_parked, self._read_aside))
+        self._turn = deque((self._read_plan, self._read_due, self._read_parked, self._read_lanes))
 
     async def next(self) -> Parcel | None:
         """The next parcel, once there is one; None when the campaign has nothing more to do. StoreError."""
@@ -90,16 +98,21 @@ class Feed:
         """Whether there was a page."""
         if not self._planned or self._left <= 0:
             return False
-        which = Which(without=() if self._seeds_only else self._parking.pass_over(self._after))
+        lanes = None if self._seeds_only else self._lanes
+        which = Which(without=() if lanes is None else lanes.domains)
         page = await self._journal.read(Store.open_intervals, self._after, PAGE, which=which)
         self._planned = bool(page)
-        parcels = []
+        if lanes is not None and page:
+            lanes.open([interval for interval, _ in page])
+        parcels: list[Parcel] = []
         for interval, spans in page:
             if self._seeds_only and not interval.seeds:  # they are the first
                 self._planned = False
                 break
             self._after = (interval.size, interval.id)
-            parcels += self._parcel(interval, spans)
+            found = self._parcel(interval, spans)
+            lane = None if lanes is None or interval.seeds else lanes.of(interval.domain)
+            (parcels if lane is None else lane.ready).extend(found)
         await self._hand_out(parcels)
         return self._planned or bool(parcels)
 
@@ -125,12 +138,11 @@ class Feed:
         if self._first_pass:
             return False
         due = await self._journal.due(self._now(), PAGE)
-        await self._hand_out(
-            [
-                Parcel(one.domain, one.ids, shared=one.shared and self._shareable, attempts=one.attempts)
-                for one in due
-            ]
-        )
+        parcels = [
+            Parcel(one.domain, one.ids, shared=one.shared and self._shareable, attempts=one.attempts)
+            for one in due
+        ]
+        await self._hand_out([one for one in parcels if not self._parking.park_with_its_like(one)])
         return bool(due)
 
     async def _read_parked(self) -> bool:
@@ -148,24 +160,31 @@ class Feed:
         await self._hand_out(retries)
         return bool(retries)
 
-    async def _read_aside(self) -> bool:
-        """Whether there was a page of a domain that was passed over, and for whose site there is room."""
-        one = self._parking.next_aside(self._room) if self._left > 0 else None
-        if one is None:
+    async def _read_lanes(self) -> bool:
+        """Whether there was anybody in a large domain for whose site there is room."""
+        if self._lanes is None:
             return False
-        which = Which(domain=one.domain, behind=one.behind)
-        page = await self._journal.read(Store.open_intervals, one.after, PAGE, which=which)
-        if not page:
-            del self._parking.aside[one.domain]
-            return True
-        one.behind = page[-1][0].id
-        await self._hand_out([parcel for read in page for parcel in self._parcel(*read)])
-        return True
+        if self._left <= 0:
+            self._lanes.end()
+        if empty := self._lanes.empty():
+            for lane, page in zip(empty, await self._journal.read(partial(_pages, empty)), strict=True):
+                lane.ended = not page
+                for interval, spans in page:
+                    lane.behind = interval.id
+                    lane.ready.extend(self._parcel(interval, spans))
+        parcels = self._lanes.round()
+        await self._hand_out(parcels)
+        return bool(parcels)
+
+    def _park(self, parcel: Parcel, site: str) -> bool:
+        if self._lanes is not None and not parcel.attempts:
+            self._lanes.parked(parcel.domain, site)
+        return self._parking.park(parcel, site)
 
     def _room(self, site: str) -> int:
         """How many parked parcels of a site are worth looking at: not one by one, as places fall free."""
         room = self._dispatcher.room(site)
-        return room if room >= PAGE else 0
+        return room if room >= min(ROOM, PAGE) else 0
 
     async def _hand_out(self, parcels: Sequence[Parcel]) -> None:
         small = [parcel for parcel in parcels if parcel.waiting <= FEW]
@@ -181,7 +200,8 @@ class Feed:
         idle = not self._dispatcher.open_parcels
         now = self._now()
         due = None if self._first_pass else await self._journal.next_due(now, surely=idle)
-        if idle and (self._parking or (self._parking.aside and self._left > 0)):
+        kept = self._parking or self._lanes
+        if idle and kept:
             return True  # there was no room when they were looked at, and by now there is
         if due is None and idle:
             return False
@@ -192,4 +212,14 @@ class Feed:
         wait_s = LOOK_AGAIN_S if due is None else min(LOOK_AGAIN_S, max(0.0, due - now))
         with trio.move_on_after(wait_s):
             await finished.wait()
+            if kept:
+                await trio.sleep(LULL_S)
         return True
+
+
+def _pages(lanes: Sequence[Lane], store: Store) -> list[list[tuple[Interval, list[Span]]]]:
+    """The next of each."""
+    return [
+        store.open_intervals(lane.after, LANE_PAGE, which=Which(domain=lane.domain, behind=lane.behind))
+        for lane in lanes
+    ]

@@ -8,7 +8,10 @@ more. As soon as there is somebody else, everybody writes down at which provider
   many connections fewer, with nobody on his way who was given a turn before, he says so.
 * Who is to have more takes it when all others have said that they keep to the division that holds now. So
   does who is new, and had nothing.
+* Where only processes of one campaign send, each has what it has when they are alone. So once the last other
+  campaign has gone, and all of them have said that they keep to that, each may stop sharing by itself.
 * Who has nobody left to send to at a scope gives it back, and its connections, idle ones too.
+* What is divided is the least of what all campaigns there say of it (`terms`).
 * Where there are fewer connections than senders, the first in line goes to its end after a while.
 
 One who dies holds nothing: the kernel tells. One who hangs keeps what he has, for his connections stand.
@@ -18,20 +21,23 @@ The steps of one look are decided here, from what was read; `ground` is where th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Sequence, Set
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Protocol
 
 import trio
 
 from bulkmail.campaign.division import Divided, Part, divided, least, nothing, part_of
-from bulkmail.errors import StoreError
-from bulkmail.journal import Holder, Leases
+from bulkmail.campaign.terms import Terms, narrowest, read, within
+from bulkmail.delivery.shaping import Bounds
+from bulkmail.journal import Holder, Leases, dispensable
 
 LOOK_S = 0.5  # between two looks of who is alone
 SHARING_S = 0.25  # and where somebody else is there
 DEATHS_S = 1.0  # between two looks whether the others live
+JOINING = 200  # scopes in one look, for which everything else waits: of a long tail there may be thousands
+TEXTS = 1_000  # different terms that are remembered as read
 TURN_S = 10.0  # for which the first in line sends while somebody waits; less where the other weighs more
 
 
@@ -53,15 +59,29 @@ class Ground(Protocol):
     def is_empty(self, scope: str) -> bool:
         """No connection stands; idle ones are closed."""
 
-    def limit_again(self, scopes: Collection[str] | None) -> None:
+    def limit_again(self, scopes: Set[str] | None) -> None:
         """The limits of these are others now; None: of all."""
+
+    def terms(self, scopes: Collection[str]) -> dict[str, str]:
+        """What the campaign says of its limits there, as it is written down."""
+
+    def edition(self) -> object:
+        """Another one where the campaign may say something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part, of what others leave of our limits."""
+
+    part: Part
+    terms: Terms
 
 
 @dataclass(slots=True)
 class _Held:
     """`parts`: the limits are the least of these; none of them: nothing yet. `ALONE`: as before we shared."""
 
-    parts: tuple[Part | None, ...]
+    parts: tuple[Share | None, ...]
     changed: int = 0  # the division that we know of
     settled_at: float = 0.0  # when all turns are over that were given out before
     first_since: float | None = None  # when we began to be the first in line, with a part
@@ -71,7 +91,7 @@ ALONE: Final = None
 
 
 class Leasing:
-    """Of one sending process. Errors of the store are no reason to end: then nobody has more than before."""
+    """Of one sending process. Where the store cannot be used for a while, nobody has more than before."""
 
     def __init__(
         self,
@@ -86,6 +106,8 @@ class Leasing:
         self._sharing = False
         self._held: dict[str, _Held] = {}
         self._deaths_at = -math.inf
+        self._edition: object = None
+        self._texts: dict[str, Terms] = {}
         self._pending = True  # something may have to be done though nobody has written anything
 
     # --- what is ours ----------------------------------------------------------------------------------
@@ -95,25 +117,39 @@ class Leasing:
         """Other campaigns are there, or were a moment ago."""
         return self._sharing
 
-    def limited(self, scope: str, whole: Divided, alone: Divided) -> Divided:
-        """What is ours of these limits of a scope now. `alone`: what is, while no other campaign is there."""
+    def limited(
+        self,
+        scope: str,
+        whole: Divided,
+        alone: Divided,
+        of: Callable[[Terms], Bounds] = lambda terms: terms.site,
+    ) -> Divided:
+        """What is ours of these limits of a scope now. `alone`: what is, while no other campaign is there;
+        `of`: what others say of it."""
         if not self._sharing:
             return alone
         held = self._held.get(scope)
         if held is None or not held.parts:
             return nothing(whole)
-        found = [alone if one is ALONE else divided(whole, one) for one in held.parts]
+        found = [
+            alone if one is ALONE else divided(within(whole, of(one.terms)), one.part) for one in held.parts
+        ]
         ours = found[0]
         for other in found[1:]:
             ours = least(ours, other)
         return ours
 
     def sharers(self, scope: str) -> int:
-        """Among how many the limits of a scope are divided, other processes of this campaign left out."""
+        """Such parts as ours in the limits of a scope; 0: ours is what it is while we are alone."""
         held = self._held.get(scope)
-        return (
-            max((one.whole for one in held.parts if one is not ALONE), default=1) if held is not None else 1
-        )
+        if held is None:
+            return 0
+        return max((one.part.whole for one in held.parts if one is not ALONE), default=0)
+
+    def says(self, scope: str, of: Callable[[Terms], Bounds]) -> bool:
+        """Some other campaign says something of it that binds us, too."""
+        held = self._held.get(scope)
+        return held is not None and any(one is not ALONE and of(one.terms).shared for one in held.parts)
 
     # --- looking ---------------------------------------------------------------------------------------
 
@@ -124,53 +160,62 @@ class Leasing:
             await trio.sleep(SHARING_S if self._sharing else LOOK_S)
 
     def look(self) -> None:
-        """One look, and what follows from it."""
-        with suppress(StoreError):
+        """One look, and what follows from it. Raises DiskRefused."""
+        with dispensable():
             now = self._clock()
             if now - self._deaths_at >= DEATHS_S:
                 self._deaths_at = now
                 self._leases.bury(self._leases.senders())
             changed = self._leases.changed()  # also by what we have just written
-            if changed or self._pending or (self._sharing and self._ground.scopes() != self._held.keys()):
+            if changed or self._pending or (self._sharing and self._has_moved()):
                 self._pending = True  # until the look has come to its end
                 self._pending = self._look(now)
+
+    def _has_moved(self) -> bool:
+        """We send elsewhere now, or on other terms."""
+        return self._ground.scopes() != self._held.keys() or self._ground.edition() is not self._edition
 
     def _look(self, now: float) -> bool:
         """Whether there is more to be done."""
         senders = self._leases.senders()
-        others = [one for one in senders if one.id != self._leases.id]
+        (ours,) = [one for one in senders if one.id == self._leases.id]
+        strangers = any(one.campaign != ours.campaign for one in senders)
         if not self._sharing:
-            (ours,) = [one for one in senders if one.id == self._leases.id]
-            if not ours.sharing and not any(one.campaign != ours.campaign or one.sharing for one in others):
+            if not (ours.sharing or strangers):
                 return False
             if not ours.sharing:
                 using = self._ground.scopes()
-                self._leases.share(using)
+                self._edition = self._ground.edition()
+                self._leases.share(self._ground.terms(using))
                 self._held = {scope: _Held((ALONE,)) for scope in using}
             self._sharing = True
             self._ground.limit_again(None)
-        elif not others and self._leases.be_alone():
+        elif not strangers and self._leases.be_alone():
             self._sharing = False
             self._held.clear()
             self._ground.limit_again(None)
             return False
-        return self._share(now, all(one.sharing for one in others))
+        return self._share(now, all(one.sharing for one in senders))
 
     def _share(self, now: float, nobody_alone: bool) -> bool:
         """A look where somebody else is there. `nobody_alone`: all have written down what they hold."""
         using = self._ground.scopes()
         idle = self._held.keys() - using
         leaving = [scope for scope in idle if self._ground.is_empty(scope)]
-        joining = using - self._held.keys()
-        if leaving or joining:
-            self._leases.change(join=joining, leave=leaving)
+        joining = set(islice(using - self._held.keys(), JOINING))
+        terms: dict[str, str] = {}
+        if (edition := self._ground.edition()) is not self._edition:
+            terms = self._ground.terms(self._held.keys() & using)
+        if leaving or joining or terms:
+            self._leases.change(join=self._ground.terms(joining), leave=leaving, terms=terms)
+        self._edition = edition
         for scope in leaving:
             del self._held[scope]
         for scope in joining:
             self._held[scope] = _Held(())
         found = self._leases.held()
-        moved = [scope for scope, there in found.items() if self._divide(scope, there, now, nobody_alone)]
-        moved += leaving
+        moved = {scope for scope, there in found.items() if self._divide(scope, there, now, nobody_alone)}
+        moved.update(leaving)
         if moved:
             self._ground.limit_again(moved)
         seen = {
@@ -187,7 +232,13 @@ class Leasing:
 
     def _divide(self, scope: str, holders: Sequence[Holder], now: float, nobody_alone: bool) -> bool:
         """What the division of a scope leaves to us by now; whether that is another part than before."""
-        held, part, changed = self._held[scope], part_of(self._leases.id, holders), holders[0].changed
+        held, changed = self._held[scope], holders[0].changed
+        ours = self._mine(holders).campaign
+        others = [one for one in holders if one.campaign != ours]
+        part = ALONE
+        if others:
+            texts = {one.terms: None for one in others}
+            part = Share(part_of(self._leases.id, holders), narrowest(map(self._read, texts)))
         before = held.parts
         if changed != held.changed:
             held.changed = changed
@@ -206,15 +257,27 @@ class Leasing:
         return not held.parts or (now >= held.settled_at and self._ground.keeps(scope))
 
     def _had_its_turn(self, scope: str, holders: Sequence[Holder], now: float) -> bool:
-        """We are the first in line, somebody waits, and we had our time."""
+        """We are the first in line, somebody waits, and we had our time.
+
+        Be it that we could not use it: where limits hold for several scopes together one has to be among the
+        first in each of their lines.
+        """
         held = self._held[scope]
-        if holders[0].sender != self._leases.id or not _starving(holders) or self._mine(holders).starved:
+        if holders[0].sender != self._leases.id or not _starving(holders):
             held.first_since = None
             return False
         if held.first_since is None:
             held.first_since = now
         part = part_of(self._leases.id, holders)
         return now - held.first_since >= TURN_S * part.weights[part.at] / max(part.weights)
+
+    def _read(self, text: str) -> Terms:
+        terms = self._texts.get(text)
+        if terms is None:
+            if len(self._texts) >= TEXTS:
+                self._texts.clear()
+            terms = self._texts[text] = read(text)
+        return terms
 
     def _mine(self, holders: Sequence[Holder]) -> Holder:
         return next(one for one in holders if one.sender == self._leases.id)

@@ -60,7 +60,7 @@ class CampaignLedger:
     """The `Work` of a campaign.
 
     `now` is UTC epoch seconds: by it a letter is dated. `suppressed_until`: Suppressions.newest before the
-    plan was made; None where nobody knows.
+    plan was made; None where nobody knows. `checks` raise StoreError where nothing more may be sent.
     """
 
     def __init__(
@@ -73,8 +73,11 @@ class CampaignLedger:
         now: Callable[[], float],
         suppressed_until: str | None = None,
         writers: Writers | None = None,
+        checks: Iterable[Callable[[], None]] = (),
     ) -> None:
         self._journal = journal
+        # Where the disk has refused anything of ours, nobody sends MAIL any more (J3).
+        self._checks = (journal.check, *([] if log is None else [log.check]), *checks)
         self._composer = composer
         self._suppressions = suppressions
         self._suppressions.changed()  # what was added until now is found when recipients are loaded
@@ -109,9 +112,7 @@ class CampaignLedger:
         return rolls
 
     def withheld(self, rolls: Sequence[Roll]) -> AbstractSet[int]:
-        self._journal.check()  # where the disk has failed, nobody sends MAIL any more (J3)
-        if self._log is not None:
-            self._log.check()
+        self._check()
         # What is added during the run may be an import of millions: only the batch at hand is asked for.
         if not (self._asking or self._suppressions.changed()):
             return frozenset()
@@ -169,8 +170,11 @@ class CampaignLedger:
 
     async def synced(self) -> None:
         await self._journal.sync()
-        if self._log is not None:  # written with that, and MAIL may follow at once
-            self._log.check()
+        self._check()  # the accounting log is written with that, and MAIL may follow at once
+
+    def _check(self) -> None:
+        for check in self._checks:
+            check()
 
 
 def records_of(verdicts: Iterable[Verdict]) -> list[Record]:

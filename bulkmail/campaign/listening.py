@@ -88,19 +88,23 @@ async def _accept(listener: trio.socket.SocketType, heed: Heed, serving: trio.Nu
 
 
 async def _serve(stream: trio.SocketStream, heed: Heed) -> None:
-    with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-        async with stream:
-            request = await _request(stream) if is_ours(_plain(stream)) else None
-            if request is None:
-                return
+    async with stream:
+        request = await _request(stream) if is_ours(_plain(stream)) else None
+        if request is None:
+            return
+        async with trio.open_nursery() as nursery:
+            asking = nursery.cancel_scope
 
             async def reply(answer: Answer) -> None:
-                await stream.send_all(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
+                try:
+                    await stream.send_all(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
+                except trio.BrokenResourceError:  # here, for out of a nursery it would come as a group
+                    asking.cancel()
+                    await trio.lowlevel.checkpoint()
 
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_until_gone, stream, nursery.cancel_scope)
-                await heed(request, reply)
-                nursery.cancel_scope.cancel()
+            nursery.start_soon(_until_gone, stream, asking)
+            await heed(request, reply)
+            asking.cancel()
 
 
 def _plain(stream: trio.SocketStream) -> socket.socket:
@@ -108,23 +112,35 @@ def _plain(stream: trio.SocketStream) -> socket.socket:
 
 
 async def _request(stream: trio.SocketStream) -> Mapping[str, object] | None:
-    """What is asked; None for nothing, or for too much."""
+    """What is asked; None for nothing."""
     data = b""
     with trio.move_on_after(ASKING_S):
         while b"\n" not in data and len(data) <= REQUEST:
-            more = await stream.receive_some()
+            try:
+                more = await stream.receive_some(REQUEST)
+            except trio.BrokenResourceError:
+                return None
             if not more:
                 return None
             data += more
+    return understood(data)
+
+
+def understood(data: bytes) -> Mapping[str, object]:
+    """The request in these octets, which may be anything; an empty one for what is none, or too long."""
+    line, _, _ = data.partition(b"\n")
+    if len(line) > REQUEST:
+        return {}
     try:
-        request = json.loads(data.partition(b"\n")[0])
-    except ValueError:
+        request = json.loads(line)
+    except (ValueError, RecursionError):
         return {}
     return request if isinstance(request, dict) else {}
 
 
 async def _until_gone(stream: trio.SocketStream, asking: trio.CancelScope) -> None:
     """Nothing more is said: whoever reads no answers has gone."""
-    while await stream.receive_some():
-        pass
+    with contextlib.suppress(trio.BrokenResourceError):  # an answer that he has not read breaks it
+        while await stream.receive_some():
+            pass
     asking.cancel()

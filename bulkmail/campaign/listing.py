@@ -56,6 +56,7 @@ class ListSpec:
     exclude: Sequence[Source] = ()
     seeds: Sequence[str] = ()
     limit: int | None = None
+    first: str | None = None  # our field: who has the most in it comes first in his domain
     locate: Callable[[str, str], Problem] = _in_the_campaign
     address_only: bool = False  # only addresses are wanted (exclusions): other ways of naming them will do
 
@@ -189,6 +190,8 @@ def _missing(name: str, column: str, own: Sequence[str]) -> str:
     text += f" The columns there are: {there}" if near else f"; the columns there are: {there}"
     if name == EMAIL and column == EMAIL:
         text += ". Name the one with the addresses: columns: { email: … }"
+    if any("@" in one for one in own):
+        text += ". If that is somebody already, the first line is missing: it has the names of the columns"
     return text
 
 

@@ -3,91 +3,65 @@
 Only so many parcels are out at once. A slow site with tens of thousands of domains would soon have them all,
 and nobody else would be delivered to; so what is routed to a crowded site comes back and waits here. Nobody
 in it was touched, so of an interval of the plan only its number is kept, to be read again: eight octets a
-domain. Retries are kept as they are, and fewer of them. What finds no place here goes on to its site: that is
+domain. Of retries, of which a large site may have a hundred thousand at once, the numbers of the recipients
+are kept, and what they have in common is kept once. What finds no place here goes on to its site: that is
 slower for others, and no more.
-
-A large domain may have a hundred thousand intervals, one for each group of its people who share a message. To
-read and route them all, only to have them wait here, would take longer than all others need: after a few of
-them the domain as a whole is passed over in the plan (`aside`), and its rest is read when there is room.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bulkmail.delivery.work import Parcel
 
 INTERVALS = 1_000_000  # that wait here at most, of all sites
-RETRIES = 10_000
-ENOUGH = 50  # intervals of one domain behind each other: there will be more
-DOMAINS = 100  # that are passed over
+SPANS = 500_000  # of retries: two numbers each, and one more for each parcel
+KINDS = 10_000  # of them: a domain, and how often it was tried
+
+
+class _Kind(NamedTuple):
+    domain: str
+    shared: bool
+    attempts: int
 
 
 @dataclass(slots=True)
 class _Site:
     intervals: array[int] = field(default_factory=lambda: array("q"))
-    retries: deque[Parcel] = field(default_factory=deque)
-
-
-@dataclass(slots=True)
-class Aside:
-    """A domain that is passed over in the plan beyond `after`, and was read up to the interval `behind`."""
-
-    domain: str
-    site: str
-    after: tuple[int, int] | None = None
-    behind: int = 0
+    # of each kind the parcels, one behind the other: how many spans, first and last of each
+    retries: dict[_Kind, array[int]] = field(default_factory=dict)
 
 
 class Parking:
-    """By site; those of one come out in turn with those of others."""
+    """By site; those of one come out in turn with those of others, and so do the domains of a site."""
 
     def __init__(self) -> None:
         self._sites: dict[str, _Site] = {}  # which have somebody here, the next first
+        self._where: dict[_Kind, str] = {}  # the site of each kind of retries
         self._intervals = 0
-        self._retries = 0
-        self._latest = "", 0  # the domain that was parked last, and how many of its intervals in a row
-        self._crowded: dict[str, str] = {}  # domains with their sites, from the next page on
-        self.aside: dict[str, Aside] = {}
+        self._spans = 0
+        self._parcels = 0  # of retries
 
     def __len__(self) -> int:
-        return self._intervals + self._retries
+        return self._intervals + self._parcels
 
     def park(self, parcel: Parcel, site: str) -> bool:
         """Keep it, untouched as it is; False where there is no place."""
         if parcel.attempts:
-            if self._retries >= RETRIES:
-                return False
-            self._retries += 1
-            self._sites.setdefault(site, _Site()).retries.append(parcel)
-            return True
+            return self._park_retry(parcel, site)
         if parcel.interval is None or self._intervals >= INTERVALS:
             return False
         self._intervals += 1
         self._sites.setdefault(site, _Site()).intervals.append(parcel.interval)
-        domain, count = self._latest
-        self._latest = parcel.domain, count + 1 if domain == parcel.domain else 1
-        if count >= ENOUGH and len(self.aside) < DOMAINS:
-            self._crowded.setdefault(parcel.domain, site)
         return True
 
-    def pass_over(self, after: tuple[int, int] | None) -> Collection[str]:
-        """Which domains the next page of the plan, the one beyond `after`, is to be without."""
-        for domain, site in self._crowded.items():
-            self.aside.setdefault(domain, Aside(domain, site, after))
-        self._crowded.clear()
-        return tuple(self.aside)
-
-    def next_aside(self, room: Callable[[str], int]) -> Aside | None:
-        """One that was passed over, of a site that has `room`; they take turns."""
-        for one in self.aside.values():
-            if room(one.site) > 0:
-                self.aside[one.domain] = self.aside.pop(one.domain)
-                return one
-        return None
+    def park_with_its_like(self, parcel: Parcel) -> bool:
+        """Keep a retry if others of its domain wait here, which it would only come to stand behind."""
+        site = self._where.get(_kind(parcel)) if self._where else None
+        return site is not None and self._park_retry(parcel, site)
 
     def take(self, room: Callable[[str], int], most: int) -> tuple[list[int], list[Parcel]]:
         """Intervals and retries of the next site that has `room`; none where none has."""
@@ -96,12 +70,50 @@ class Parking:
             if count <= 0:
                 continue
             site = self._sites.pop(name)
-            retries = [site.retries.popleft() for _ in range(min(len(site.retries), max(1, count // 2)))]
+            retries = self._take_retries(site, max(1, count // 2))
             intervals = list(site.intervals[: count - len(retries)])
             del site.intervals[: len(intervals)]
             self._intervals -= len(intervals)
-            self._retries -= len(retries)
             if site.intervals or site.retries:
                 self._sites[name] = site
             return intervals, retries
         return [], []
+
+    def _park_retry(self, parcel: Parcel, site: str) -> bool:
+        kind, spans = _kind(parcel), parcel.spans
+        # where its like waits at another site it is kept there: all are routed anew when they leave
+        there = self._where.get(kind, site)
+        if self._spans + len(spans) > SPANS or (kind not in self._where and len(self._where) >= KINDS):
+            return False
+        self._where[kind] = there
+        kept = self._sites.setdefault(there, _Site()).retries.setdefault(kind, array("q"))
+        kept.append(len(spans))
+        for span in spans:
+            kept.extend(span)
+        self._spans += len(spans)
+        self._parcels += 1
+        return True
+
+    def _take_retries(self, site: _Site, most: int) -> list[Parcel]:
+        taken: list[Parcel] = []
+        while site.retries and len(taken) < most:
+            kind = next(iter(site.retries))
+            kept = site.retries.pop(kind)
+            end, share = 0, max(1, most // (len(site.retries) + 1))
+            while end < len(kept) and share and len(taken) < most:
+                begin, end = end + 1, end + 1 + 2 * kept[end]
+                spans = list(zip(kept[begin:end:2], kept[begin + 1 : end : 2], strict=True))
+                taken.append(Parcel(kind.domain, spans, shared=kind.shared, attempts=kind.attempts))
+                self._spans -= len(spans)
+                self._parcels -= 1
+                share -= 1
+            del kept[:end]
+            if kept:
+                site.retries[kind] = kept
+            else:
+                del self._where[kind]
+        return taken
+
+
+def _kind(parcel: Parcel) -> _Kind:
+    return _Kind(parcel.domain, parcel.shared, parcel.attempts)

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from bulkmail.campaign.candidates import ROW, SEED, Candidates, by_runs, getter, nobody
 from bulkmail.campaign.partition import Hot, Split, by_domain, by_key
+from bulkmail.campaign.ranking import Ranking
 from bulkmail.campaign.settling import Earlier, Settling
 from bulkmail.campaign.spill import LEVELS, Budget, Part, Spill
 from bulkmail.journal.records import LeftOut, Run
@@ -56,7 +57,8 @@ class Placing:
     """Settles and writes parts.
 
     `personal`: messages differ at all; `keyed`: some of them may be equal, as their share keys say.
-    `folder` is private and exists. `moved` is told how many candidates were settled.
+    `folder` is private and exists. `moved` is told how many candidates were settled. `ranking`: who of a
+    domain comes first, if it is not as the list has them.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Placing:
         folder: Path,
         budget: Budget,
         moved: Callable[[int], None],
+        ranking: Ranking | None = None,
     ) -> None:
         self._sink = sink
         self._settling = settling
@@ -77,6 +80,7 @@ class Placing:
         self._folder = folder
         self._budget = budget
         self._moved = moved
+        self._ranking = ranking
         self._spills = ExitStack()
 
     def spill(
@@ -134,9 +138,9 @@ class Placing:
 
     def _wait(self, domain: str, places: Sequence[int], people: Candidates, where: _Waiting) -> None:
         """Those of `people` at `places`, of a hot domain, are written with those of the next parts."""
-        if self._keyed:
+        if self._keyed or self._ranking is not None:
             if where.gathered is None:
-                where.gathered = self.spill(by_key)
+                where.gathered = self.spill(by_key if self._ranking is None else self._ranking.divided())
             where.gathered.extend(people.pick(places))
             return
         get: Callable[[Sequence[str]], Sequence[str]] = getter(places)
@@ -158,16 +162,23 @@ class Placing:
             if self._budget.holds(part.rows, part.octets):
                 self._write(part.read(), whole=False)
                 continue
-            sample = part.block(0)
-            most = Counter(zip(sample.domains, sample.keys, strict=True)).most_common(1)[0][1]
-            if level + 1 == LEVELS or 2 * most > len(sample):  # mostly one message: any piece can be shared
+            again = self._divided_again(part) if level + 1 < LEVELS else None
+            if again is None:
                 for piece in self._pieces(part):
                     self._write(piece, whole=False)
                 continue
-            smaller = self.spill(by_key, level + 1, size=self._filled(part))
+            smaller = self.spill(again, level + 1, size=self._filled(part))
             for block in part.blocks():
                 smaller.extend(block)
             self._write_gathered(smaller, level + 1)
+
+    def _divided_again(self, part: Part) -> Split | None:
+        """How a part of gathered people is to be divided; None: any piece of it is as good as another."""
+        if self._ranking is not None:
+            return self._ranking.among(part.blocks(), part.count)
+        sample = part.block(0)
+        most = Counter(zip(sample.domains, sample.keys, strict=True)).most_common(1)[0][1]
+        return by_key if 2 * most <= len(sample) else None  # else it is mostly one message
 
     def _pieces(self, part: Part) -> Iterator[list[Candidates]]:
         """As large as half the budget allows: each is an interval, whose last transaction is not full."""
@@ -192,7 +203,7 @@ class Placing:
         seeds: bool = False,
         whole: bool = True,
     ) -> None:
-        """Of each domain they are in source order, and everybody stays in it among equals."""
+        """Of each domain they are in source order, or ranked, and everybody stays in it among equals."""
         together = _joined(people)
         groups = by_runs(together.domains)
         for domain, where in (waiting or {}).items():
@@ -201,8 +212,10 @@ class Placing:
         runs: list[Run] = []
         order: list[int] = []
         for domain, places in sorted(groups.items()):
+            if self._ranking is not None and not seeds:
+                places = self._ranking.order(places, together.texts)
             if self._keyed:
-                _by_key(domain, places, together.keys, runs, order)
+                _by_key(domain, places, together.keys, runs, order, ranked=self._ranking is not None)
             else:
                 runs.append((domain, len(places), not self._personal))
                 order += places
@@ -221,14 +234,21 @@ def _joined(people: Sequence[Candidates]) -> Candidates:
 
 
 def _by_key(
-    domain: str, places: Sequence[int], keys: Sequence[str], runs: list[Run], order: list[int]
+    domain: str,
+    places: Sequence[int],
+    keys: Sequence[str],
+    runs: list[Run],
+    order: list[int],
+    *,
+    ranked: bool,
 ) -> None:
-    """Those with equal messages as intervals to be shared, then the others as one."""
+    """Those with equal messages as intervals to be shared, then the others as one. `ranked`: the interval
+    with the first of all comes first."""
     same: dict[str, list[int]] = {}
     for place in places:
         same.setdefault(keys[place], []).append(place)
     alone: list[int] = []
-    for _, equal in sorted(same.items()):
+    for equal in same.values() if ranked else [equal for _, equal in sorted(same.items())]:
         if len(equal) > 1:
             runs.append((domain, len(equal), True))
             order += equal

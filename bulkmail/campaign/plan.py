@@ -11,8 +11,10 @@ All of it is plain code without `await`; the caller runs it in a thread. It stop
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -22,9 +24,11 @@ from bulkmail.campaign.forecast import forecast
 from bulkmail.campaign.listing import EMAIL, ListSpec
 from bulkmail.campaign.partition import hot_among
 from bulkmail.campaign.placing import Placing, Sink
+from bulkmail.campaign.ranking import Ranking
 from bulkmail.campaign.settling import Settling, Suppressed
 from bulkmail.campaign.sources import expand, read_list
 from bulkmail.campaign.spill import Budget, spill_folder
+from bulkmail.errors import ConfigError
 
 Progress = Callable[[str, int], None]  # ("read" | "placed", how many so far); called about every thousand
 
@@ -106,6 +110,7 @@ def write_plan(
             folder=folder,
             budget=room_for,
             moved=tell.placed,
+            ranking=None if spec.first is None else Ranking(spec.first, shapes),
         )
         with closing(placing):
             sources, excluded = expand(spec, spec.source), expand(spec, spec.exclude, "exclude")
@@ -120,8 +125,10 @@ def write_plan(
             admission.unreadable.finish()
             source = len(spec.seeds)
             room = spec.limit
+            fields: set[str] = set()
             for batch in read_list(spec, sources, folder, stdin, shape):
                 found, left_out = admission.columns(batch, room)
+                fields.update(batch.fields)
                 source += len(found) + len(left_out)
                 room = None if room is None else room - len(found)
                 candidates.extend(found)
@@ -130,6 +137,8 @@ def write_plan(
                 tell.read(source)
                 if room is not None and room <= 0:
                     break
+            if spec.first is not None and fields and spec.first not in fields:
+                raise _no_field(spec, spec.first, fields)
             sink.count("source", source)
             placing.place(candidates)
             settling.refusals.finish()
@@ -139,6 +148,12 @@ def _exclusion_spec(spec: ListSpec) -> ListSpec:
     """An exclusion list needs an address and nothing else: in our column, in `email`, or in its only one."""
     column = spec.columns.get(EMAIL, EMAIL)
     return replace(spec, columns={EMAIL: column}, where=None, limit=None, address_only=True)
+
+
+def _no_field(spec: ListSpec, first: str, fields: AbstractSet[str]) -> ConfigError:
+    near = get_close_matches(first, fields, 1)
+    hint = f"did you mean {near[0]}?" if near else f"the fields are {', '.join(sorted(fields - {''}))}"
+    return ConfigError(spec.locate("shaping.warmup.first", f"no row has the field {first}: {hint}"))
 
 
 class _Teller:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from bulkmail.campaign.config import Campaign
 from bulkmail.campaign.egress import sources_of
+from bulkmail.campaign.own_replies import table_of
 from bulkmail.campaign.rules import default_shape, retry_of, rules_of
 from bulkmail.delivery.disposition import Disposition
 from bulkmail.delivery.plant import Plant, Routing, Tally
@@ -33,16 +34,18 @@ def planted(
     unwritable: Callable[[ConfigError], None],
     on_hold: Callable[[str, Disposition, float], None],
     processes: int = 1,
+    rehearsing: bool = False,
 ) -> Plant:
-    """The plant of one process, of so many that send."""
+    """The plant of one process, of so many that send. `rehearsing`: nothing is counted for a warm-up."""
     rules = rules_of(campaign)
-    sources = _sources(campaign, pool.dialer.approach.ehlo)
+    sources = _sources(campaign, pool.dialer.approach.ehlo, rehearsing=rehearsing)
     return Plant(
         work=work,
         pool=pool,
         routes=routes,
         limits=plain(rules.default),
         rules=rules,
+        replies=table_of(campaign),
         retry=retry_of(campaign),
         slots=Slots(session_slots(processes)),
         now=time.time,
@@ -65,10 +68,10 @@ def session_slots(processes: int) -> int:
     return max(1, min(sessions, raise_limit(4 * sessions) // 4))
 
 
-def _sources(campaign: Campaign, ehlo: str) -> Sources | None:
+def _sources(campaign: Campaign, ehlo: str, *, rehearsing: bool) -> Sources | None:
     """With a warm-up there is always one, be it whatever the kernel chooses."""
     warmup, sources = campaign.shaping.warmup, sources_of(campaign, ehlo)
-    if warmup is None or campaign.delivery.via.kind == "sandbox":
+    if warmup is None or rehearsing or campaign.delivery.via.kind == "sandbox":
         return Sources(sources) if sources else None
     from bulkmail.campaign.warmup import warmth_of  # only who warms up pays for the import
 

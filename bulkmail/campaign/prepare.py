@@ -7,6 +7,7 @@ that, a changed list is simply planned again.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -21,6 +22,7 @@ from bulkmail.campaign.egress import check_name, check_sources
 from bulkmail.campaign.events import Tell, event
 from bulkmail.campaign.fingerprint import Fingerprint, list_changes, list_fingerprint
 from bulkmail.campaign.listing import ListSpec, Source, SqlSource
+from bulkmail.campaign.place import is_real, journal_path
 from bulkmail.campaign.plan import make_plan
 from bulkmail.campaign.standing import allowed
 from bulkmail.delivery.retry import JITTER
@@ -72,19 +74,8 @@ class Prepared:
             self.store.set_meta("frozen", now)
 
 
-def is_real(campaign: Campaign) -> bool:
-    """Mail may reach people."""
-    return campaign.delivery.via.kind != "sandbox"
-
-
 def sendable(totals: Mapping[str, int]) -> int:
     return totals["pending"] + totals["deferred"]
-
-
-def journal_path(campaign: Campaign) -> Path:
-    """Rehearsals and real sends never share a journal."""
-    suffix = ".journal" if is_real(campaign) else ".sandbox.journal"
-    return campaign.state / (campaign.campaign + suffix)
 
 
 def state_is_missing(campaign: Campaign) -> bool:
@@ -155,13 +146,14 @@ def list_spec(campaign: Campaign, *, to_read: bool = True) -> ListSpec:
     )
     return ListSpec(
         source=[source],
-        base=campaign.file.parent.absolute(),
+        base=Path(os.path.abspath(campaign.file)).parent,
         columns=recipients.columns,
         where=recipients.where,
         dedupe=recipients.dedupe,
         exclude=recipients.exclude,
         seeds=recipients.seeds,
         limit=recipients.limit,
+        first=None if campaign.shaping.warmup is None else campaign.shaping.warmup.first,
         locate=campaign.problem,
     )
 

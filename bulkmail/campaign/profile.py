@@ -11,12 +11,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from bulkmail.campaign.config_section import Section
-from bulkmail.campaign.config_shaping import ProfileEntry, ProfileFile, ShapingScope
-from bulkmail.campaign.units import Rate
+from bulkmail.campaign.config_shaping import ProfileEntry, ProfileFile
+from bulkmail.campaign.units import Rate, duration
 from bulkmail.campaign.yaml_marks import Node, read_yaml, reason
-from bulkmail.delivery.limits import BUILT_IN, COUNTS, RATES, Limit, Origin, Shape
+from bulkmail.delivery.limits import BUILT_IN, DURATIONS, KINDS, Limit, Origin, Shape
 from bulkmail.delivery.provider import Profile
-from bulkmail.delivery.retry import Retry
 from bulkmail.errors import ConfigError, Problem
 
 
@@ -36,23 +35,20 @@ def profile_of(path: Path) -> dict[str, Profile]:
     return _read(text, str(path) if shown.startswith("..") else shown, path.parent)
 
 
-def shape_of(given: Section, scope: str, whence: Callable[[str], str], retry: Retry | None = None) -> Shape:
-    """The limits that a section names, each with its origin. `retry`: what its schedule is laid over."""
+def shape_of(given: Section, scope: str, whence: Callable[[str], str]) -> Shape:
+    """The limits that a section names, each with its origin. `whence` is asked with `retry.first`, too."""
     shape: dict[str, Limit] = {}
-    for kind in (*RATES, *COUNTS):
-        value = getattr(given, kind, None)
-        if value is not None:
-            number = value.per_second if isinstance(value, Rate) else value
-            shape[kind] = Limit(number, Origin(scope, whence(kind)), str(value))
-    if isinstance(given, ShapingScope) and given.retry is not None:
-        said = {name: value for name, value in given.retry if value is not None}
-        schedule = Retry(**{**_parts(retry or Retry()), **said})
-        shape["retry"] = Limit(schedule, Origin(scope, whence("retry")))
+    for kind in KINDS:
+        section, _, part = kind.rpartition(".")
+        value = getattr(getattr(given, section, None) if section else given, part, None)
+        if value is None:
+            continue
+        origin = Origin(scope, whence(kind))
+        if isinstance(value, Rate):
+            shape[kind] = Limit(value.per_second, origin, str(value))
+        else:
+            shape[kind] = Limit(value, origin, duration(value) if kind in DURATIONS else str(value))
     return shape
-
-
-def _parts(retry: Retry) -> dict[str, float]:
-    return {"first": retry.first, "factor": retry.factor, "max": retry.max, "give_up": retry.give_up}
 
 
 def _read(text: str, file: str, folder: Path, *, ours: bool = False) -> dict[str, Profile]:
@@ -79,7 +75,7 @@ def _entry(name: str, entry: ProfileEntry, tree: Node, edition: str, beneath: Pr
     def whence(kind: str) -> str:
         if edition:
             return f"{BUILT_IN} profile {edition}"
-        node, _ = tree.find(["providers", name, kind])
+        node, _ = tree.find(["providers", name, *kind.split(".")])
         return f"{node.mark.file}:{node.mark.line}"
 
     shape = shape_of(entry, f"provider {name}", whence)

@@ -48,5 +48,5 @@ async def seen(
         "stopping": stopping,
         "transactions": tally.transactions,
         "connections": tally.connections,
-        "rows": [row._asdict() for row in rows],
+        "rows": [{**row._asdict(), "pace": row.pace and row.pace._asdict()} for row in rows],
     }

@@ -1,7 +1,7 @@
 """SIGHUP: the campaign file is read again, and what may change while a run goes is taken up.
 
-That are limits (`shaping`) and rules (`safety.pause_if`). What else has changed is told, and waits for
-another run; a file that cannot be used is told, and changes nothing.
+That are limits (`shaping`, but for the warm-up, which counts by the day) and rules (`safety.pause_if`). What
+else has changed is told, and waits for another run; a file that cannot be used is told, and changes nothing.
 
 The same signal says that the terminal has gone, to which nobody can answer any more: then the run drains, as
 after SIGTERM. Who was started with nohup has said that he means to go on without one.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 
 import trio
@@ -23,7 +23,8 @@ from bulkmail.campaign.rules import rules_of
 from bulkmail.delivery.rules import Rules
 from bulkmail.errors import ConfigError
 
-AT_ONCE = ("shaping", "safety.pause_if")
+AT_ONCE = ("shaping.", "safety.pause_if.")
+LATER = ("shaping.warmup", "shaping.replies")
 
 
 def changes(before: Section, now: Section, where: str = "") -> list[str]:
@@ -40,7 +41,20 @@ def changes(before: Section, now: Section, where: str = "") -> list[str]:
 
 def at_once(key: str) -> bool:
     """A change of it needs no new run."""
-    return key.startswith(AT_ONCE)
+    return key.startswith(AT_ONCE) and not key.startswith(LATER)
+
+
+def in_line(before: Campaign, now: Campaign) -> list[str]:
+    """The domains that had no limits of their own until now: who is in line with others there stays in it."""
+    return [f"shaping.domains.{name}" for name in now.shaping.domains if name not in before.shaping.domains]
+
+
+def with_new(before: Campaign, now: Campaign) -> Campaign:
+    """`before` with what may change at once as it is now."""
+    later = {name: getattr(before.shaping, name) for name in ("warmup", "replies")}
+    shaping = now.shaping.model_copy(update=later)
+    safety = before.safety.model_copy(update={"pause_if": now.safety.pause_if})
+    return before.model_copy(update={"shaping": shaping, "safety": safety})
 
 
 class Terminal:
@@ -57,11 +71,16 @@ class Terminal:
 
     def let_go(self) -> None:
         """What is shown from now on, nobody sees."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for number in self._shown:
-            with suppress(OSError):
-                os.dup2(nowhere, number)
-        os.close(nowhere)
+        let_go(self._shown)
+
+
+def let_go(descriptors: Iterable[int]) -> None:
+    """Nobody reads these any more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number in descriptors:
+        with suppress(OSError):
+            os.dup2(nowhere, number)
+    os.close(nowhere)
 
 
 def _there() -> bool:
@@ -95,10 +114,12 @@ async def on_hangups(
             continue
         changed = changes(campaign, now)
         taken = [key for key in changed if at_once(key)]
+        named = in_line(campaign, now)
         if taken:
-            campaign = campaign.model_copy(update={"shaping": now.shaping, "safety": now.safety})
+            campaign = with_new(campaign, now)
             take_up(campaign, rules)
-        tell("reloaded", taken=taken, next_run=[key for key in changed if not at_once(key)])
+        waiting = [key for key in changed if not at_once(key)]
+        tell("reloaded", taken=taken, next_run=[*waiting, *named])
 
 
 def _read(campaign: Campaign) -> tuple[Campaign, Rules]:

@@ -18,9 +18,10 @@ from itertools import islice
 
 from bulkmail.campaign.classes import classes
 from bulkmail.campaign.config import Campaign
-from bulkmail.delivery.replies import Reading
+from bulkmail.campaign.own_replies import table_of
+from bulkmail.delivery.replies import Reading, Table
 from bulkmail.delivery.retold import in_words, retold
-from bulkmail.journal import Failure, History, Store, Undelivered
+from bulkmail.journal import History, Store, Undelivered
 from bulkmail.message import Composer
 
 CSV_ROWS = 50_000  # about 10 MB: more would be refused by the sender's own mailbox; `export` has them all
@@ -35,6 +36,7 @@ def report(
     lost = totals["bounced"] + totals["expired"]
     if campaign.report_to is None or not lost:
         return None
+    table = table_of(campaign)
     message = EmailMessage(policy=SMTP)
     message["From"] = f"Mail Delivery System <{campaign.author.mailbox}>"
     message["To"] = campaign.report_to
@@ -42,22 +44,27 @@ def report(
     message["Message-ID"] = f"<{campaign.campaign}.report@{campaign.author.mailbox.domain.decode()}>"
     message["Auto-Submitted"] = "auto-replied"
     if lost == 1:
-        _notify(message, campaign, next(store.bounced()), _headers_sent(store, composer), own_name)
+        _notify(message, campaign, next(store.bounced()), _headers_sent(store, composer), own_name, table)
     else:
-        _summarise(message, campaign, totals, classes(store), store.failures(REASONS), store.bounced())
+        _summarise(message, campaign, totals, store, table)
     out = io.BytesIO()
     BytesGenerator(out, policy=SMTP.clone(cte_type="7bit")).flatten(message)
     return out.getvalue()
 
 
 def _notify(
-    message: EmailMessage, campaign: Campaign, lost: Undelivered, headers: str, own_name: str
+    message: EmailMessage,
+    campaign: Campaign,
+    lost: Undelivered,
+    headers: str,
+    own_name: str,
+    table: Table | None,
 ) -> None:
     """Words for people, fields for programs, the headers of what was sent (RFC 3464, RFC 6522)."""
     message["Subject"] = f"Undelivered: {campaign.campaign} to {lost.address}"
     message.set_content(
         f"The message of the campaign {campaign.campaign} could not be delivered to\n\n    {lost.address}\n\n"
-        f"It has {lost.state}. {_said(lost)}\n\n{in_words(lost.state, _reading(lost))}\n"
+        f"It has {lost.state}. {_said(lost)}\n\n{in_words(lost.state, _reading(lost, table))}\n"
     )
     at = format_datetime(datetime.fromtimestamp(lost.at, UTC))
     about_message = [("Reporting-MTA", f"dns; {own_name.strip('[]')}")]
@@ -106,9 +113,8 @@ def _summarise(
     message: EmailMessage,
     campaign: Campaign,
     totals: Mapping[str, int],
-    by_class: Mapping[str, Mapping[str, int]],
-    reasons: Iterable[Failure],
-    everybody: Iterable[Undelivered],
+    store: Store,
+    table: Table | None,
 ) -> None:
     lost = totals["bounced"] + totals["expired"]
     message["Subject"] = f"{lost:,} undelivered: {campaign.campaign}"
@@ -121,7 +127,7 @@ def _summarise(
         "",
         *(
             f"{count:>12,}  {state}: {meaning}"
-            for state, found in by_class.items()
+            for state, found in classes(store, table).items()
             for meaning, count in found.items()
         ),
         "",
@@ -129,21 +135,21 @@ def _summarise(
         "",
         *(
             f"{one.recipients:>12,}  {one.state}: {one.reply[:300]} (for one: {one.sample})"
-            for one in reasons
+            for one in store.failures(REASONS)
         ),
     ]
     if lost > CSV_ROWS:
         lines += ["", f"The CSV has the first {CSV_ROWS:,} of them; `bulkmail export` prints all."]
     message.set_content("\n".join(lines) + "\n")
-    table = io.StringIO()
-    writer = csv.writer(table)
+    out = io.StringIO()
+    writer = csv.writer(out)
     writer.writerow(["email", "state", "class", "code", "enhanced", "reply", "mx", "at"])
-    for one in islice(everybody, CSV_ROWS):
+    for one in islice(store.bounced(), CSV_ROWS):
         at = datetime.fromtimestamp(one.at, UTC).isoformat(timespec="seconds")
-        meaning = _reading(one).meaning.value
+        meaning = _reading(one, table).meaning.value
         writer.writerow([one.address, one.state, meaning, one.code, one.enhanced, one.reply, one.host, at])
     message.add_attachment(
-        table.getvalue().encode(),
+        out.getvalue().encode(),
         maintype="text",
         subtype="csv",
         filename=f"{campaign.campaign}.csv",
@@ -151,8 +157,8 @@ def _summarise(
     )
 
 
-def _reading(lost: Undelivered) -> Reading:
-    return retold(lost.stage, lost.code, lost.enhanced, lost.reply, lost.host)
+def _reading(lost: Undelivered, table: Table | None) -> Reading:
+    return retold(lost.stage, lost.code, lost.enhanced, lost.reply, lost.host, table)
 
 
 def _said(lost: Undelivered) -> str:

@@ -18,6 +18,7 @@ import trio
 
 from bulkmail.campaign import control, standing
 from bulkmail.campaign.accounting import AccountingLog
+from bulkmail.campaign.classes import ended
 from bulkmail.campaign.config import Campaign
 from bulkmail.campaign.dead_addresses import DeadAddresses
 from bulkmail.campaign.ending import SIGNALS, Ending
@@ -29,7 +30,8 @@ from bulkmail.campaign.learning import Learning
 from bulkmail.campaign.ledger import CampaignLedger
 from bulkmail.campaign.listening import listening
 from bulkmail.campaign.orders import Orders
-from bulkmail.campaign.outcome import SETTLED, Outcome, Until
+from bulkmail.campaign.outcome import WHEN_SETTLED, Outcome, Until
+from bulkmail.campaign.own_replies import table_of
 from bulkmail.campaign.planting import planted
 from bulkmail.campaign.prepare import Prepared
 from bulkmail.campaign.progress import report_progress, seen
@@ -57,7 +59,7 @@ async def run(
     prepared: Prepared,
     *,
     tell: Tell,
-    until: Until = SETTLED,
+    until: Until = WHEN_SETTLED,
     limit: int | None = None,
     crew: Crew | None = None,
 ) -> Outcome:
@@ -78,16 +80,12 @@ class _Run:
     ) -> None:
         self.prepared = prepared
         self.campaign = prepared.campaign
-        self.tell = tell
-        self.until = until
-        self.limit = limit
-        self.crew = crew
+        self.tell, self.until, self.limit, self.crew = tell, until, limit, crew
         self.tally = Tally()
         self.dispatcher: Dispatcher | None = None
         self.reporter: Reporter | None = None
         self.ending: Ending | None = None
-        self.stopping = False
-        self.holding = False
+        self.stopping = self.holding = False
         self.writers: Writers | None = None
         self.broken: ConfigError | None = None  # why no more letters can be written
         self.cut_short = True  # transactions may be open: what their intents say is taken over at the end
@@ -101,7 +99,7 @@ class _Run:
         self._event("started", totals=before, via=str(campaign.delivery.via))
         orders = Orders(self, journal, self._event)
         self.guard = Guard(campaign, journal, orders, self.tally)
-        self.dead = DeadAddresses(campaign, journal, self.prepared.suppressions)
+        self.dead = DeadAddresses(campaign, journal, self.prepared.suppressions, self._warn)
         socket = control.socket_path(journal.store.path)
         async with listening(socket, orders.heed, warn=self._warn):
             outcome = await self._run(journal, orders, before)
@@ -117,12 +115,13 @@ class _Run:
         try:
             async with trio.open_nursery() as watchers:
                 ending = self.ending = Ending(
-                    watchers.cancel_scope, stop=self._stop, tell=self._tell_stopping
+                    watchers.cancel_scope,
+                    stop=self._stop,
+                    tell=lambda name: self._event("stopping", signal=name),
                 )
                 watchers.start_soon(ending.on_signals, self.signals)
-                watchers.start_soon(
-                    partial(self.hung_up, take_up=self._reshape, drain=ending.hung_up, tell=self._event)
-                )
+                hung_up = partial(self.hung_up, take_up=self._reshape, drain=ending.hung_up)
+                watchers.start_soon(partial(hung_up, tell=self._event))
                 watchers.start_soon(journal.keep_up)
                 await orders.take_up(journal.store.path)
                 await self.guard.begin()
@@ -145,7 +144,7 @@ class _Run:
         elif self.cut_short:
             await journal.call(Store.recover, campaign.delivery.on_doubt, time.time())
         await self.dead.keep()
-        totals = await journal.call(Store.totals)
+        totals, failed = await journal.call(ended, table_of(campaign), at_once=ending.interrupted)
         orders.over(totals)
         outcome = Outcome(
             totals,
@@ -156,6 +155,8 @@ class _Run:
             ending.interrupted,
             paused=orders.paused is not None,
             cancelled=orders.cancelled,
+            failed=failed,
+            fail_on=self.until.fail_on,
         )
         if self.broken is None:
             self._event("finished", **outcome.told(self.tally.latency.summary()))
@@ -215,6 +216,7 @@ class _Run:
             now=time.time,
             suppressed_until=prepared.suppressed_until,
             writers=self.writers,
+            checks=learned.checks,
         )
         plant = self._plant(made, ledger, ending)
         learned.attend(plant)
@@ -244,7 +246,7 @@ class _Run:
         async with warming(self.campaign, journal, plant), leasing(held, plant, dispatcher, learned):
             await dispatcher.run(feed.next)
         self.cut_short = False
-        await self.guard.keep()
+        await self.guard.look_again()
         if not self.stopping:
             await self.guard.seeds_settled()
         await reporter.deliver(made)
@@ -275,6 +277,9 @@ class _Run:
         else:
             self._stop()
 
+    async def quiet(self) -> bool:
+        return self.crew is None or await self.crew.hush.wait()
+
     async def look(self) -> Mapping[str, object]:
         return await seen(self.campaign, self.dispatcher, self.tally, self.started, stopping=self.stopping)
 
@@ -283,9 +288,6 @@ class _Run:
         self.guard.judge_by(campaign)
         if self.dispatcher is not None:
             self.dispatcher.reshape(rules)
-
-    def _tell_stopping(self, name: str | None) -> None:
-        self._event("stopping", signal=name)
 
     async def _judged(self, totals: Mapping[str, int]) -> None:
         await self.guard.look(totals)

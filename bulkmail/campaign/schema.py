@@ -133,6 +133,15 @@ def events_schema() -> dict[str, Any]:
                     "properties": {name: {"type": ["number", "null"]} for name in ("p50", "p95", "p99")},
                     "required": ["p50", "p95", "p99"],
                 },
+                "undelivered": {
+                    "type": "array",
+                    "description": "of who is deferred, bounced or expired: the three most frequent classes",
+                    "items": {
+                        "type": "object",
+                        "properties": {"class": text, "recipients": _NUMBER, "reply": text},
+                        "required": ["class", "recipients", "reply"],
+                    },
+                },
                 "exit": {"enum": list(EXIT_CODES)},
             },
             "the last line",

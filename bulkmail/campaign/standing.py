@@ -18,6 +18,7 @@ from bulkmail.journal import Store
 PAUSED, CANCELLED = "paused", "cancelled"  # in the journal's meta; "" is no pause
 JUDGED_FROM = "judged from"  # the totals at the last word to go on, and who was blocked by then
 BLOCKED = "blocked"  # recipients whose first answer was that our mail is blocked
+ASKED = "asked"  # recipients who were tried at all
 SEEDS_SEEN = "seeds seen"  # when the operator had looked at what the seeds got
 
 By = Literal["operator", "safety", "seeds"]
@@ -73,7 +74,7 @@ def resume(store: Store) -> Pause | None:
         if stood.by == "seeds":
             store.set_meta(SEEDS_SEEN, now_told())
         elif stood.by == "safety":  # what led to a pause, and was looked at, is not to lead to the next one
-            store.set_meta(JUDGED_FROM, json.dumps(store.totals() | {BLOCKED: blocked(store)}))
+            store.set_meta(JUDGED_FROM, json.dumps(store.totals() | counted(store)))
         store.set_meta(PAUSED, "")  # last: a crash before leaves it paused
     return stood
 
@@ -101,13 +102,19 @@ def give_up(store: Store, now: float) -> int:
     return store.cancel_open(now)
 
 
-def blocked(store: Store) -> int:
-    """How many were told first that our mail is blocked. StoreError."""
-    return int(store.meta(BLOCKED) or 0)
+def counted(store: Store) -> dict[str, int]:
+    """BLOCKED and ASKED, which no state tells. StoreError."""
+    return {name: int(store.meta(name) or 0) for name in (BLOCKED, ASKED)}
+
+
+def count(store: Store, counts: Mapping[str, int]) -> None:
+    """They are so many now. StoreError."""
+    for name, number in counts.items():
+        store.set_meta(name, str(number))
 
 
 def judged_from(store: Store) -> Mapping[str, int]:
-    """What safety rules do not look at any more: counts by state, and BLOCKED. StoreError."""
+    """What safety rules do not look at any more: counts by state, BLOCKED and ASKED. StoreError."""
     found: dict[str, int] = json.loads(store.meta(JUDGED_FROM) or "{}")
     return found
 

@@ -63,6 +63,14 @@ def parse_duration(text: str) -> float:
     return _finite(sum(float(number) * SECONDS[unit] for number, unit in _PART.findall(compact)), text)
 
 
+def duration(seconds: float) -> str:
+    """As `parse_duration` reads it: `90s` is `90s`, 120 seconds are `2m`."""
+    for unit in ("d", "h", "m", "s"):
+        if seconds >= SECONDS[unit] and seconds % SECONDS[unit] == 0:
+            return f"{_decimal(seconds / SECONDS[unit])}{unit}"
+    return f"{_decimal(round(seconds * 1000, 3))}ms"
+
+
 def parse_rate(text: str) -> Rate:
     """`100/s`, `2000/day`. Raises ValueError, also for a rate of nothing."""
     compact = _compact(text)

@@ -60,6 +60,7 @@ NOT_BUILT = (
 
 # Exit codes of INTERFACE.md that errors lead to.
 BUG, USAGE, STOPPED, LOCKED, PAUSED, CANCELLED, INTERRUPTED = 1, 2, 5, 6, 7, 8, 130
+NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)  # nobody's bug: this user, this place
 PIPE_CLOSED = 141  # as a shell reports SIGPIPE: the reader of our output went away
 
 
@@ -176,7 +177,8 @@ def _told(error: BaseException) -> int:
         say("interrupted" if interrupted else "stopped: nothing was confirmed")
     elif isinstance(first, OSError):
         where = f": {first.filename}" if first.filename else ""
-        say(f"bulkmail: {first.strerror}{where}. Make room and run the same command again.")
+        mend = "Give this user the right to it" if first.errno in NO_RIGHT else "Make room"
+        say(f"bulkmail: {first.strerror}{where}. {mend} and run the same command again.")
     elif isinstance(first, ConfigError) and first.problems:
         for problem in first.problems:
             say(str(problem))
@@ -210,6 +212,8 @@ def _code(error: BaseException) -> int | None:
             return PIPE_CLOSED
         case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return STOPPED
+        case OSError() if error.errno in NO_RIGHT and error.filename is not None:
+            return USAGE
     return None
 
 

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bulkmail.errors import ConfigError
-
 if TYPE_CHECKING:
     from bulkmail.campaign.config import Campaign
     from bulkmail.journal import Store
@@ -73,14 +71,12 @@ def load(file: Path, via: str | None, *, secrets: bool = False) -> Campaign:
 
 def open_journal(campaign: Campaign, *, read_only: bool = True) -> Store:
     """The journal of a campaign that was run before. ConfigError says so where it was not."""
-    from bulkmail.campaign.prepare import journal_path
+    from bulkmail.campaign.place import journal_path, never_run
     from bulkmail.journal import Store
 
     path = journal_path(campaign)
     if not path.exists():
-        raise ConfigError(
-            f"{campaign.campaign} has not been run via {campaign.delivery.via} yet: there is no {path}"
-        )
+        raise never_run(campaign)
     return Store.open(path, read_only=read_only)
 
 
@@ -126,6 +122,14 @@ def print_table(
     rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), right: Sequence[int] = ()
 ) -> None:
     """A plain table on standard output; the columns in `right` are aligned to the right."""
+    for line in table_lines(rows, header=header, right=right):
+        click.echo(line)
+
+
+def table_lines(
+    rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), right: Sequence[int] = ()
+) -> Iterator[str]:
+    """The same, to be shown elsewhere."""
     everything = [header, *rows] if header else list(rows)
     widths = [max(len(row[i]) for row in everything) for i in range(len(everything[0]))] if everything else []
     for row in everything:
@@ -133,7 +137,7 @@ def print_table(
             cell.rjust(width) if i in right else cell.ljust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        click.echo("  ".join(cells).rstrip())
+        yield "  ".join(cells).rstrip()
 
 
 def printable(text: str) -> str:

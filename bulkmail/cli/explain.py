@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bulkmail.campaign.config import Campaign
+    from bulkmail.campaign.paces import KnownPace
     from bulkmail.delivery.limits import Shape
-    from bulkmail.delivery.replies import Reading
+    from bulkmail.delivery.replies import Reading, Table
     from bulkmail.journal import AttemptRow, History, LeftOut, Suppression
 
 NOT_IN_THE_LIST = 3
@@ -29,27 +30,34 @@ NOT_IN_THE_LIST = 3
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def command(file: Path, address: str, via: str | None, as_json: bool) -> int:
     """Show every attempt to deliver to ADDRESS, or why it was left out. Exit code 3: not in the list."""
+    from bulkmail.campaign.own_replies import table_of
+
     campaign = load(file, via)
     with look_into_journal(campaign) as store:
         found = store.history(address)
     suppression = _suppressed(campaign, address)
     limits = _limits(campaign, found)
+    known = _paces(campaign, found)
+    table = table_of(campaign)
     if as_json:
         print_json(
             {
                 "address": address,
-                "found": [_told(one) for one in found],
+                "found": [_told(one, table) for one in found],
                 "suppressed": asdict(suppression) if suppression is not None else None,
                 "limits": _as_json(limits),
+                "paces": [pace._asdict() for pace in known],
             }
         )
         return 0 if found else NOT_IN_THE_LIST
     for one in found:
-        _show(one, suppressed=suppression is not None)
+        _show(one, table, suppressed=suppression is not None)
     if limits:
         from bulkmail.campaign.duration import holding
 
         click.echo("limits there: " + ", ".join(map(printable, holding(limits))))
+    for pace in known:
+        click.echo(printable(f"{pace.provider} {pace.told()}"))
     if suppression is not None:
         click.echo(f"suppressed since {_utc(suppression.added)}: {printable(suppression.reason)}")
     if not found:
@@ -70,6 +78,19 @@ def _limits(campaign: Campaign, found: Sequence[History | LeftOut]) -> Shape:
     return {}
 
 
+def _paces(campaign: Campaign, found: Sequence[History | LeftOut]) -> Sequence[KnownPace]:
+    """What the provider that was tried last was found to take, for whoever is not settled."""
+    from bulkmail.campaign.paces import paces
+    from bulkmail.campaign.rules import rules_of
+    from bulkmail.journal import LeftOut
+
+    for one in found:
+        if not isinstance(one, LeftOut) and one.state in ("pending", "deferred"):
+            hosts = [attempt.host for attempt in one.attempts if attempt.host]
+            return paces(campaign, [rules_of(campaign).providers.of(hosts[-1]).name]) if hosts else ()
+    return ()
+
+
 def _as_json(limits: Shape) -> list[dict[str, Any]]:
     from bulkmail.campaign.duration import binding_json
 
@@ -87,19 +108,21 @@ def _suppressed(campaign: Campaign, address: str) -> Suppression | None:
             return None
 
 
-def _told(one: History | LeftOut) -> dict[str, Any]:
-    """As it is, and the class of each refusal."""
+def _told(one: History | LeftOut, table: Table | None) -> dict[str, Any]:
+    """As it is, and the class of each refusal; `read_by` is a row of the user's own."""
     from bulkmail.journal import LeftOut
 
     told = asdict(one)
     if not isinstance(one, LeftOut):
         for attempt, row in zip(one.attempts, told["attempts"], strict=True):
             refused = attempt.state in ("deferred", "bounced", "expired")
-            row["class"] = _reading(attempt).meaning.value if refused else None
+            reading = _reading(attempt, table) if refused else None
+            row["class"] = None if reading is None else reading.meaning.value
+            row["read_by"] = None if reading is None else reading.whence or None
     return told
 
 
-def _show(one: History | LeftOut, *, suppressed: bool) -> None:
+def _show(one: History | LeftOut, table: Table | None, *, suppressed: bool) -> None:
     from bulkmail.journal import LeftOut
 
     if isinstance(one, LeftOut):
@@ -115,10 +138,10 @@ def _show(one: History | LeftOut, *, suppressed: bool) -> None:
     if not one.attempts:
         click.echo("  nothing was tried yet")
     for attempt in one.attempts:
-        _show_attempt(attempt, suppressed=suppressed)
+        _show_attempt(attempt, table, suppressed=suppressed)
 
 
-def _show_attempt(attempt: AttemptRow, *, suppressed: bool) -> None:
+def _show_attempt(attempt: AttemptRow, table: Table | None, *, suppressed: bool) -> None:
     from bulkmail.delivery.retold import in_words
 
     stage = f" at {attempt.stage.lower()}" if attempt.stage else ""
@@ -132,16 +155,19 @@ def _show_attempt(attempt: AttemptRow, *, suppressed: bool) -> None:
     if not attempt.attempted and attempt.stage:
         click.echo("    decided together with others of the same site or domain, without a try of its own")
     due = _utc(attempt.due) if attempt.due is not None else ""
-    if words := in_words(attempt.state, _reading(attempt), due, suppressed=suppressed):
+    reading = _reading(attempt, table)
+    if words := in_words(attempt.state, reading, due, suppressed=suppressed):
         click.echo(f"    {words}")
+        if reading.whence:
+            click.echo(printable(f"    read so by the row at {reading.whence}"))
     elif due:
         click.echo(f"    to be tried again at {due}")
 
 
-def _reading(attempt: AttemptRow) -> Reading:
+def _reading(attempt: AttemptRow, table: Table | None) -> Reading:
     from bulkmail.delivery.retold import retold
 
-    return retold(attempt.stage, attempt.code, attempt.enhanced, attempt.reply, attempt.host)
+    return retold(attempt.stage, attempt.code, attempt.enhanced, attempt.reply, attempt.host, table)
 
 
 def _utc(epoch: float) -> str:

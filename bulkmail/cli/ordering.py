@@ -34,17 +34,18 @@ def carry_out(campaign: Campaign, word: Word, file: str, *, as_json: bool) -> No
     for answer in order(campaign, word):
         if as_json:
             print_json(answer)
-        elif "error" in answer:
+        if "error" in answer:
             raise BulkmailError(str(answer["error"]))
-        else:
-            for line in told(answer, file):
-                click.echo(printable(line))
+        if as_json:
+            continue
+        for line in told(answer, file):
+            click.echo(printable(line))
 
 
 def told(answer: Answer, file: str) -> list[str]:
     """For people. `file` is the campaign as it is named on the command line."""
     if "waits_for" in answer:
-        what = "paused" if answer["did"] == "pause" else "cancelled"
+        what = "cancelled" if answer["cancelled"] else "paused"
         return [
             f"It is held by {answer['waits_for']}, which plans or asks its user: nobody is sent to.",
             f"It is {what} before its first message.",
@@ -66,8 +67,11 @@ def _pause(answer: Answer, totals: Mapping[str, int], left: int, file: str) -> l
         return [
             f"The campaign {told}{why}, {left:,} are left: no run begins until bulkmail resume {file}",
         ]
+    quiet = "no new message begins, open ones are finished"
+    if not answer.get("quiet", True):
+        quiet = "not every worker has answered yet, so a few messages may still begin"
     return [
-        f"The campaign {told}{why}: no new message begins, open ones are finished; {left:,} are left.",
+        f"The campaign {told}{why}: {quiet}; {left:,} are left.",
         f"  go on      bulkmail resume {file}",
         f"  give up    bulkmail cancel {file}",
     ]
@@ -78,6 +82,11 @@ def _resume(answer: Answer, totals: Mapping[str, int], left: int, file: str) -> 
         return ["The campaign is cancelled: nobody is sent to any more."]
     if answer["running"]:
         return ["The run is not paused." if answer["already"] else "The run goes on."]
+    if left and answer.get("ending"):
+        return [
+            f"The campaign is not paused any more. The run that was ends; {left:,} are left.",
+            f"  then       bulkmail run {file}",
+        ]
     if totals and not left:
         return ["Everybody is settled: there is nothing to go on with."]
     was = "was not paused" if answer["already"] else "is not paused any more"

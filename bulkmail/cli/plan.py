@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -17,9 +18,11 @@ from bulkmail.cli.screen import counted, live_line, span
 if TYPE_CHECKING:
     from bulkmail.campaign.config import Campaign
     from bulkmail.campaign.duration import ProviderPlan
+    from bulkmail.campaign.own_replies import OwnRow
     from bulkmail.campaign.plan_summary import PlanSummary
     from bulkmail.campaign.rehearse_census import Census
     from bulkmail.campaign.rehearse_result import Prediction
+    from bulkmail.campaign.source_plan import SourcePlan
     from bulkmail.message import Composer
 
 LOOKED_UP = 1_000  # domains, the largest: mostly nine in ten recipients are there
@@ -54,8 +57,10 @@ def command(file: Path, via: str | None, top: int, rehearsing: bool, offline: bo
     from bulkmail.campaign.compose import compose
     from bulkmail.campaign.config import missing_files
     from bulkmail.campaign.egress import check_sources
+    from bulkmail.campaign.own_replies import own_rows
     from bulkmail.campaign.plan_summary import plan_summary
     from bulkmail.campaign.prepare import list_spec
+    from bulkmail.campaign.source_plan import source_plans, with_warmup
     from bulkmail.errors import ConfigError
     from bulkmail.journal import Suppressions
 
@@ -83,8 +88,12 @@ def command(file: Path, via: str | None, top: int, rehearsing: bool, offline: bo
         )
     found = None if census is None else _rehearsed(campaign, census, offline=offline)
     plans = provider_plans(campaign, summary, offline=offline)
+    sources = source_plans(campaign, plans, now := time.time())
+    plans = with_warmup(campaign, plans, sources, now)
     summary = replace(summary, top=summary.top[:top])
     reasons = list(why(campaign, composer, summary))
+    own = campaign.shaping.replies
+    rows = own_rows(own) if own is not None else []
     if as_json:
         facts: dict[str, Any] = {
             "why": reasons,
@@ -92,16 +101,30 @@ def command(file: Path, via: str | None, top: int, rehearsing: bool, offline: bo
             "least_seconds": round(max((one.least_s for one in plans), default=0.0), 1),
             "expected_seconds": round(max((one.seconds for one in plans), default=0.0), 1),
             "providers": [one.as_json() for one in plans],
+            "sources": [one.as_json() for one in sources],
         }
+        if own is not None:
+            facts["replies"] = {"file": str(own), "rows": [{"at": row.whence, **row.given} for row in rows]}
         if found is not None:
             facts["rehearsal"] = found.as_json()
         print_json({"campaign": campaign.campaign, **asdict(summary), **facts})
         return
-    _show(campaign, summary, reasons, plans[:top])
+    _show(
+        campaign, summary, reasons, plans[:top], [replace(one, warming=one.warming[:top]) for one in sources]
+    )
+    _show_replies(rows)
     if found is not None:
         from bulkmail.cli.rehearse import show
 
         show(campaign, found, offline=offline)
+
+
+def _show_replies(rows: Sequence[OwnRow]) -> None:
+    """The user's own, which are read before the built-in table."""
+    if rows:
+        click.echo()
+        click.echo("replies of your own, read before the built-in table:")
+        print_table([(f"  {printable(row.whence)}", printable(row.told())) for row in rows])
 
 
 def _rehearsed(campaign: Campaign, census: Census, *, offline: bool) -> Prediction:
@@ -179,10 +202,16 @@ def why(campaign: Campaign, composer: Composer, summary: PlanSummary) -> Iterato
 
 
 def _show(
-    campaign: Campaign, summary: PlanSummary, reasons: Sequence[str], plans: Sequence[ProviderPlan]
+    campaign: Campaign,
+    summary: PlanSummary,
+    reasons: Sequence[str],
+    plans: Sequence[ProviderPlan],
+    sources: Sequence[SourcePlan],
 ) -> None:
+    from bulkmail.campaign.duration import special
+
     source = summary.totals["source"]
-    click.echo(f"{campaign.campaign}: {source:,} rows, {summary.recipients:,} recipients")
+    click.echo(f"{campaign.campaign}: {counted(source, 'row')}, {counted(summary.recipients, 'recipient')}")
     click.echo(
         f"  of {summary.domains:,} domains, {summary.seeds:,} of them seeds, via {campaign.delivery.via}"
     )
@@ -217,6 +246,11 @@ def _show(
             header=("provider", "recipients", "domains", "takes", "what binds"),
             right=(1, 2, 3),
         )
+        for one in plans:
+            if also := special(one.limits):
+                click.echo(printable(f"{one.provider} also: {', '.join(also)}"))
+    for line in (line for one in sources for line in one.told()):
+        click.echo(printable(line))
     if summary.top:
         click.echo()
         print_table(

@@ -54,10 +54,10 @@ def command(
     in it belongs to nobody.
 
     \b
-    bulkmail preview campaign.yaml                      the first recipient
-    bulkmail preview campaign.yaml --as ann@a.example   this one; if not in the list, with placeholders
-    bulkmail preview campaign.yaml --random 5           five by chance; the seed that is told repeats it
-    bulkmail preview campaign.yaml --raw | less         what goes on the wire
+    bulkmail preview campaign.yaml              the first recipient
+    bulkmail preview campaign.yaml --as a@b.c   this one, or placeholders
+    bulkmail preview campaign.yaml --random 5   by chance; --seed repeats it
+    bulkmail preview campaign.yaml --raw        what goes on the wire
     """
     from bulkmail.campaign.preview import view
     from bulkmail.errors import ConfigError

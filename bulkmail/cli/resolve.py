@@ -26,7 +26,7 @@ def command(file: Path, word: str, via: str | None) -> None:
     The end of their message was sent and no answer came. `bulkmail export --state in_doubt` lists them, and
     the log of their exchanger can tell. After `resend` some may get a second copy; nobody else ever does.
     """
-    from bulkmail.campaign.prepare import journal_path
+    from bulkmail.campaign.place import journal_path
     from bulkmail.journal import CampaignLock
 
     campaign = load(file, via)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,6 +16,7 @@ from bulkmail.errors import BulkmailError, CampaignPaused, ConfigError, StoreErr
 
 if TYPE_CHECKING:
     from bulkmail.campaign.config import Campaign
+    from bulkmail.campaign.outcome import Threshold
     from bulkmail.campaign.prepare import Prepared
     from bulkmail.campaign.runner import Outcome, Until
     from bulkmail.cli.screen import Screen
@@ -43,6 +46,12 @@ STOPPED = 5  # exit code: some are pending or deferred, run again
     help="Go on with those who remain though recipients, content, delivery (a comma between) have changed.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One event a line on standard output.")
+@click.option(
+    "--fail-on",
+    multiple=True,
+    metavar="STATE=MOST",
+    help="Exit code 4 where more are in it when all are settled: bounced=5%, invalid=0. May be repeated.",
+)
 @click.option("--dry-run", is_flag=True, help="Plan, render and sign everything; open no connection.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes; default: delivery.workers.")
 def command(
@@ -54,6 +63,7 @@ def command(
     new_state: bool,
     accept_changes: str,
     as_json: bool,
+    fail_on: tuple[str, ...],
     dry_run: bool,
     workers: int | None,
 ) -> int:
@@ -73,8 +83,10 @@ def command(
 
     campaign = load(file, via, secrets=True)
     if dry_run:
+        if fail_on:
+            raise click.UsageError("--fail-on means nothing with --dry-run")
         return _rehearsed(campaign, until, limit, accept_changes, workers, as_json=as_json)
-    stop = parse_until(until)
+    stop = replace(parse_until(until), fail_on=parse_fail_on(fail_on))
     accept = prepare.parse_accept(accept_changes)
     if prepare.state_is_missing(campaign) and not new_state:
         _ask(
@@ -90,6 +102,7 @@ def command(
                 _show(ready)
                 _ask("Send?", "a real send needs --yes")
             ready.freeze()
+            over = ready.resumed and not prepare.sendable(ready.store.totals())
             outcome = _deliver(ready, screen, stop, limit, workers or campaign.delivery.workers)
     except CampaignPaused as stands:
         for line in stands.evidence:
@@ -98,10 +111,12 @@ def command(
     if outcome is None:
         return STOPPED
     screen.finish(campaign.campaign, outcome)
+    if over and not as_json:
+        screen.say("Everybody was settled before this run. A new send needs a new campaign name.")
     if campaign.delivery.via.kind == "sandbox" and outcome.delivered and not as_json:
         from bulkmail.campaign.road import rehearsed_mail
 
-        screen.say("A rehearsal: nothing left this machine. What arrived (the first 1,000 messages) is in")
+        screen.say("A rehearsal: nothing left this machine. The first 1,000 messages are in")
         screen.say(f"{rehearsed_mail(campaign)}/maildir/new")
     return outcome.exit
 
@@ -179,6 +194,16 @@ def parse_until(text: str) -> Until:
         return Until(seconds=parse_duration(text))
     except ValueError as error:
         raise click.BadParameter(f"write settled, first-pass or a duration ({error})") from None
+
+
+def parse_fail_on(texts: Iterable[str]) -> tuple[Threshold, ...]:
+    """Raises click.BadParameter."""
+    from bulkmail.campaign.outcome import Threshold
+
+    try:
+        return tuple(Threshold.parse(part) for text in texts for part in text.split(","))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--fail-on") from None
 
 
 def _show(ready: Prepared) -> None:

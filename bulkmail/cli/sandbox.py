@@ -6,6 +6,7 @@ that a script can wait for it.
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from datetime import UTC, datetime
@@ -89,6 +90,11 @@ def command(
             restrict_keyboard_interrupt_to_checkpoints=True,
         )
     except (OSError, UnicodeDecodeError) as problem:
+        if isinstance(problem, OSError) and problem.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"the sandbox cannot run: port {port} (--port) or {dns_port} (--dns-port) is taken; "
+                "0 is any free one"
+            ) from problem
         raise ConfigError(f"the sandbox cannot run: {problem}") from problem
 
 

@@ -1,11 +1,18 @@
-"""What `run` shows: JSON lines, a live line on a terminal, or plain lines where there is none."""
+"""What `run` shows: JSON lines, a live line on a terminal, or plain lines where there is none.
+
+A terminal that has gone answers every write with an error. That is no reason to break a run off: nothing is
+shown any more, and whether the run goes on is not decided here (see `reloading`).
+"""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
@@ -43,6 +50,7 @@ class Screen:
         self._held = 0  # sites that were left alone
         self._last_note = ""
         self._explained = False
+        self._terminal = [number for number in (1, 2) if os.isatty(number)]
 
     def __enter__(self) -> Screen:
         return self
@@ -54,7 +62,8 @@ class Screen:
 
     def _stop(self) -> None:
         if self._live is not None:
-            self._live.stop()
+            with self._outliving():
+                self._live.stop()
             self._live = self._task = None
 
     def _bar(self, title: str, total: float | None) -> Progress | None:
@@ -67,6 +76,21 @@ class Screen:
 
     def tell(self, event: Event) -> None:
         """Show one event."""
+        with self._outliving():
+            self._show(event)
+
+    @contextmanager
+    def _outliving(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno != errno.EIO or not self._terminal:
+                raise
+            from bulkmail.campaign.reloading import let_go
+
+            let_go(self._terminal)
+
+    def _show(self, event: Event) -> None:
         name = event["event"]
         if self._as_json:
             if name != "planning":
@@ -104,10 +128,11 @@ class Screen:
 
     def say(self, text: str) -> None:
         """A line for people, above the live one."""
-        if self._live is not None:
-            self._live.console.print(text, markup=False, highlight=False)
-        else:
-            click.echo(text, err=True)
+        with self._outliving():
+            if self._live is not None:
+                self._live.console.print(text, markup=False, highlight=False)
+            else:
+                click.echo(text, err=True)
 
     def _progress(self, totals: Mapping[str, int], event: Event) -> None:
         done = sum(totals[state] for state in DONE)
@@ -124,7 +149,7 @@ class Screen:
         if wait_s > LONG_WAIT_S and not self._explained:
             self._explained = True
             self.say(
-                f"Waiting for servers that said later: `bulkmail status {self._file}` shows why. "
+                f"Waiting for the next attempt: `bulkmail status {self._file}` shows why. "
                 "Ctrl-C stops, and the same command goes on."
             )
 
@@ -136,11 +161,21 @@ class Screen:
             click.echo(note + waiting, err=True)
 
     def finish(self, campaign: str, outcome: Outcome) -> None:
-        """The final table, on standard output; under `--json` the event `finished` has said it all."""
-        if self._as_json:
-            return
+        """The final table, on standard output; under `--json` the event `finished` has said it all.
+
+        What should be looked at is said on standard error, always.
+        """
+        with self._outliving():
+            if not self._as_json:
+                self._finish(campaign, outcome)
+            for text in outcome.passed:
+                click.echo(f"bulkmail: {text}", err=True)
+            if outcome.warning:
+                click.echo(f"bulkmail: warning: {outcome.warning}", err=True)
+
+    def _finish(self, campaign: str, outcome: Outcome) -> None:
         totals = outcome.totals
-        click.echo(f"{campaign}: {totals['source']:,} rows in the list")
+        click.echo(f"{campaign}: {counted(totals['source'], 'row')} in the list")
         print_table([(f"  {name}", count) for name, count in states(totals)], right=(1,))
         rate = outcome.delivered / outcome.seconds if outcome.seconds else 0.0
         click.echo(
@@ -148,6 +183,10 @@ class Screen:
             f"{counted(outcome.connections, 'connection')} "
             f"in {outcome.seconds:.1f} s ({rate:,.0f} delivered a second)"
         )
+        if why := [
+            (one.meaning, f"{one.recipients:,}", printable(one.reply)[:100]) for one in outcome.failed.why
+        ]:
+            print_table(why, header=("not delivered", "recipients", "most often"), right=(1,))
         for line in self._next_steps(totals, outcome):
             click.echo(line, err=True)
 
@@ -162,6 +201,8 @@ class Screen:
             yield "In doubt: their message was sent, and the connection ended before it was answered."
             yield f"  who    bulkmail export {self._file} --state in_doubt"
             yield f"  then   bulkmail resolve {self._file} --in-doubt delivered (or resend)"
+        if totals["invalid"]:
+            yield f"Rows that nobody could be sent to: bulkmail export {self._file} --state invalid"
         if totals["bounced"] or totals["expired"]:
             yield f"Why some bounced or expired: bulkmail status {self._file}"
 

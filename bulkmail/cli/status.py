@@ -29,16 +29,21 @@ def command(file: Path, via: str | None, as_json: bool) -> None:
     """Show how many recipients of FILE are in which state, and why the others were not delivered to."""
     from bulkmail.campaign import standing
     from bulkmail.campaign.classes import classes
+    from bulkmail.campaign.own_replies import table_of
+    from bulkmail.campaign.paces import paces
+    from bulkmail.cli.screen import counted
     from bulkmail.journal import CampaignLock
 
     campaign = load(file, via)
     with look_into_journal(campaign) as store:
         totals = store.totals()
         failures = store.failures(FAILURES)
-        by_class = classes(store)
+        by_class = classes(store, table_of(campaign))
         holder = CampaignLock.holder(store.path)
         due = store.next_due(0.0)
         paused, cancelled = standing.paused(store), standing.cancelled(store)
+        planned = store.planned
+    known = paces(campaign)
     next_due = datetime.fromtimestamp(due, UTC).isoformat(timespec="seconds") if due is not None else None
     if as_json:
         print_json(
@@ -52,10 +57,12 @@ def command(file: Path, via: str | None, as_json: bool) -> None:
                 "totals": totals,
                 "classes": by_class,
                 "failures": [failure._asdict() for failure in failures],
+                "paces": [pace._asdict() for pace in known],
             }
         )
         return
-    click.echo(f"{campaign.campaign} via {campaign.delivery.via}: {totals['source']:,} rows")
+    rows = counted(totals["source"], "row") if planned else "its list was not read to the end"
+    click.echo(f"{campaign.campaign} via {campaign.delivery.via}: {rows}")
     click.echo(f"running: {holder}" if holder else "not running")
     if cancelled is not None:
         click.echo(f"cancelled since {cancelled}")
@@ -66,13 +73,17 @@ def command(file: Path, via: str | None, as_json: bool) -> None:
     print_table([(f"  {name}", count) for name, count in states(totals)], right=(1,))
     if next_due is not None:
         click.echo(f"next attempt due {next_due}")
-    if rows := [
+    if by_state := [
         (state, f"{count:,}", meaning)
         for state, found in by_class.items()
         for meaning, count in found.items()
     ]:
         click.echo()
-        print_table(rows, header=("state", "recipients", "class"), right=(1,))
+        print_table(by_state, header=("state", "recipients", "class"), right=(1,))
+    if known:
+        click.echo()
+        for pace in known:
+            click.echo(printable(f"{pace.provider} {pace.told()}"))
     if failures:
         click.echo()
         print_table(

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
@@ -19,10 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bulkmail.cli.common import printable
+
 if TYPE_CHECKING:
     from bulkmail.journal.suppressions import Suppressions
 
 BATCH = 5_000
+DOMAINS = 10  # of whom a campaign had suppressed, told one by one
 COMPLAINTS = 20  # told one by one; the rest are counted
 
 
@@ -54,14 +58,75 @@ def add(addresses: tuple[str, ...], reason: str, place: Path) -> None:
 
 
 @command.command("remove")
-@click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
+@click.argument("addresses", metavar="[ADDRESS...]", nargs=-1)
+@click.option(
+    "--campaign",
+    metavar="NAME",
+    help="Instead of ADDRESS: all whom the campaign of this name has suppressed by itself, for its hosts "
+    "called them unknown or disabled.",
+)
+@click.option(
+    "--domain",
+    "domains",
+    metavar="DOMAIN",
+    multiple=True,
+    help="With --campaign: of this domain only. May be repeated.",
+)
+@click.option("--dry-run", is_flag=True, help="Say who it would be, and change nothing.")
 @project
-def remove(addresses: tuple[str, ...], place: Path) -> None:
-    """Allow ADDRESS to be written to again."""
+def remove(
+    addresses: tuple[str, ...], campaign: str | None, domains: tuple[str, ...], dry_run: bool, place: Path
+) -> None:
+    """Allow ADDRESS to be written to again, or with --campaign all whom one campaign has suppressed.
+
+    That is for a host that called everybody unknown by mistake. Nobody is sent to by it: those who bounced
+    then are the list of another campaign (export --state bounced).
+    """
+    if bool(addresses) == (campaign is not None):
+        raise click.UsageError("either ADDRESS... or --campaign NAME is wanted")
+    if domains and campaign is None:
+        raise click.UsageError("--domain goes with --campaign")
+    if campaign is not None:
+        _take_back(campaign, domains, place, dry_run=dry_run)
+        return
     wanted = parsed(addresses)
+    if dry_run:
+        with looked_into(place) as store:
+            known = sum(store.check(one) is not None for one in wanted)
+            tell(f"{known} would be removed, {len(wanted) - known} are not suppressed, in {store.path}")
+        return
     with opened(place) as store:
         gone = store.remove(wanted)
         tell(f"{gone} removed, {len(addresses) - gone} were not suppressed, in {store.path}")
+
+
+def _take_back(campaign: str, domains: tuple[str, ...], place: Path, *, dry_run: bool) -> None:
+    """Who it is, by domain: the largest first."""
+    from bulkmail.campaign.dead_addresses import becauses
+    from bulkmail.smtp.address import AddressError, domain_to_ascii
+
+    try:
+        only = {domain_to_ascii(domain.rpartition("@")[2]).decode().lower() for domain in domains}
+    except AddressError as error:
+        raise click.BadParameter(str(error), param_hint="--domain") from None
+    by_domain: Counter[str] = Counter()
+    sample: dict[str, str] = {}
+    changing = not dry_run and store_path(place).exists()
+    with (opened if changing else looked_into)(place) as store:
+        for one in store.take_back(becauses(campaign), only, dry_run=dry_run):
+            domain = one.address.rpartition("@")[2]
+            by_domain[domain] += 1
+            sample.setdefault(domain, one.reason)
+        tell(
+            f"{by_domain.total():,} {'would be' if dry_run else 'were'} removed whom the campaign {campaign} "
+            f"had suppressed, in {store.path}"
+        )
+    for domain, count in by_domain.most_common(DOMAINS):
+        tell(f"  {count:>9,}  {domain}: {printable(sample[domain])[:200]}")
+    if len(by_domain) > DOMAINS:
+        tell(f"  {by_domain.total() - sum(n for _, n in by_domain.most_common(DOMAINS)):>9,}  at others")
+    if not by_domain:
+        tell("  suppress export prints all that there are, with the campaign in the reason")
 
 
 @command.command("import")
@@ -191,6 +256,13 @@ def opened(place: Path) -> Suppressions:
     from bulkmail.journal.suppressions import Suppressions
 
     return Suppressions.open(store_path(place))
+
+
+def looked_into(place: Path) -> Suppressions:
+    """To read only; where there is none, nothing is made."""
+    from bulkmail.journal.suppressions import Suppressions
+
+    return Suppressions.look(store_path(place))
 
 
 def store_path(place: Path) -> Path:

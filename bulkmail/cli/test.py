@@ -46,8 +46,8 @@ def command(
 
     \b
     bulkmail test campaign.yaml me@acme.example
-    bulkmail test campaign.yaml me@acme.example boss@acme.example --as ann@a.example
-    bulkmail test campaign.yaml me@acme.example --via sandbox      nothing leaves this machine
+    bulkmail test campaign.yaml me@acme.example --as ann@a.example
+    bulkmail test campaign.yaml me@acme.example --via sandbox
 
     Exit codes: 0 every TO was delivered to, 4 some was not, 2 usage or configuration.
     """

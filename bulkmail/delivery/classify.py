@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.evidence import is_nameless
 from bulkmail.delivery.meaning import Consequence, Meaning
 from bulkmail.delivery.replies import Reading, Table
 from bulkmail.delivery.stated_wait import stated_wait
 from bulkmail.smtp import Reply
 from bulkmail.transport.stage import Stage
-
-REPLIES = Table.load()
 
 # RFC 5321 section 4.5.3.1.10: 452 is "too many recipients"; 552 is its old code and then transient too
 TOO_MANY_RECIPIENTS = re.compile(
@@ -102,6 +102,16 @@ LAW: tuple[Row, ...] = (
     Row(lambda stage, reply, _, meaning: _protocol(stage, reply, meaning), Fate.DEFERRED, None, AGAINST_US),
     Row(lambda stage, reply, *_: reply.permanent, Fate.BOUNCED, None, ""),
 )
+# Where it is our source that is refused for good, that says nothing of the recipient: he may be reached from
+# another one, or from the same when it is off the list, or has a name; nor where we have sent as much as we
+# may today.
+UNWELCOME = Row(lambda *_: False, Fate.DEFERRED, None, "")
+
+
+@cache
+def replies() -> Table:
+    """Ours, read when the first reply wants it: a run in which nobody is refused does without."""
+    return Table.load()
 
 
 def _scope(stage: Stage, row: Row, reading: Reading) -> Scope:
@@ -121,19 +131,32 @@ def _scope(stage: Stage, row: Row, reading: Reading) -> Scope:
     return usual
 
 
-def _about_us(stage: Stage, reply: Reply, row: Row, meaning: Meaning) -> bool:
-    """The sender, his address or his standing is refused (X.7.z where it is for good), not a recipient."""
+def _sends_too_much(reply: Reply, reading: Reading) -> bool:
+    """For good, but of a day's or an hour's measure: what the sender may send is used up, and comes again.
+
+    552 is of the size of the message, or of a mailbox.
+    """
+    return reply.permanent and reply.code != 552 and reading.consequence is Consequence.SLOW
+
+
+def _about_us(stage: Stage, reply: Reply, row: Row, reading: Reading) -> bool:
+    """The sender, his address, his standing or his message is refused (X.7.z where it is for good), not a
+    recipient."""
+    meaning = reading.meaning
     if stage is Stage.MAIL or row.note == AGAINST_US or meaning is Meaning.BLOCKED:
         return True
-    if meaning is Meaning.THROTTLED and reply.transient:
+    if reply.permanent and reading.scope is Scope.RECIPIENT:
+        return False
+    if meaning is Meaning.THROTTLED:
         return not row.note
     policy = reply.permanent and reply.enhanced is not None and reply.enhanced.subject == 7
     return policy and meaning not in OF_THE_MAILBOX
 
 
-def classify(stage: Stage, reply: Reply, host: str = "") -> Disposition:
+def classify(stage: Stage, reply: Reply, host: str = "", table: Table | None = None) -> Disposition:
     """What `reply` to the command of `stage`, of the exchanger `host`, means for the recipients concerned.
 
+    A refusal is read in `table`, or else in ours.
     Total over 2yz–5yz; a 3yz, which only DATA and AUTH may get, is deferred as a conversation gone wrong.
     """
     if reply.code < 300:  # whatever it says: taken is taken
@@ -142,10 +165,15 @@ def classify(stage: Stage, reply: Reply, host: str = "") -> Disposition:
         note = "a reply that cannot stand here"
         return Disposition(Fate.DEFERRED, Scope.SESSION, stage, reply, note, meaning=Meaning.PROTOCOL)
     text = b" ".join(reply.lines)
-    reading = REPLIES.read(stage, reply.code, reply.enhanced, text, host)
+    reading = (table or replies()).read(stage, reply.code, reply.enhanced, text, host)
     meaning = reading.meaning
     row = next(row for row in LAW if row.fits(stage, reply, text, meaning))
     consequence = reading.consequence
+    if reply.permanent and meaning is Meaning.POLICY and is_nameless(reply):
+        consequence = Consequence.SUSPEND
+    spares = consequence is Consequence.SUSPEND or _sends_too_much(reply, reading)
+    if spares and row.fate is Fate.BOUNCED:
+        row = UNWELCOME
     if consequence is Consequence.SUPPRESS and row.fate is not Fate.BOUNCED:
         consequence = Consequence.NONE
     return Disposition(
@@ -155,13 +183,15 @@ def classify(stage: Stage, reply: Reply, host: str = "") -> Disposition:
         reply,
         row.note,
         wait_s=stated_wait(text) if row.fate is Fate.DEFERRED else None,
-        about_us=_about_us(stage, reply, row, meaning),
+        about_us=_about_us(stage, reply, row, reading),
         meaning=meaning,
         consequence=consequence,
     )
 
 
-def refusals(stage: Stage, replies: Sequence[Reply], host: str) -> list[Disposition | None]:
+def refusals(
+    stage: Stage, replies: Sequence[Reply], host: str, table: Table | None = None
+) -> list[Disposition | None]:
     """`classify` of each that is not 2yz, and None for each that is. Equal replies are looked at once."""
     known: dict[int, Disposition] = {}
     fates: list[Disposition | None] = []
@@ -171,6 +201,6 @@ def refusals(stage: Stage, replies: Sequence[Reply], host: str) -> list[Disposit
             continue
         fate = known.get(id(reply))  # the reader makes the same of the same line
         if fate is None:
-            fate = known[id(reply)] = classify(stage, reply, host)
+            fate = known[id(reply)] = classify(stage, reply, host, table)
         fates.append(fate)
     return fates

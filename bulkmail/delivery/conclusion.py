@@ -15,9 +15,10 @@ from bulkmail.delivery.consignment import Consignment, picked
 from bulkmail.delivery.destination import Destination
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.errands import Errand
-from bulkmail.delivery.feedback import slows
+from bulkmail.delivery.evidence import again_over_ipv4, refuses_ipv6
+from bulkmail.delivery.feedback import EXCUSED, EXCUSED_OF_ALL, slows
 from bulkmail.delivery.line import Line
-from bulkmail.delivery.meaning import Consequence, Meaning
+from bulkmail.delivery.meaning import Meaning
 from bulkmail.delivery.transaction import Transacted, trouble_of
 from bulkmail.delivery.unreached import where_of
 from bulkmail.delivery.work import Opened, Parcel, Roll, Verdict, spans_of
@@ -108,10 +109,13 @@ class Conclusion:
             if now - sent_at > site.late_s:
                 site.took(now - sent_at, now)
         let_in, self._throttled = len(told) - self._throttled, 0
-        site.answered += let_in
-        if site.finder is not None or site.room is not None:
-            site.went(let_in, now)
-            self._destination.staff()
+        pacing = site.pacing
+        pacing.answered += let_in
+        if pacing.finder is not None or pacing.room is not None:
+            if answered:
+                pacing.usual_s = min(pacing.usual_s, now - max(answered))
+            pacing.went(let_in, now)
+            self._destination.limited()
         stop = self.trouble or self.elsewhere or self.slowed or self._destination.stopping
         return going_on and not stop
 
@@ -119,8 +123,8 @@ class Conclusion:
         """To all of them, at the first attempt. Neighbours that were told the same are one verdict."""
         self._heard += 1
         self._worked = True
-        if self._whole:
-            self._site.chunks = True
+        self._site.took_mail(whole=self._whole)
+        self._plant.tally.asked += len(one.roll)
         for first, last in one.spans:
             before = self._verdicts[-1] if self._verdicts else None
             if (
@@ -148,36 +152,43 @@ class Conclusion:
             return False
         self._heard += not done.unheard
         self._worked = self._worked or not done.unheard
+        if ":" in self._connection.address and any(map(refuses_ipv6, done.fates)) and self._line.forgo_ipv6():
+            self._settle(one, done._replace(fates=again_over_ipv4(done.fates), same=None), now)
+            self.elsewhere = True
+            return False
         before = self._before + self._told - 1
         throttle = next((fate for fate in done.fates if slows(fate)), None)
-        if throttle is not None and self._slow(one, throttle, before, now):
-            self._settle(one, done, now, throttled=True)
+        if throttle is not None and (waits := self._slow(one, throttle, before, now)) is not None:
+            self._settle(one, done, now, throttled=waits)
             return True
         self._learn(done, before, now)
         self._settle(one, done, now)
-        if self._connection.source is not None:
-            blocked = (fate for fate in done.fates if fate.consequence is Consequence.SUSPEND)
-            self.blocked = self.blocked or next(blocked, None)
+        sources = self._plant.sources
+        if self._connection.source is not None and sources is not None and self.blocked is None:
+            self.blocked = sources.blocked_by(done.fates, self._connection.source, self._site.name)
         return self.blocked is None
 
-    def _slow(self, one: Consignment, why: Disposition, before: int, now: float) -> bool:
-        """The site wants less. True where who was throttled waits for a turn here, and is not charged."""
-        site, plant = self._site, self._plant
+    def _slow(self, one: Consignment, why: Disposition, before: int, now: float) -> bool | None:
+        """The site wants less. True: who was throttled waits for a turn here, and is not charged; False: it
+        is his own trouble, and he is deferred alone; None: that is no matter of pace."""
+        site, plant, pacing = self._site, self._plant, self._site.pacing
         self._throttled += 1
-        if not site.answered:
-            return False  # it has never taken anything
+        on_its_way = self._destination.is_proven and why.stage is not Stage.END_OF_DATA
+        if not pacing.answered and not on_its_way:
+            return None  # it has never taken anything
         most = site.learned(now).messages
         unclear = why.code == 421 and why.stage is Stage.MAIL and why.meaning is not Meaning.THROTTLED
-        if before and unclear and site.finder is None:
+        if before and unclear and pacing.finder is None:
             if most is None or before >= most:
-                return False  # it may be that many on a connection: the next one shows (X10)
+                return None  # it may be that many on a connection: the next one shows (X10)
             site.unlearn_messages()
         first, longest_s = one.roll.ids[0], (self._destination.retry or plant.retry).rest()
-        known = site.finder is not None and site.finder.knows(first)
-        if not known and not site.slow(why, one.key, next(plant.intent_keys), now, longest_s):
-            return False
-        assert site.finder is not None
-        if not site.finder.excuses(first):
+        his = why.stage is not Stage.MAIL  # it may be: a MAIL says nothing of him
+        known = his and pacing.finder is not None and pacing.finder.knows(first)
+        if not known and not pacing.slow(why, one.key, next(plant.intent_keys), now, longest_s):
+            return None
+        assert pacing.finder is not None
+        if not pacing.finder.excuses(first, EXCUSED if his else EXCUSED_OF_ALL):
             return False
         self.slowed = True
         site.seen.refused(why, 0, now)
@@ -200,6 +211,7 @@ class Conclusion:
         if trouble is None:
             return
         site.shrink()
+        site.struck += len(done.fates)
         closed = trouble.fate is Fate.IN_DOUBT and trouble.reply is None
         if closed and self._whole and site.chunks is None:
             site.chunks = False  # the first BDAT went into the void: the next may, too

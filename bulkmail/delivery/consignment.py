@@ -7,6 +7,7 @@ from typing import Protocol
 
 import trio
 
+from bulkmail.delivery.replies import Table
 from bulkmail.delivery.transaction import Transacted
 from bulkmail.delivery.work import Letter, Parcel, Roll, spans_of
 from bulkmail.smtp import Paths
@@ -40,6 +41,8 @@ class Consignment:
 
 class Turn(Protocol):
     """What one call of a carrier is for. Of one transaction alone, unless a subclass says more."""
+
+    table: Table | None = None  # in which refusals are read; None: ours
 
     async def intend(self, ending: Sequence[tuple[Consignment, Roll]]) -> None:
         """These are about to be ended, to those of them: on disk when it returns, before the first octet."""

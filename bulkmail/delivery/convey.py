@@ -29,6 +29,7 @@ import trio
 from bulkmail.delivery.consignment import Consignment, Turn, needs_smtputf8, picked
 from bulkmail.delivery.disposition import Disposition, Fate
 from bulkmail.delivery.judge import judge_wholes
+from bulkmail.delivery.replies import Table
 from bulkmail.delivery.transaction import (
     LONE_DOT,
     Transacted,
@@ -64,7 +65,7 @@ async def plain(connection: Connection, consignments: Sequence[Consignment], tur
             one.end(accepted, trio.current_time())
 
         try:
-            done = await transact(connection, envelope, one.letter.end_of_data, about_to_end)
+            done = await transact(connection, envelope, one.letter.end_of_data, about_to_end, turn.table)
         except trio.Cancelled:
             _tell_interrupted(connection, one, turn)
             raise
@@ -77,7 +78,7 @@ def _tell_interrupted(connection: Connection, one: Consignment, turn: Turn) -> N
     if one.ending is None:
         return
     connection.abandon("interrupted by us")  # a verdict that has come is heard
-    outcome = judge_content(connection.interrupted)
+    outcome = judge_content(connection.interrupted, turn.table)
     if outcome.reply is not None or outcome.fate is Fate.IN_DOUBT:
         one.only(one.ending)
         turn.tell([(one, all_alike(outcome, len(one.ending)))])
@@ -120,7 +121,7 @@ async def riding(connection: Connection, consignments: Sequence[Consignment], tu
             # the content is the first thing that was sent, and its reply the first that came
             ended = Flight(replies[:1], flight.sent > 0, flight.failure, host=flight.host)
             replies = replies[1:]
-            outcome = judge_content(ended)
+            outcome = judge_content(ended, turn.table)
             going_on = turn.tell([(open_[0], ended_with(outcome, open_[1]))]) and going_on
         open_ = None
         if one is not None:
@@ -150,16 +151,16 @@ async def _opened(
     count = one.paths.recipients
     if reset and replies and not replies[0].positive:
         connection.abandon()  # X16: whoever stands behind it goes again
-        turn.tell([(one, all_alike(lost(flight, Stage.RSET), count, unheard=True))])
+        turn.tell([(one, all_alike(lost(flight, Stage.RSET, table=turn.table), count, unheard=True))])
         return None
     if len(replies) <= reset and flight.failure is not None:
         # the end of data before it was answered: what stood behind that may have been thrown away (X9)
         silent = bool(flight.replies) and isinstance(flight.failure, ReplyTimeout)
-        unheard = all_alike(lost(flight, Stage.MAIL), count, unheard=True)
+        unheard = all_alike(lost(flight, Stage.MAIL, table=turn.table), count, unheard=True)
         turn.tell([(one, unheard._replace(fell_silent=silent))])
         return None
     answered = Flight(replies[reset:], flight.handed_over, flight.failure, host=flight.host)
-    verdict = judge_envelope(count, answered)
+    verdict = judge_envelope(count, answered, turn.table)
     if verdict.go:
         accepted = picked(one.roll, [at for at, fate in enumerate(verdict.fates) if fate is None])
         return one, verdict.fates, accepted
@@ -196,7 +197,7 @@ async def whole(connection: Connection, consignments: Sequence[Consignment], tur
             flight = await connection.hear(len(flying) // 2 if going_on else 0)
             told = len(flying) if flight.failure is not None else flight.sent
             ended, flying = flying[:told], flying[told:]
-            judged = judge_wholes([message for _, message in ended], flight, before)
+            judged = judge_wholes([message for _, message in ended], flight, before, turn.table)
             before = judged[-1] if flying else None
             trusted = trusted and not any(done.against_protocol for done in judged)
             going_on = going_on and trusted and flight.failure is None and not judged[-1].astray
@@ -208,7 +209,7 @@ async def whole(connection: Connection, consignments: Sequence[Consignment], tur
     except trio.Cancelled:
         if flying:
             connection.abandon("interrupted by us")
-            turn.tell(_known_of(flying, connection.interrupted, before))
+            turn.tell(_known_of(flying, connection.interrupted, before, turn.table))
         raise
     if not trusted:
         connection.abandon()
@@ -231,11 +232,14 @@ def _messages(coming: Sequence[Consignment], connection: Connection, *, reset: b
 
 
 def _known_of(
-    flying: Sequence[tuple[Consignment, Whole]], flight: Flight, before: Transacted | None
+    flying: Sequence[tuple[Consignment, Whole]],
+    flight: Flight,
+    before: Transacted | None,
+    table: Table | None,
 ) -> list[tuple[Consignment, Transacted]]:
     """What is known for sure although we were stopped."""
     known = []
-    judged = judge_wholes([message for _, message in flying], flight, before)
+    judged = judge_wholes([message for _, message in flying], flight, before, table)
     for (one, _), done in zip(flying, judged, strict=True):
         said = [at for at, it in enumerate(done.fates) if it.reply or it.fate is Fate.IN_DOUBT]
         if said:

@@ -48,16 +48,18 @@ class Destination:
         session: Callable[[Destination], Awaitable[None]],
         on_empty: Callable[[Destination], None],
         level: Level | None = None,
+        paused: bool = False,
     ) -> None:
         self.plant = plant
         self.site = site
         self.level: Level = level or site  # whose limits hold here, and those of all around it
         self._alone = level is None
-        self.retry = plant.retry_at(site.name, "" if level is None else level.name.partition(" ")[2])
+        self.domain = "" if level is None else level.name.partition(" ")[2]  # the only one, if there is one
+        self.retry = plant.retry_at(site.name, self.domain)
         self.seats = Seats(self.level, self._called)
         self._session = session
-        self.stopping = False  # for good, or as long as it is paused
-        self.paused = False
+        self.stopping = paused  # for good, or as long as it is paused
+        self.paused = paused
         self.queue = Queue()
         self._finished: dict[int, Callable[[], None]] = {}
         self._on_empty = on_empty
@@ -196,7 +198,7 @@ class Destination:
         now = trio.current_time()
         wanted = -(-self._backlog() // TRANSACTIONS_PER_SESSION)
         finder = self.site.finder
-        probing = not self._proven or (finder is not None and finder.backing_off)
+        probing = not self._proven or self.site.wary or (finder is not None and finder.backing_off)
         if wanted and (probing or self.ahead(now) > AHEAD_S):
             wanted = 1
         # where there is none to be had now, one is waited for
@@ -207,6 +209,7 @@ class Destination:
 
     def limited(self) -> None:
         """The limits are others now."""
+        self.retry = self.plant.retry_at(self.site.name, self.domain)
         self.seats.reseat()
         self.staff()
 
@@ -268,7 +271,7 @@ class Destination:
 
     async def met_trouble(self, disposition: Disposition, where: Where) -> None:
         """A conversation brought nothing: after a few of them, defer all that is queued here, untried."""
-        now = trio.current_time()
+        now, disposition = trio.current_time(), self.plant.trouble(self.site.name, disposition)
         if self.stopping or not self.site.met_trouble(disposition, now):
             return
         rest_s = (self.retry or self.plant.retry).rest(disposition.wait_s)

@@ -18,6 +18,7 @@ from bulkmail.delivery.disposition import Disposition
 from bulkmail.delivery.plant import Plant
 from bulkmail.delivery.rules import Rules
 from bulkmail.delivery.session import session
+from bulkmail.delivery.sites import SITES
 from bulkmail.delivery.slots import SHORTAGE_PAUSE_S
 from bulkmail.delivery.sources import Sources, once
 from bulkmail.delivery.unreached import NOWHERE, no_route, settle_untried
@@ -51,7 +52,8 @@ class Dispatcher:
         self.paused = False
         self.open_parcels = 0
         self.park: Callable[[Parcel, str], bool] = lambda parcel, site: False
-        self._out: Counter[str] = Counter()  # parcels, by site
+        self._out: Counter[str] = Counter()  # parcels, by provider
+        self._providers: dict[str, str] = {}  # by site
         self._room = trio.Event()
         self._unrouted: deque[Parcel] = deque()  # what the routers are to take next
         self._exhausted = False  # and nothing more will come
@@ -181,7 +183,7 @@ class Dispatcher:
                 self._one_less()
             else:
                 parcel.site = route.site
-                self._out[route.site] += 1
+                self._out[self.provider(route.site)] += 1
                 await self._place(parcel, route, sessions)
 
     async def _place(self, parcel: Parcel, route: Route, sessions: trio.Nursery) -> None:
@@ -209,11 +211,15 @@ class Dispatcher:
             return
         if destination is None:
             destination = Destination(
-                site, self.plant, sessions=sessions, session=session, on_empty=self._forget, level=level
+                site,
+                self.plant,
+                sessions=sessions,
+                session=session,
+                on_empty=self._forget,
+                level=level,
+                paused=self.paused,
             )
             self.destinations[name] = destination
-            if self.paused:
-                destination.stop(for_now=True)
         for part in parts:
             destination.add(part, route, finished)
 
@@ -246,19 +252,33 @@ class Dispatcher:
             except LocalResourceError:  # nobody's fault but ours: ask again when there may be more (T6)
                 await trio.sleep(SHORTAGE_PAUSE_S)
 
+    def out(self, provider: str) -> int:
+        """Parcels that are out to all of its sites."""
+        return self._out[provider]
+
     def room(self, site: str) -> int:
-        """How many more parcels a site should have out: no more than are left for all others.
+        """How many more of them there should be: no more than are left for all others.
 
         So one that takes everything has half, two have a third each, and somebody new finds room.
         """
-        return OPEN_PARCELS - self.open_parcels - self._out[site]
+        return OPEN_PARCELS - self.open_parcels - self._out[self.provider(site)]
+
+    def provider(self, site: str) -> str:
+        """By whom it is run."""
+        provider = self._providers.get(site)
+        if provider is None:
+            if len(self._providers) >= SITES:
+                self._providers.clear()
+            provider = self._providers[site] = self.plant.provider_of(site)
+        return provider
 
     def _finished(self, parcel: Parcel) -> None:
         self._on_finished(parcel)
         if parcel.site:
-            self._out[parcel.site] -= 1
-            if not self._out[parcel.site]:
-                del self._out[parcel.site]
+            provider = self.provider(parcel.site)
+            self._out[provider] -= 1
+            if not self._out[provider]:
+                del self._out[provider]
         self._one_less()
 
     def _one_less(self) -> None:

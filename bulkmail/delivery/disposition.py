@@ -35,6 +35,9 @@ class Scope(enum.Enum):
     CAMPAIGN = "campaign"  # everybody whom this campaign writes to
 
 
+OF_US = frozenset({Consequence.SLOW, Consequence.SUSPEND, Consequence.PAUSE})
+
+
 class Disposition(NamedTuple):
     """The fate of a recipient after one attempt.
 
@@ -55,6 +58,11 @@ class Disposition(NamedTuple):
     meaning: Meaning | None = None  # of a refusal; None where nothing was refused
     consequence: Consequence = Consequence.NONE  # what others are to do about it
     until: float | None = None
+
+    @property
+    def refuses_us(self) -> bool:
+        """For good, and no recipient: what we send, who we are, or that we have sent enough."""
+        return self.reply is not None and self.reply.permanent and self.consequence in OF_US
 
     @property
     def code(self) -> int | None:

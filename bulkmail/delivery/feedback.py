@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from typing import NamedTuple
 
 from bulkmail.delivery.disposition import Disposition, Fate
 from bulkmail.delivery.meaning import Consequence, Meaning
@@ -38,11 +37,13 @@ from bulkmail.transport.stage import Stage
 HELD = 0.95  # of what is taken for the ceiling
 ENOUGH = 10  # messages between two throttlings that make a rate
 LEAST = 0.7  # of the rate, after one throttling
+PROOF_S = 2.0  # between two throttlings: so few messages prove something, whatever a round trip takes
 LEAST_BEYOND = 0.9  # … where it had grown beyond the ceiling: the new one is near
 LOWEST = 1 / 600  # a second
 START = 0.5  # of what was seen to go, before anything is known
 PAUSE_S = 0.5  # after a throttling: whatever the site counts with has a little room again
 LONGEST_PAUSE_S = 40.0
+LONGEST_TURN_S = 20.0  # of it, for a low rate
 TICK_S = 0.25  # between two changes of the rate,
 TICK = 4  # and messages at least
 USED = 0.7  # of the rate: a rate that is not used proves nothing
@@ -56,24 +57,15 @@ BLIND_S = 5.0  # in which the rate doubles where it was cut and nothing was ever
 PERIOD_S = 240.0  # between two throttlings: so many times longer, so many times slower
 QUOTA_S = 15.0  # … where it was a quota that was used up, and its period is what lies in between
 LONGEST_PERIODS = 60.0
-FEW = 1.5  # a second: below that time is counted in messages
+FEW = 0.75  # a second: below that time is counted in messages
 BLOCKED = 0.2  # of the time between two throttlings: there is a quota, and it was used up
 IDLE = 0.2  # of the time between two throttlings: then what was accepted in it is no measure
 EXCUSED = 3  # times that a message may be throttled while others are not, until that is its own trouble
+EXCUSED_OF_ALL = 10 * EXCUSED  # … where the reply is not to anything that names him
 REMEMBERED = 1_000  # of these
 
 # That is no pace, but how long a connection lasts (X10)
 PER_CONNECTION = re.compile(rb"(?i)\b(?:messages?|mails?|transactions?)\b.{0,30}\b(?:connection|session)\b")
-
-
-class Told(NamedTuple):
-    """What holds a site back by what it said itself, for people. Times are monotonic."""
-
-    rate: float | None  # messages a second that it is asked to take
-    connections: int | None  # at once
-    since: float
-    until: float  # nothing goes before that
-    why: str  # what it said last
 
 
 def slows(why: Disposition) -> bool:
@@ -145,6 +137,26 @@ class Finder:
         self._slower = 1.0
         self._excused: OrderedDict[int, tuple[int, int]] = OrderedDict()  # how often, and `_counted` then
 
+    @classmethod
+    def remembered(cls, rate: float, now: float, why: str) -> Finder:
+        """It took so much when it was last seen."""
+        finder = cls(rate, now, 0, why)
+        finder.ceiling, finder.rate = rate, max(LOWEST, HELD * rate)
+        finder.throttlings, finder.resumes = 0, now
+        finder._measured = finder._known = True
+        return finder
+
+    @property
+    def found(self) -> float | None:
+        """What it takes, a second, as far as that was counted."""
+        return max(self.ceiling, self.rate) if self.ceiling is not None and self._known else None
+
+    def scale(self, factor: float) -> None:
+        """So much of it is ours from now on."""
+        self.rate = max(LOWEST, factor * self.rate)
+        if self.ceiling is not None:
+            self.ceiling *= factor
+
     @property
     def backing_off(self) -> bool:
         """Nothing was accepted lately: one message goes first."""
@@ -152,8 +164,8 @@ class Finder:
 
     @property
     def pause_s(self) -> float:
-        """How long all wait after the latest throttling."""
-        return float(PAUSE_S * 2**self._backoff)
+        """How long all wait after the latest throttling: at least until the site has counted one more."""
+        return max(float(PAUSE_S * 2**self._backoff), min(LONGEST_TURN_S, 1 / self.rate))
 
     def accepted(self, count: int, now: float) -> bool:
         """So many messages were let in. True where the rate is another one now."""
@@ -207,19 +219,22 @@ class Finder:
         self.throttlings += 1
         self._quiet_s = self._unhindered_s = 0.0
         accepted, passed = self._counted - self._mark, now - self._marked
+        # with one more it would have been more than the site allows; that says much where it allows little
+        most = (accepted + 1) / passed if accepted > 1 and passed > PROOF_S else self.rate
         if self._counted == self._before:
             if not self._backoff:
                 self._blocked_at = self.throttled_at
             self._backoff += 1
             if not self._measured:
-                self.rate = max(LOWEST, self.rate * LEAST)
+                self.rate = max(LOWEST, min(self.rate * LEAST, most))
         elif accepted >= ENOUGH:
             self._found(accepted / passed, passed)
             self._mark, self._marked = self._counted, now
             self._idle_s = self._blocked_s = 0.0
         else:
-            self.ceiling, self._measured = self.rate, False
-            self.rate = max(LOWEST, self.rate * LEAST)
+            near = self._known and passed > PROOF_S
+            self.ceiling, self._measured = min(self.rate, most), False
+            self.rate = max(LOWEST, min(self.rate * (LEAST_BEYOND if near else LEAST), most))
         self._before = self._ticked = self._counted
         self.throttled_at = self._ticked_at = now
         self.resumes = now + self.pause_s
@@ -238,7 +253,7 @@ class Finder:
         self.ceiling = min(self.rate, rate)
         self.rate = max(LOWEST, HELD * self.ceiling)
 
-    def excuses(self, recipient: int) -> bool:
+    def excuses(self, recipient: int, most: int = EXCUSED) -> bool:
         """Whether he, who was throttled, goes again soon, for it is the site's pace and not he.
 
         Not one who was throttled a few times while others were let in.
@@ -248,7 +263,7 @@ class Finder:
         self._excused[recipient] = times, self._counted
         if len(self._excused) > REMEMBERED:
             self._excused.popitem(last=False)
-        return times <= EXCUSED
+        return times <= most
 
     def knows(self, recipient: int) -> bool:
         """He was throttled before, though others were let in since: that says nothing new of the site."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from bulkmail.delivery.classify import classify, refusals
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.meaning import Meaning
+from bulkmail.delivery.replies import Table
 from bulkmail.delivery.transaction import Transacted, all_alike, lost, without_again
 from bulkmail.errors import ReplyTimeout
 from bulkmail.smtp import Reply, Whole
@@ -22,9 +23,12 @@ UNKNOWN = (500, 502)
 
 
 def judge_wholes(
-    messages: Sequence[Whole], flight: Flight, before: Transacted | None = None
+    messages: Sequence[Whole],
+    flight: Flight,
+    before: Transacted | None = None,
+    table: Table | None = None,
 ) -> list[Transacted]:
-    """A Transacted for each of `messages`, of which the flight tells.
+    """A Transacted for each of `messages`, of which the flight tells; refusals read in `table`, or in ours.
 
     `before`: of the message in front of them, if they were in flight together with it.
     """
@@ -43,7 +47,8 @@ def judge_wholes(
     heard = before is not None or bool(replies)
     for number, message in enumerate(messages):
         end = start + message.replies
-        done = judge_whole(message, replies[start:end], flight, handed_over=number < flight.sent)
+        sent = number < flight.sent
+        done = judge_whole(message, replies[start:end], flight, handed_over=sent, table=table)
         if heard and start <= len(replies) < end - 1 and isinstance(flight.failure, ReplyTimeout):
             done = done._replace(fell_silent=True)  # here, and it is not the content that took so long
         if astray:
@@ -60,7 +65,14 @@ def _disbelieved(fate: Disposition) -> Disposition:
     return fate._replace(fate=Fate.IN_DOUBT) if fate.fate is Fate.DELIVERED else fate
 
 
-def judge_whole(message: Whole, replies: Sequence[Reply], flight: Flight, *, handed_over: bool) -> Transacted:
+def judge_whole(
+    message: Whole,
+    replies: Sequence[Reply],
+    flight: Flight,
+    *,
+    handed_over: bool,
+    table: Table | None = None,
+) -> Transacted:
     """`replies`: those to this message, fewer where the conversation ended in it or before it.
 
     The precedence rule of the fault catalogue: who was not refused and whose message was handed over whole is
@@ -71,18 +83,19 @@ def judge_whole(message: Whole, replies: Sequence[Reply], flight: Flight, *, han
         reset, replies = replies[0], replies[1:]
         if not reset.positive and replies and not (replies[0].positive or replies[-1].positive):
             # the refused RSET is why (X16): this says nothing of anybody, who go again elsewhere
-            return all_alike(lost(flight, Stage.RSET), count, unheard=True)
+            return all_alike(lost(flight, Stage.RSET, table=table), count, unheard=True)
     if len(replies) == count + 2 and all(reply.positive for reply in replies):
         return all_alike(classify(Stage.END_OF_DATA, replies[-1]), count)
     dismissed = bool(flight.replies) and flight.replies[-1].code == 421
     doubtful = handed_over and not dismissed
-    unanswered = lost(flight, Stage.END_OF_DATA, Fate.IN_DOUBT) if doubtful else lost(flight, Stage.MAIL)
+    stage, fate = (Stage.END_OF_DATA, Fate.IN_DOUBT) if doubtful else (Stage.MAIL, Fate.DEFERRED)
+    unanswered = lost(flight, stage, fate, table)
     if not replies:
         return all_alike(unanswered, count, unheard=not doubtful)
     final = replies[count + 1] if len(replies) == count + 2 else None
     if not replies[0].positive:
-        return _under_refused_mail(count, replies[0], final, flight.host)
-    fates = refusals(Stage.RCPT, replies[1 : count + 1], flight.host)
+        return _under_refused_mail(count, replies[0], final, flight.host, table)
+    fates = refusals(Stage.RCPT, replies[1 : count + 1], flight.host, table)
     accepted = fates.count(None)
     if not accepted:
         fates = [without_again(fate) for fate in fates]
@@ -94,17 +107,19 @@ def judge_whole(message: Whole, replies: Sequence[Reply], flight: Flight, *, han
         note = "BDAT is not understood"
         outcome = Disposition(Fate.AGAIN, Scope.MESSAGE, Stage.DATA, final, note, meaning=Meaning.PROTOCOL)
     else:
-        outcome = classify(Stage.END_OF_DATA, final, flight.host)
+        outcome = classify(Stage.END_OF_DATA, final, flight.host, table)
     return Transacted(tuple([outcome if fate is None else fate for fate in fates]), no_chunking=no_chunking)
 
 
-def _under_refused_mail(count: int, mail: Reply, final: Reply | None, host: str) -> Transacted:
+def _under_refused_mail(
+    count: int, mail: Reply, final: Reply | None, host: str, table: Table | None
+) -> Transacted:
     """X3: the reply to MAIL is everybody's verdict; should the message be taken all the same, it is that."""
     if final is not None and final.positive:
         note = f"although MAIL was answered {mail.text}"
         taken = Disposition(Fate.DELIVERED, Scope.MESSAGE, Stage.END_OF_DATA, final, note)
         return all_alike(taken, count, against_protocol=True)
-    return all_alike(classify(Stage.MAIL, mail, host), count)
+    return all_alike(classify(Stage.MAIL, mail, host, table), count)
 
 
 def _not_understood(final: Reply) -> bool:

@@ -28,6 +28,7 @@ def blocked(destination: Destination, source: Source | None, why: Disposition | 
         return False
     assert sources is not None
     assert route is not None, "it was routed"
+    destination.plant.trouble(destination.site.name, why)
     if destination.is_left_out(source):
         return True
     seconds = sources.block(source, route, why, trio.current_time())

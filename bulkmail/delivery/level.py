@@ -67,6 +67,11 @@ class Level:
         self.link()
         self.admit()
 
+    def stand_in(self, outer: Level | None) -> None:
+        """In this one from now on."""
+        self.outer = outer
+        self.link()
+
     def link(self) -> None:
         """To those around it, as they are now."""
         around: list[Level] = [self]
@@ -80,6 +85,11 @@ class Level:
     def many_sites(self) -> bool:
         """It is a provider."""
         return self.outer is None
+
+    @property
+    def counts_connections(self) -> bool:
+        """There may be only so many: an idle one takes the place of another."""
+        return self.bounds.connections is not None
 
     # --- seats -----------------------------------------------------------------------------------------
 

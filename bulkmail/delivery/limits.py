@@ -20,7 +20,13 @@ COUNTS = (
     "recipients_per_transaction",
     "messages_in_flight",
 )
-KINDS = (*RATES, *COUNTS, "tls", "time_limits", "retry")
+TIMES = tuple(  # seconds
+    f"time_limits.{name}"
+    for name in ("connect", "tls", "greeting", "ehlo", "mail", "rcpt", "data", "block", "end_of_data", "quit")
+)
+SCHEDULE = tuple(f"retry.{name}" for name in ("first", "factor", "max", "give_up"))  # seconds, but factor
+DURATIONS = {*TIMES, *SCHEDULE} - {"retry.factor"}
+KINDS = (*RATES, *COUNTS, "tls", *TIMES, *SCHEDULE)
 SHARED = ("connections", *RATES)  # by all to whom a scope applies together; the others are each connection's
 TLS_POLICIES = ("none", "opportunistic", "required", "verified")  # from the weakest
 
@@ -29,6 +35,7 @@ LEARNED = "learned"
 ANNOUNCED = "announced"
 ELSEWHERE = "another campaign"
 DEFAULT = "default"
+CAMPAIGN = "campaign"
 
 
 class Origin(NamedTuple):
@@ -44,7 +51,7 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`value`: a number (rates a second), a word for tls, a value of its own for time limits and retry.
+    """`value`: a number (rates a second, times in seconds), or a word for tls.
 
     `written`: as somebody wrote it, "2000/day"; "" where nobody did.
     """
@@ -55,7 +62,7 @@ class Limit:
 
     @property
     def number(self) -> float:
-        """Of a rate or a count."""
+        """Of all kinds but tls."""
         assert isinstance(self.value, int | float)
         return self.value
 
@@ -81,7 +88,8 @@ def overlaid(built_in: Shape, users: Shape) -> Shape:
 def binding(shapes: Iterable[Shape]) -> Shape:
     """For each kind the limit that binds, of shapes from the widest scope to the narrowest.
 
-    Where two say the same the wider one is named. A retry schedule is no limit: the narrowest scope's holds.
+    Where two say the same the wider one is named. Of TLS the strictest holds, of a time limit the shortest. A
+    retry schedule is no limit: each part of it is that of the narrowest scope which names it.
     """
     bound: dict[str, Limit] = {}
     for shape in shapes:
@@ -99,6 +107,6 @@ def tighter(kind: str, one: Limit, other: Limit | None) -> Limit:
 def _narrower(kind: str, new: Limit, old: Limit) -> bool:
     if kind == "tls":
         return TLS_POLICIES.index(str(new.value)) > TLS_POLICIES.index(str(old.value))
-    if kind in ("retry", "time_limits"):
+    if kind in SCHEDULE:
         return True
     return new.number < old.number

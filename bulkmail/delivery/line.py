@@ -30,6 +30,11 @@ class _Call(Caller):
     def __init__(self, destination: Destination, guest: object) -> None:
         self._destination, self._guest = destination, guest
 
+    @property
+    def apart(self) -> str:
+        destination = self._destination
+        return destination.domain and destination.plant.apart(destination.domain)
+
     def queued(self) -> None:
         self._destination.plant.slots.queued(self._guest)
 
@@ -52,6 +57,7 @@ class Line:
         self._plant = destination.plant
         self._route: Route | None = None  # by which the connection was found
         self.number = 0  # of intents, there were so many when we last asked for a connection
+        self._unmet: Disposition | None = None  # why what only our domain demands cannot be had
         self._left: set[str] = set()  # hosts left for another since anything went well
 
     async def connected(self, domain: str, guest: object) -> Connection | Disposition | None:
@@ -67,6 +73,8 @@ class Line:
         if ours is not None and ours.usable and ours.quiet and not self._worn(ours):
             return ours
         await self.leave()
+        if self._unmet is not None:
+            return self._unmet._replace(untried=True)
         slots = self._plant.slots
         try:
             slots.queued(guest)
@@ -78,19 +86,25 @@ class Line:
         self._route = route
         self.number = next(self._plant.intent_keys)
         while self.connection is None:
+            pacing = self._site.pacing
+            pacing.calling += 1
             try:
                 with self._destination.waiting() as wait:
                     call = _Call(self._destination, guest)
-                    await self._turn()
+                    await self._turn(guest)
                     self.connection = await self._plant.pool.acquire(route, caller=call, source=self.source)
                     self._site.stands()
             except SourceLost:
                 leaving.lost(self._destination, self.source)
                 return None
             except Unreachable as unreachable:
-                return no_connection(unreachable)
+                why = no_connection(unreachable, self._plant.replies)
+                if why.stage is Stage.STARTTLS and call.apart:  # other domains of the site are not concerned
+                    why = self._unmet = why._replace(scope=Scope.MESSAGE)
+                return why
             finally:
                 slots.heard(guest)
+                pacing.calling -= 1
             if wait.cancelled_caught:
                 return None
             if self.connection is not None and self._worn(self.connection):
@@ -102,14 +116,16 @@ class Line:
             self._plant.slots.recover()
         return self.connection
 
-    async def _turn(self) -> None:
-        """Wait until one more connection may be opened."""
+    async def _turn(self, guest: object) -> None:
+        """Wait until one more connection may be opened; who waits long needs no slot meanwhile."""
         calling = self._destination.level.calling
         if calling is not None:
+            self._plant.slots.queued(guest)
             await pace.turn(calling)
             return
         turn = self._site.connections.book(now := trio.current_time())
         if turn > now:
+            self._plant.slots.queued(guest)
             await trio.sleep_until(turn)
 
     @property
@@ -122,16 +138,23 @@ class Line:
         """Give the connection back. Cancelled or not, it is either pooled idle or closed.
 
         Closed also where it would take the place of one to another site of the provider, or of another
-        campaign.
+        campaign, and where there are fewer to be by now.
         """
         connection, self.connection = self.connection, None
         if connection is not None:
-            self._site.standing -= 1
+            self._site.left(trio.current_time())
             try:
-                if self._worn(connection) or self._destination.seats.elsewhere or not self._site.pooled:
+                if self._worn(connection) or self._surplus or not self._site.pooled:
                     await connection.quit()
             finally:
                 await self._plant.pool.release(connection)
+
+    @property
+    def _surplus(self) -> bool:
+        """Idle, a connection would be one too many."""
+        destination, seats = self._destination, self._destination.seats
+        crowded = seats.surplus or seats.taken > destination.connections_limit(trio.current_time())
+        return crowded or seats.elsewhere
 
     def fail_over(self, trouble: Disposition) -> bool:
         """The host cannot go on: leave it for the next one of its site, if there is one (RFC 5321 5.1).
@@ -151,9 +174,19 @@ class Line:
         self._left.add(connection.host)
         return True
 
+    def forgo_ipv6(self) -> bool:
+        """The host wants nothing over IPv6: whether it is left, to be spoken to over IPv4."""
+        ours, route = self.connection, self._route
+        if ours is None or route is None or not self._has_ipv4(ours):
+            return False
+        self._plant.pool.dialer.ipv4_only.met(route.site, trio.current_time())
+        return True
+
     def went_well(self) -> None:
         """A transaction brought what it could."""
         self._left.clear()
+        if self.source is not None and self._plant.sources is not None:
+            self._plant.sources.welcome(self.source, self._site.name)
 
     def left(self, connection: Connection) -> int:
         """Transactions that it may still carry."""
@@ -163,4 +196,14 @@ class Line:
         return max(1, most) - connection.transactions
 
     def _worn(self, connection: Connection) -> bool:
+        if ":" in connection.address:
+            forgone = self._plant.pool.dialer.ipv4_only
+            if forgone.holds(self._site.name, trio.current_time()) and self._has_ipv4(connection):
+                return True
         return self.left(connection) <= 0
+
+    def _has_ipv4(self, connection: Connection) -> bool:
+        """There is another way to its host."""
+        bound = self.source is not None and self.source.address
+        hosts = () if self._route is None or bound else self._route.hosts
+        return any(":" not in one for host in hosts if host.name == connection.host for one in host.addresses)

@@ -69,6 +69,11 @@ class Pace:
         if self.people is not None:
             self.people.start(at, people)
 
+    def give_back(self, people: int) -> None:
+        """A message to so many, whose turn is void."""
+        if self.people is not None:
+            self.people.adjust(people)
+
     def fitting(self, now: float, sizes: Sequence[int]) -> int:
         """How many messages of such sizes may go at `now`, behind one that has just gone."""
         count = self.each.fitting(now, [1] * len(sizes))
@@ -101,17 +106,26 @@ async def turn(paces: Paces, people: int = 1) -> None:
         for pace in narrow:
             await pace.door.acquire()
             behind.append(pace)
-            if (at := pace.ready(now := trio.current_time())) > now:
-                await trio.sleep_until(at)
-        at = widest.book(trio.current_time(), people)
-        if at > trio.current_time():
+            await _ready(pace)
+        while (at := widest.book(now := trio.current_time(), people)) > now:
+            voided = widest.each.voided
             await trio.sleep_until(at)
+            if voided == widest.each.voided:
+                break
+            widest.give_back(people)
         now = trio.current_time()
         for pace in behind:
             pace.went(now, people)
     finally:
         for pace in reversed(behind):
             pace.door.release()
+
+
+async def _ready(pace: Pace) -> None:
+    at = pace.ready(trio.current_time())
+    while at > trio.current_time():
+        await trio.sleep_until(at)
+        at = pace.ready(trio.current_time())  # its turns may be void meanwhile
 
 
 def more(paces: Paces, now: float, sizes: Sequence[int]) -> int:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bulkmail.delivery.disposition import Disposition, Fate
-from bulkmail.delivery.meaning import Meaning
+from bulkmail.delivery.meaning import Consequence, Meaning
 from bulkmail.delivery.provider import suffix_of
+from bulkmail.delivery.replies import Table
 from bulkmail.delivery.retry import Retry, jittered, next_attempt
 from bulkmail.delivery.rules import Rules, plain
 from bulkmail.delivery.shaping import Limits
@@ -35,6 +36,9 @@ class Routing(Protocol):
 
 
 REPLIES = 20  # different ones that are told of
+OTHERS = "other replies"  # the rest, as it is told of
+SITES = 100  # that are counted, of those that block us
+ALONE_S = 3600.0  # for which a site is left alone that refuses us for good
 RESENDS = 2  # attempts that may end in doubt before the operator is asked, whatever `on_doubt` says
 
 
@@ -73,13 +77,44 @@ class Tally:
     transactions: int = 0
     connections: int = 0
     latency: Latency = field(default_factory=Latency)
-    blocked: Counter[str] = field(default_factory=Counter)  # recipients whose first answer it was, by reply
+    asked: int = 0  # recipients who were tried for the first time
+    blocked: Counter[str] = field(default_factory=Counter)  # … and were told so, by reply
+    barred: int = 0  # … for good
+    bars: Counter[str] = field(default_factory=Counter)  # sites that told us so, in how many conversations
+    refused: Counter[str] = field(default_factory=Counter)  # … and were told so for the campaign's own sake
+    refusals: int = 0  # … by so many replies
+    _last: Disposition | None = None
 
-    def first_answer(self, disposition: Disposition, recipients: int) -> None:
-        """So many were told this, at their first attempt or before it."""
+    def first_answer(self, disposition: Disposition, recipients: int, *, attempted: bool = True) -> None:
+        """So many were told this, at their first attempt; not `attempted`, nobody was asked."""
+        if not attempted or disposition.untried:
+            return
+        self.asked += recipients
+        if disposition.consequence is Consequence.PAUSE:
+            self.refused_by(disposition.text, recipients)
+            self.refusals += disposition is not self._last
+            self._last = disposition
         if disposition.meaning is Meaning.BLOCKED:
-            text = disposition.text
-            self.blocked[text if text in self.blocked or len(self.blocked) < REPLIES else ""] += recipients
+            self.blocked_by(disposition.text, recipients)
+            self.barred += recipients if disposition.refuses_us else 0
+
+    def blocked_by(self, reply: str, recipients: int) -> None:
+        """So many were, by this reply. Some quote the recipient: there may be as many as recipients."""
+        _count(self.blocked, reply, recipients)
+
+    def refused_by(self, reply: str, recipients: int) -> None:
+        """The same."""
+        _count(self.refused, reply, recipients)
+
+    def barred_at(self, site: str) -> None:
+        """For good, in a conversation."""
+        if site in self.bars or len(self.bars) < SITES:
+            self.bars[site] += 1
+
+
+def _count(replies: Counter[str], text: str, recipients: int) -> None:
+    """All are counted, and so many different replies are kept."""
+    replies[text if text in replies or len(replies) < REPLIES else OTHERS] += recipients
 
 
 def _refuse(error: ConfigError) -> None:
@@ -109,6 +144,7 @@ class Plant:
     on_hold: Callable[[str, Disposition, float], None] = lambda site, why, seconds: None  # for people
     unwritable: Callable[[ConfigError], None] = _refuse
     rules: Rules | None = None  # all that is said of limits; None: `limits` for every site, and nothing else
+    replies: Table | None = None  # in which refusals are read; None: ours
     sources: Sources | None = None  # which addresses mail leaves from; None: whatever the kernel chooses
     sites: Sites = field(init=False)
 
@@ -117,17 +153,32 @@ class Plant:
         if (rules := self.rules) is not None:
             sites.limits_of, sites.provider_of = rules.limits, rules.provider
             sites.domain_of = lambda site, domain: rules.domain(domain)
+            sites.run_by = self.provider_of
             sites.divided = bool(rules.domains)
+            self._demand(rules)
         object.__setattr__(self, "sites", sites)
 
     def reshape(self, rules: Rules) -> None:
         """Keep to these from now on; who shares them with others divides them anew."""
         assert self.rules is not None
         self.rules.take_over(rules)
+        self._demand(rules)
         object.__setattr__(self, "limits", plain(rules.default))
-        self.pool.per_host = self.limits.connections
+        self.pool.limit(self.limits.connections)
         self.sites.divided = self.sites.divided or bool(rules.domains)
         self.sites.limit_again()
+
+    def _demand(self, rules: Rules) -> None:
+        """Of connections that are opened from now on."""
+        assert self.rules is not None
+        dialer = self.pool.dialer
+        dialer.manner = self.rules.manner
+        if rules.verifies:  # it takes a while, and most campaigns need none
+            dialer.approach.verifying.load_default_certs()
+
+    def apart(self, domain: str) -> str:
+        """See Demand."""
+        return "" if self.rules is None else self.rules.apart(domain)
 
     def provider_of(self, site: str) -> str:
         """By whom it is run, for people."""
@@ -137,6 +188,14 @@ class Plant:
         """Which limit of this kind holds a site, and who says so, for people."""
         limit = None if self.rules is None else self.rules.binding(site).get(kind)
         return kind if limit is None else limit.told(kind)
+
+    def trouble(self, site: str, why: Disposition) -> Disposition:
+        """A conversation brought nothing: why, with the wait that is due where nothing soon changes that."""
+        if not why.refuses_us:
+            return why
+        if why.meaning is Meaning.BLOCKED:
+            self.tally.barred_at(site)
+        return why._replace(wait_s=max(ALONE_S, why.wait_s or 0.0))
 
     def verdict(
         self,
@@ -187,7 +246,7 @@ class Plant:
         same: dict[tuple[int, int, float | None], Verdict] = {}
         for one, disposition in fates:
             if not one.attempts:
-                self.tally.first_answer(disposition, 1)
+                self.tally.first_answer(disposition, 1, attempted=attempted)
             alike = (id(disposition), one.attempts, one.since)
             verdict = same.get(alike)
             if verdict is None:

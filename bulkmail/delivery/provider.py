@@ -3,6 +3,8 @@
 A provider is the name of a profile one of whose suffixes the exchanger's name ends in (`google`), else the
 end of that name (`example.com` of `mx1.eu.example.com`). A site is told by its name, which begins with that
 of its first exchanger; so the name alone decides, and every process agrees.
+
+A campaign may call a provider what it likes. What the world sees (`seen_as`) is the same for all of them.
 """
 
 from __future__ import annotations
@@ -44,19 +46,51 @@ class Provider(NamedTuple):
     shape: Shape
 
 
-class Providers:
-    """Who is who. A host belongs to the profile with the longest suffix that its name ends in."""
+ASKED = 1024  # names that are remembered with their provider: a host is asked for ten times
 
-    def __init__(self, profiles: Iterable[Profile] = ()) -> None:
+
+class Providers:
+    """Who is who. A host belongs to the profile with the longest suffix that its name ends in.
+
+    `known`: those whom everybody knows, whatever a campaign says of them.
+    """
+
+    def __init__(self, profiles: Iterable[Profile] = (), known: Iterable[Profile] = ()) -> None:
         self.profiles: Mapping[str, Profile] = {one.name: one for one in profiles}
+        self._known = {suffix: one for one in known for suffix in one.suffixes}
         self._by_suffix = {suffix: one for one in self.profiles.values() for suffix in one.suffixes}
+        self._asked: dict[str, Provider] = {}
 
     def of(self, host: str) -> Provider:
         """`host`: the name of an exchanger or of a site, lower-case."""
-        if self._by_suffix:
-            rest = host.partition("~")[0]
-            while rest:
-                if (profile := self._by_suffix.get(rest)) is not None:
-                    return Provider(profile.name, profile.shape)
-                rest = rest.partition(".")[2]
+        provider = self._asked.get(host)
+        if provider is None:
+            if len(self._asked) >= ASKED:
+                self._asked.clear()
+            provider = self._asked[host] = self._find(host)
+        return provider
+
+    def _find(self, host: str) -> Provider:
+        if self._by_suffix and (profile := _longest(self._by_suffix, host)) is not None:
+            return Provider(profile.name, profile.shape)
         return Provider(suffix_of(host), {})
+
+    def seen_as(self, host: str) -> str:
+        """The same in every campaign."""
+        profile = _longest(self._known, host)
+        return suffix_of(host) if profile is None else profile.name
+
+    def reaches(self, host: str) -> tuple[str, ...]:
+        """All for whom the limits of a host's provider hold together, as they are seen; first its own."""
+        profile = _longest(self._by_suffix, host)
+        suffixes = profile.suffixes if profile is not None and profile.shape else ()
+        return tuple(dict.fromkeys(map(self.seen_as, (host, *suffixes))))
+
+
+def _longest(profiles: Mapping[str, Profile], host: str) -> Profile | None:
+    rest = host.partition("~")[0]
+    while rest:
+        if (profile := profiles.get(rest)) is not None:
+            return profile
+        rest = rest.partition(".")[2]
+    return None

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from bulkmail.delivery.classify import NOTES, REPLIES
+from bulkmail.delivery.classify import NOTES, replies
 from bulkmail.delivery.meaning import Consequence, Meaning
-from bulkmail.delivery.replies import Reading
+from bulkmail.delivery.replies import Reading, Table
 from bulkmail.smtp import EnhancedStatus
 from bulkmail.transport.stage import Stage
 
@@ -23,8 +23,18 @@ _NOTE = re.compile(
 _OF_POLICY = (Stage.STARTTLS, Stage.AUTH)
 
 
-def retold(stage: str, code: int | None, enhanced: str | None, text: str, host: str = "") -> Reading:
-    """`stage` as Stage has it, "" where there was none. Total; without a code it was no host that said it."""
+def retold(
+    stage: str,
+    code: int | None,
+    enhanced: str | None,
+    text: str,
+    host: str = "",
+    table: Table | None = None,
+) -> Reading:
+    """`stage` as Stage has it, "" where there was none. Total; without a code it was no host that said it.
+
+    Read in `table`, or else in ours.
+    """
     try:
         where = Stage(stage)
     except ValueError:
@@ -38,23 +48,23 @@ def retold(stage: str, code: int | None, enhanced: str | None, text: str, host: 
         return Reading(meaning, None, Consequence.NONE)
     said = _NOTE.sub("", text).removeprefix(str(code)).encode("ascii", "replace")
     status = EnhancedStatus.parse(enhanced.encode()) if enhanced else None
-    return REPLIES.read(where, code, status, said, host)
+    return (table or replies()).read(where, code, status, said, host)
 
 
 # What bulkmail does about a refusal, in plain words: what leads to a retry, and what does not.
 _AGAIN = {
-    Meaning.GREYLISTED: "the host wants to see us come back; tried again from the same address",
-    Meaning.THROTTLED: "too much at once or in too short a time; tried again, and this site is slowed down",
-    Meaning.BLOCKED: "the host takes nothing from this source for now; tried again, with less from there",
-    Meaning.CONTENT: "the host dislikes this message; tried again, in case it changes its mind",
-    Meaning.MAILBOX_FULL: "there is no room in the mailbox; tried again, in case somebody makes some",
-    Meaning.UNKNOWN_USER: "the host does not know the mailbox, and is not sure; tried again",
-    Meaning.DISABLED: "the mailbox takes no mail for now; tried again",
-    Meaning.POLICY: "a rule of the host, on authentication, names, TLS or senders; tried again",
-    Meaning.NETWORK: "nobody could be spoken to, or the conversation broke off; tried again",
-    Meaning.SYSTEM: "the host has trouble of its own; tried again",
-    Meaning.PROTOCOL: "the host objects to how we speak, or cannot take this message; tried again",
-    Meaning.OTHER: "the host does not say why; tried again",
+    Meaning.GREYLISTED: "the host wants to see us come back; tried again from the same address{}",
+    Meaning.THROTTLED: "too much at once or in too short a time; tried again{}, and this site is slowed down",
+    Meaning.BLOCKED: "the host takes nothing from this source for now; tried again{}, with less from there",
+    Meaning.CONTENT: "the host dislikes this message; tried again{}, in case it changes its mind",
+    Meaning.MAILBOX_FULL: "there is no room in the mailbox; tried again{}, in case somebody makes some",
+    Meaning.UNKNOWN_USER: "the host does not know the mailbox, and is not sure; tried again{}",
+    Meaning.DISABLED: "the mailbox takes no mail for now; tried again{}",
+    Meaning.POLICY: "a rule of the host, on authentication, names, TLS or senders; tried again{}",
+    Meaning.NETWORK: "nobody could be spoken to, or the conversation broke off; tried again{}",
+    Meaning.SYSTEM: "the host has trouble of its own; tried again{}",
+    Meaning.PROTOCOL: "the host objects to how we speak, or cannot take this message; tried again{}",
+    Meaning.OTHER: "the host does not say why; tried again{}",
 }
 _NO_MORE = {
     Meaning.GREYLISTED: "the host said so, but for good",
@@ -79,7 +89,7 @@ def in_words(state: str, reading: Reading, due: str = "", *, suppressed: bool = 
     """
     meaning = reading.meaning
     if state == "deferred":
-        return f"{meaning.value}: {_AGAIN[meaning]}{f' at {due}' if due else ''}"
+        return f"{meaning.value}: {_AGAIN[meaning].format(f' at {due}' if due else '')}"
     if state == "expired":
         why = _AGAIN[meaning].partition("; tried again")[0]
         return f"{meaning.value}: {why}; tried for as long as delivery.retry.give_up says"

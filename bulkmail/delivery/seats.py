@@ -98,4 +98,4 @@ class Seats:
     @property
     def elsewhere(self) -> bool:
         """An idle connection would take the place of one to another host."""
-        return any(level.many_sites and level.bounds.connections is not None for level in self._seated)
+        return any(level.many_sites and level.counts_connections for level in self._seated)

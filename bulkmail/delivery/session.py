@@ -218,7 +218,7 @@ class _Session:
         if conclusion.elsewhere:
             await self.line.leave()
         untouched = [Errand(one.parcel, one.roll) for one in conclusion.in_flight]
-        self.supply.put_back(conclusion.again() + untouched)
+        self.supply.put_back(conclusion.again() + untouched, connection)
 
     def spoke(self, connection: Connection) -> None:
         """We have just heard from it."""
@@ -238,7 +238,7 @@ class _Turn(Turn):
     ) -> None:
         self._session, self._site, self._supply = session, session.site, session.supply
         self._connection = connection
-        self._carry = carry
+        self._carry, self.table = carry, session.plant.replies
         self._whole = carry is convey.whole
         self.conclusion = Conclusion(
             session.destination, session.line, connection, session.proven, whole=self._whole
@@ -278,7 +278,7 @@ class _Turn(Turn):
         # window slides once it has grown; until then each size is to be seen to go well as a whole.
         if carry is not self._carry or (self._whole and flying and not self._site.grown):
             return []
-        self._supply.put_back(conclusion.again())
+        self._supply.put_back(conclusion.again(), connection)
         count = min(window - flying, session.line.left(connection))
         if count <= 0:  # the host has taught meanwhile that it takes fewer messages than are in flight here
             return []

@@ -54,21 +54,26 @@ BURST_S = 0.1  # what may be caught up with after an idle moment
 
 
 class Bucket:
-    """A token bucket a tenth of a second deep: `book` returns the time at which the caller may go on.
+    """A token bucket, a tenth of a second deep unless `limit` says more.
+
+    `book` returns the time at which the caller may go on.
 
     Booking is in order and never refused, so callers that sleep until their time keep the rate exactly,
     whatever order they wake up in. A unit is a message, a connection or a recipient.
     """
 
-    __slots__ = ("_interval_s", "_next")
+    __slots__ = ("_depth_s", "_interval_s", "_next", "voided")
 
     def __init__(self, rate: float | None, now: float) -> None:
         self._interval_s = 0.0 if rate is None else 1.0 / rate
+        self._depth_s = BURST_S
         self._next = now
+        self.voided = 0  # times that all turns were
 
-    def limit(self, rate: float | None) -> None:
-        """What is booked from now on keeps to this rate."""
+    def limit(self, rate: float | None, depth_s: float = BURST_S) -> None:
+        """What is booked from now on keeps to this rate, and may be caught up with for so long."""
         self._interval_s = 0.0 if rate is None else 1.0 / rate
+        self._depth_s = max(BURST_S, depth_s)
 
     def restart(self, now: float) -> None:
         """Nobody keeps the turn that he had booked: the next one is a unit away at most."""
@@ -81,7 +86,7 @@ class Bucket:
 
     def book(self, now: float) -> float:
         """The monotonic time from which one message (or connection) may go; `now` or earlier: at once."""
-        self._next = max(self._next, now - BURST_S)
+        self._next = max(self._next, now - self._depth_s)
         booked = self._next
         self._next += self._interval_s
         return booked
@@ -92,7 +97,7 @@ class Bucket:
         if not self._interval_s:
             return most
         # the one that was booked goes now, however long ago it might have: nothing was saved up by waiting
-        self._next = max(self._next, now - BURST_S + self._interval_s)
+        self._next = max(self._next, now - self._depth_s + self._interval_s)
         count = min(most, int((now - self._next) / self._interval_s) + 1) if self._next <= now else 0
         self._next += count * self._interval_s
         return count
@@ -100,6 +105,7 @@ class Bucket:
     def void(self, until: float) -> None:
         """Nobody keeps the turn that he had booked: the next one may go at that time."""
         self._next = until
+        self.voided += 1
 
     def ahead(self, now: float) -> float:
         """Seconds until the next one who books may go."""
@@ -108,8 +114,8 @@ class Bucket:
     # --- where several buckets are to agree: looked at first, and taken of together --------------------
 
     def ready(self, now: float) -> float:
-        """From when on the next one may go; nobody saves up more than a tenth of a second."""
-        return max(self._next, now - BURST_S)
+        """From when on the next one may go; nobody saves up more than the depth."""
+        return max(self._next, now - self._depth_s)
 
     def start(self, at: float, units: int) -> None:
         """So many units begin at `at`, which is no earlier than `ready` said."""
@@ -117,7 +123,7 @@ class Bucket:
 
     def fitting(self, now: float, sizes: Iterable[int]) -> int:
         """How many, behind each other, may go at `now` behind one that has just begun; none is taken."""
-        free, count = max(self._next, now - BURST_S + self._interval_s), 0
+        free, count = max(self._next, now - self._depth_s + self._interval_s), 0
         for size in sizes:
             if free > now:
                 break
@@ -127,7 +133,7 @@ class Bucket:
 
     def take(self, now: float, units: int) -> None:
         """What was found fitting goes."""
-        self._next = max(self._next, now - BURST_S + self._interval_s) + units * self._interval_s
+        self._next = max(self._next, now - self._depth_s + self._interval_s) + units * self._interval_s
 
     def adjust(self, units: int) -> None:
         """More were booked than went, by so many, or less: whoever comes next waits as long as he must."""

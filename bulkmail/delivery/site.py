@@ -11,23 +11,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.evidence import is_proof, names_address
 from bulkmail.delivery.level import Level
-from bulkmail.delivery.paced import BELIEVED_S, Paced
+from bulkmail.delivery.meaning import Consequence
+from bulkmail.delivery.paced import BELIEVED_S, JUST_S, Paced, Pacing
+from bulkmail.delivery.provider import suffix_of
 from bulkmail.delivery.shaping import Bounds, Limits, least
 from bulkmail.delivery.view import Seen
 from bulkmail.smtp.extension import NO_LIMITS, Extensions
 
 SMALL = 10_000_000  # octets: a SIZE below that is worth to be told of
 STRIKES = 3  # conversations in a row that brought nothing before the site is left alone
+UNLUCKY = 10  # recipients in a row for whom a message is refused, where it was taken for others
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What a site taught us by refusing: limits narrower than shaping's. None is nothing learned."""
+    """What a site taught us by refusing: limits narrower than shaping's. None is nothing learned.
+
+    How fast and over how many connections its provider takes mail is found together: see `Allowed`.
+    """
 
     recipients: int | None = None  # in a transaction (X5)
     messages: int | None = None  # on a connection (X10)
-    connections: int | None = None  # at once
     lockstep: bool = False  # PIPELINING is announced and does not work (X9)
     no_chunking: bool = False  # nor does CHUNKING (X12)
     size: int | None = None  # octets of a message, where that is few; for people: it is announced anew
@@ -50,14 +56,19 @@ class Site(Paced):
         "_keeps",
         "_learned",
         "_learned_until",
+        "_limits",
         "_on_learned",
         "_window",
         "chunks",
         "connections",
+        "messages",
         "pooled",
         "prober",
         "seen",
         "strikes",
+        "struck",
+        "takes",
+        "wary",
         "was_held",
     )
 
@@ -71,16 +82,21 @@ class Site(Paced):
         *,
         outer: Level | None = None,
         divided: bool = False,
+        pacing: Pacing | None = None,
     ) -> None:
-        """`known`: what another run has learned; `on_learned` is told of what this one learns."""
+        """`known`: what another run has learned; `on_learned` is told of what this one learns. `pacing`: of
+        its provider, if another site of that may be known."""
         self._limits = limits
         self._divided = divided
         super().__init__(name, _shared(limits), now, outer)
         self.messages = self.sending.each
         self.connections = self.dialling.each
         self.pooled = True  # connections may be kept idle; not where others would have their places
-        self.begin(now)
+        self.begin(pacing or Pacing(suffix_of(name), now))
         self.strikes = 0
+        self.struck = 0  # recipients who were refused in these
+        self.takes = False  # it has taken mail of ours
+        self.wary = False  # left alone because it refused us for good, and took nothing since: one is tried
         self._window = 1
         self._keeps = False
         self.chunks: bool | None = None  # whether BDAT works here as announced; None: nobody has seen it yet
@@ -97,7 +113,7 @@ class Site(Paced):
         """Keep to these from now on."""
         self._limits = limits
         self.limit_to(_shared(limits))
-        self.follow()
+        self.pacing.follow()
 
     def link(self) -> None:
         """See Level; who is alone needs neither doors nor seats, his destination counts for itself."""
@@ -111,8 +127,8 @@ class Site(Paced):
 
     def around(self, outer: Level | None, *, divided: bool) -> None:
         """It stands in this one from now on."""
-        self.outer, self._divided = outer, divided
-        self.link()
+        self._divided = divided
+        self.stand_in(outer)
 
     @property
     def many_sites(self) -> bool:
@@ -133,7 +149,6 @@ class Site(Paced):
         *,
         recipients: int | None = None,
         messages: int | None = None,
-        connections: int | None = None,
         lockstep: bool = False,
         no_chunking: bool = False,
         size: int | None = None,
@@ -144,12 +159,11 @@ class Site(Paced):
         self._learned = Learned(
             max(1, recipients) if recipients is not None else known.recipients,
             max(1, messages) if messages is not None else known.messages,
-            max(1, connections) if connections is not None else known.connections,
             lockstep or known.lockstep,
             no_chunking or known.no_chunking,
             size if size is not None else known.size,
         )
-        self._on_learned(self.name, Learned(recipients, messages, connections, lockstep, no_chunking, size))
+        self._on_learned(self.name, Learned(recipients, messages, lockstep, no_chunking, size))
 
     def announced(self, now: float, extensions: Extensions) -> None:
         """What a host says of itself on a new connection: learned where it is narrower than what is known."""
@@ -173,6 +187,8 @@ class Site(Paced):
 
     def recipients_limit(self, now: float) -> int:
         """Recipients in a transaction (X5)."""
+        if self.wary:
+            return 1
         return least(self._limits.recipients_per_transaction, self.learned(now).recipients)
 
     def messages_limit(self, now: float) -> int:
@@ -180,8 +196,8 @@ class Site(Paced):
         return least(self._limits.messages_per_connection, self.learned(now).messages)
 
     def connections_limit(self, now: float) -> int:
-        most = least(self._limits.connections, self.learned(now).connections)
-        return most if self.room is None else min(most, self.room.limit(self.standing, now))
+        most, pacing = self._limits.connections, self.pacing
+        return most if pacing.room is None else min(most, pacing.room.limit(pacing.standing, now))
 
     def window(self, now: float) -> int:
         """Messages that may be in flight on a connection: 1, twice as many after each time it went well.
@@ -213,10 +229,10 @@ class Site(Paced):
 
         Then no more are opened than stand now, and nobody is charged for the refusal.
         """
-        if not self.standing:
+        pacing = self.pacing
+        if not (pacing.standing or pacing.calling or now - pacing.left_at < JUST_S):
             return False
-        self.full(why.text, now)
-        self._on_learned(self.name, Learned(connections=self.standing))
+        self.pacing.full(why.text, now)
         return True
 
     # --- how it does -------------------------------------------------------------------------------
@@ -227,9 +243,17 @@ class Site(Paced):
         `at_once`: how many of the last were in flight together. Fewer than might have been prove nothing.
         """
         self.strikes = 0
+        self.wary = False
         self._keeps = self._keeps or transactions > 1
         if self._keeps and at_once >= self._window:
             self._window = min(2 * self._window, self._limits.messages_in_flight)
+
+    def took_mail(self, *, whole: bool) -> None:
+        """A message was taken, `whole` by BDAT: it is not that nobody here would have it."""
+        self.takes = True
+        self.struck = 0
+        if whole:
+            self.chunks = True
 
     def shrink(self) -> None:
         """Something went wrong: one message at a time, until it has gone well again."""
@@ -240,8 +264,11 @@ class Site(Paced):
         """A conversation brought nothing; True if the site is from now on to be left alone."""
         if self.held(now) is not None:
             return False  # what was open when it was given up says nothing new
+        if disposition.consequence is Consequence.PAUSE and self.takes and self.struck < UNLUCKY:
+            return False  # one here and one there, by filters that each recipient sets
         self.strikes += 1
-        return disposition.scope is Scope.SITE or self.strikes >= STRIKES
+        plain = disposition.refuses_us and is_proof(disposition) and names_address(disposition)
+        return disposition.scope is Scope.SITE or self.strikes >= STRIKES or self.wary or plain
 
     def hold(self, disposition: Disposition, until: float) -> Disposition:
         """Leave it alone until then, then begin anew. Returns what that means for the untried: a deferral."""
@@ -252,9 +279,11 @@ class Site(Paced):
                 fate=Fate.DEFERRED, note=f"{note}so were others: the site is left alone for now"
             )
         self.was_held = True
+        self.wary = self.wary or disposition.refuses_us
         self._held_by = disposition._replace(scope=Scope.SITE)
         self._held_until = until
-        self.strikes = 0
+        self.strikes = self.struck = 0
+        self.takes = False
         return self._held_by
 
     def held_for(self, now: float) -> float:

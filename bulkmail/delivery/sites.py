@@ -10,6 +10,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 
 from bulkmail.delivery.level import Level
+from bulkmail.delivery.paced import UNKNOWN, Allowed, Pacing, Together
+from bulkmail.delivery.provider import suffix_of
 from bulkmail.delivery.shaping import Bounds, Limits
 from bulkmail.delivery.site import NOTHING, Learned, Site
 
@@ -22,8 +24,9 @@ class Sites:
     `limits_of` is asked by the name of a site; `provider_of`, too, for its provider and what all sites of it
     keep to together, if that is anything; `domain_of` by the names of a site and of a domain whether that has
     limits of its own, which it is only where some domain has (`divided`). Each is asked once, and at
-    `limit_again`. `recall` says what earlier runs have learned of a site, and `on_learned` is told of what
-    this one does.
+    `limit_again`; so is `parts_of`: among how many processes a site, with its provider, is divided.
+    `run_by` says whose a site is, `recall` what earlier runs have learned of a site, and `on_learned` is told
+    of what this one does; `recall_pace` and `on_allowed` are the same for a provider, by the name of a site.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -34,7 +37,12 @@ class Sites:
         self.pooled = True  # other campaigns do, and then no connection is kept idle
         self.recall: Callable[[str], Learned] = lambda name: NOTHING
         self.on_learned: Callable[[str, Learned], None] = lambda name, new: None
+        self.run_by: Callable[[str], str] = suffix_of
+        self.recall_pace: Callable[[str], Allowed] = lambda name: UNKNOWN
+        self.on_allowed: Callable[[str, Allowed], None] = lambda name, found: None
+        self.parts_of: Callable[[str], int] = lambda name: 1
         self._sites: OrderedDict[str, Site] = OrderedDict()
+        self._pacings: dict[str, Pacing] = {}
         self._providers: dict[str, Level] = {}
         self._domains: dict[str, Level] = {}
 
@@ -49,10 +57,13 @@ class Sites:
                 self.on_learned,
                 outer=self._provider(name, now),
                 divided=self.divided,
+                pacing=self._pacing(name, now),
             )
             site.pooled = self.pooled
+            if site.pacing.complains:
+                self._complains(site.pacing)
             if len(self._sites) > SITES:
-                self._sites.popitem(last=False)
+                self._forget()
         self._sites.move_to_end(name)
         return site
 
@@ -80,7 +91,10 @@ class Sites:
     def limit_again(self, names: Iterable[str] | None = None) -> None:
         """The limits are others now: of these sites and their providers, or of all."""
         known = {name: self.provider_of(name) for name in (self._sites if names is None else names)}
-        for provider, bounds in {found for found in known.values() if found is not None}:
+        named = {self.run_by(name): Bounds() for name in known}
+        for provider, bounds in (
+            named | dict(found for found in known.values() if found is not None)
+        ).items():
             if provider in self._providers:
                 self._providers[provider].limit_to(bounds)
         for name in known:
@@ -88,6 +102,9 @@ class Sites:
             site.pooled = self.pooled
             site.around(self._provider(name, 0.0), divided=self.divided)
             site.limit(self.limits_of(name))
+        for provider in named:
+            if (pacing := self._pacings.get(provider)) is not None and pacing.sites:
+                pacing.divide(self.parts_of(_any(pacing)))
         for name, level in self._domains.items():
             site_name, _, domain = name.partition(" ")
             if site_name in known:
@@ -108,13 +125,63 @@ class Sites:
         """It is worked for: what is known of it is not to be forgotten."""
         self._sites[site.name] = site
         self._sites.move_to_end(site.name)
+        site.pacing.sites[site] = None
+        self._pacings.setdefault(site.pacing.name, site.pacing)
+
+    def _forget(self) -> None:
+        """The site that was asked for longest ago, and its provider with the last of them."""
+        _, site = self._sites.popitem(last=False)
+        pacing = site.pacing
+        if len(pacing.sites) > 1:
+            del pacing.sites[site]
+        elif self._pacings.get(pacing.name) is pacing:
+            del self._pacings[pacing.name]
+
+    # --- providers -------------------------------------------------------------------------------------
 
     def _provider(self, site: str, now: float) -> Level | None:
+        """What its sites stand in, for it has limits or complains; None: each is for itself."""
         found = self.provider_of(site)
         if found is None:
-            return None
+            return self._providers.get(self.run_by(site)) if self._providers else None
         name, bounds = found
         level = self._providers.get(name)
         if level is None:
-            level = self._providers[name] = Level(name, bounds, now)
+            level = self._providers[name] = Together(name, bounds, now, self._pacing(site, now))
         return level
+
+    def _pacing(self, site: str, now: float) -> Pacing:
+        name = self.run_by(site)
+        pacing = self._pacings.get(name)
+        if pacing is None:
+            pacing = self._pacings[name] = Pacing(name, now, parts=self.parts_of(site))
+            pacing.on_complaint = self._complains
+            pacing.on_allowed = self._allowed
+            if (known := self.recall_pace(site)) is not UNKNOWN:
+                pacing.begin_with(known, now)
+        return pacing
+
+    def _allowed(self, pacing: Pacing, found: Allowed) -> None:
+        self.on_allowed(_any(pacing), found)
+
+    def _complains(self, pacing: Pacing) -> None:
+        """Of several sites all keep to one pace from now on, and so do those who come later."""
+        if len(pacing.sites) > 1:
+            level = self._providers.get(pacing.name)
+            if level is None:
+                level = self._providers[pacing.name] = Together(pacing.name, Bounds(), pacing.began, pacing)
+            if pacing.together is None:
+                pacing.together = level
+                for site in pacing.sites:
+                    site.sending.each.limit(site.bounds.message_rate)
+            for site in tuple(pacing.sites):
+                if site.outer is not level:
+                    site.stand_in(level)
+            for domain in self._domains.values():
+                domain.link()
+        pacing.follow()
+
+
+def _any(pacing: Pacing) -> str:
+    """One of its sites, by its name."""
+    return next(iter(pacing.sites)).name

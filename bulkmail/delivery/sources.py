@@ -12,12 +12,14 @@ have its address. Plain values and plain functions of a given monotonic `now`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import gcd
 from typing import NamedTuple, Protocol
 from zlib import crc32
 
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.evidence import is_proof
+from bulkmail.delivery.meaning import Consequence, Meaning
 from bulkmail.delivery.work import Parcel, Span
 from bulkmail.dns.routes import Route
 from bulkmail.transport.approach import Source
@@ -25,25 +27,33 @@ from bulkmail.transport.stage import Stage
 
 BLOCK = 64  # recipients, neighbours in the plan, that leave from one source
 BLOCKED_S = 3600.0  # for which a source that a site has blocked is left out there
+BLOCKED_MOST_S = 86_400.0  # … whatever the site says: who is off its list by tomorrow is asked for again
 LOST_S = 300.0  # for which one is left out whose address this machine has not
 EVERYWHERE = ""  # as the name of a site
 MARKS = 10_000  # (source, site) that are remembered
+SUSPECT = 3  # recipients in a row who were refused, as it seems for the source
 
 
 class Warmth(Protocol):
-    """What a source may send to the provider of a site today, where it is new there."""
+    """What a source may send to a provider today, where it is new there. `host`: one of it, or a site."""
 
-    def spent(self, source: Source, site: str) -> Disposition | None:
+    def spent(self, source: Source, host: str) -> Disposition | None:
         """Why nothing more may leave from it today; None where something may."""
 
-    def is_warm(self, source: Source, site: str) -> bool:
+    def is_warm(self, source: Source, host: str) -> bool:
         """No quota holds for it."""
 
-    def claim(self, source: Source, site: str, most: int) -> int:
-        """So many recipients, at most `most`, may be sent to now; they are counted. Raises StoreError."""
+    async def provide(self, source: Source, host: str, wanted: int) -> None:
+        """See to it that so many may be claimed, where the quota of today suffices. Raises StoreError."""
 
-    def unclaim(self, source: Source, site: str, count: int) -> None:
+    def claim(self, source: Source, host: str, most: int) -> int:
+        """So many recipients, at most `most`, may be sent to now, of those provided for; they are counted."""
+
+    def unclaim(self, source: Source, host: str, count: int) -> None:
         """So many of them were not sent to after all."""
+
+    def close(self) -> None:
+        """Nobody is sending any more."""
 
 
 class Mark(NamedTuple):
@@ -62,6 +72,13 @@ class Sources:
         self._overflow = overflow
         self._cycle = cycle(self.all)
         self._left_out: dict[tuple[Source, str], Mark] = {}
+        self._suspected: dict[tuple[Source, str], int] = {}
+        self.on_block: Callable[[str, Source, float], None] = lambda site, source, seconds: None
+
+    def close(self) -> None:
+        """Nothing leaves any more."""
+        if self.warmth is not None:
+            self.warmth.close()
 
     def in_turn(self, domain: str, number: int) -> Iterator[Source]:
         """The source of the recipient `number`, then who stands in for it, each once."""
@@ -132,14 +149,62 @@ class Sources:
     def block(self, source: Source, route: Route, why: Disposition, now: float) -> float | None:
         """A site refuses all that comes from `source`: for how many seconds it is left out there.
 
-        None, and it is not, where no other could stand in for it: then the site as a whole is in trouble.
+        None, and it is not, where no other could stand in for it, or the site has refused another one a
+        while ago: then it is the site as a whole that wants nothing of us, and a third would fare the same.
         """
-        others = (one for one in self.all if one is not source and reaches(one, route))
+        others = [one for one in self.all if one is not source and reaches(one, route)]
         if all(self.held(one, route.site, now) is not None for one in others):
             return None
-        seconds = max(BLOCKED_S, why.wait_s or 0.0)
+        if any(self._is_blocked(one, route.site, now) for one in others):
+            return None
+        seconds = min(max(BLOCKED_S, why.wait_s or 0.0), BLOCKED_MOST_S)
         self._leave_out(source, route.site, why._replace(fate=Fate.DEFERRED, scope=Scope.SITE), now + seconds)
+        self.on_block(route.site, source, seconds)
         return seconds
+
+    def blocked_by(self, fates: Sequence[Disposition], source: Source, site: str) -> Disposition | None:
+        """What says that the site wants nothing from `source`, of what a transaction from there brought.
+
+        What is said of a recipient may be meant of him: then it takes some in a row.
+        """
+        refused = [fate for fate in fates if fate.consequence is Consequence.SUSPEND]
+        if not refused:
+            return None
+        if (proof := next(filter(is_proof, refused), None)) is not None:
+            return proof
+        if len(refused) < len(fates):
+            return None
+        count = self._suspected.pop((source, site), 0) + len(refused)
+        if count < SUSPECT:
+            self._suspected[source, site] = count
+            if len(self._suspected) > MARKS:
+                del self._suspected[next(iter(self._suspected))]
+            return None
+        return refused[0]
+
+    def welcome(self, source: Source, site: str) -> None:
+        """Something was taken."""
+        if self._suspected:
+            self._suspected.pop((source, site), None)
+
+    def _is_blocked(self, source: Source, site: str, now: float) -> bool:
+        mark = self._left_out.get((source, site))
+        return mark is not None and now < mark.until
+
+    def leave_out(self, site: str, left_s: Mapping[str, float], now: float) -> None:
+        """An earlier run has met that a site blocks these of our addresses, each for so many seconds more.
+
+        Not where those are all that there are now: then one has to see.
+        """
+        ours = [source for source in self.all if source.address in left_s]
+        if len(ours) == len(self.all):
+            return
+        for source in ours:
+            note = f"the site has blocked {source}: it is left out there for now"
+            why = Disposition(
+                Fate.DEFERRED, Scope.SITE, Stage.CONNECT, note=note, meaning=Meaning.BLOCKED, untried=True
+            )
+            self._leave_out(source, site, why, now + left_s[source.address])
 
     def lose(self, source: Source, now: float, until: float) -> Disposition | None:
         """This machine has not its address: why it is left out now, everywhere; None where that is known.

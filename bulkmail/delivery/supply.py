@@ -17,6 +17,7 @@ from bulkmail.delivery.destination import Destination
 from bulkmail.delivery.errands import Errand, Errands, Part
 from bulkmail.delivery.shaping import least
 from bulkmail.delivery.sources import Warmth
+from bulkmail.delivery.unreached import NOWHERE
 from bulkmail.delivery.work import Letter, Taken, Work
 from bulkmail.errors import ConfigError
 from bulkmail.transport.approach import Source
@@ -70,10 +71,11 @@ class Supply:
         most = self._destination.recipients_limit(trio.current_time())
         return self._errands.pop(most if parcel.shared else 1)
 
-    def put_back(self, errands: Sequence[Errand]) -> None:
-        """They were about to go, and are the next."""
+    def put_back(self, errands: Sequence[Errand], connection: Connection) -> None:
+        """They were about to go on this connection, and are the next."""
         self._errands.put_back(errands)
-        self._unclaim(sum(len(errand.roll) for errand in errands) if self._warmth is not None else 0)
+        if self._warmth is not None:
+            self._unclaim(connection, sum(len(errand.roll) for errand in errands))
 
     def rest(self) -> list[Errand]:
         """Take out all that is left."""
@@ -100,6 +102,8 @@ class Supply:
         """
         # only now is it known how many the exchanger takes at once
         most = self._most(connection)
+        if self._warmth is not None and self._source is not None:
+            await self._warmth.provide(self._source, connection.host, sum(self._errands.sizes(count, most)))
         letters = await self._letters(count, most)
         if self._destination.stopping:
             return []
@@ -108,17 +112,17 @@ class Supply:
         parts = self._errands.cut(letters, count, most, room - sum(octets), at_least=0 if octets else 1)
         if self._warmth is None:
             return consigning.consignments(parts, self._destination, connection)
-        parts = self._within_quota(parts, self._warmth)
+        parts = self._within_quota(parts, self._warmth, connection.host)
         found = consigning.consignments(parts, self._destination, connection)
         sent = sum(len(one.roll) for one in found)
-        self._unclaim(sum(len(part.roll) for part in parts) - sent)
+        self._unclaim(connection, sum(len(part.roll) for part in parts) - sent)
         return found
 
-    def _within_quota(self, parts: Sequence[Part], warmth: Warmth) -> list[Part]:
+    def _within_quota(self, parts: Sequence[Part], warmth: Warmth, host: str) -> list[Part]:
         """Those of them who may be sent to today; the others are the next again."""
         assert self._source is not None
         wanted = sum(len(part.roll) for part in parts)
-        left = warmth.claim(self._source, self._destination.site.name, wanted)
+        left = warmth.claim(self._source, host, wanted)
         if left == wanted:
             return list(parts)
         kept, rest = [], []
@@ -127,13 +131,22 @@ class Supply:
             left -= count
             if count:
                 kept.append(part._replace(roll=part.roll[:count]))
-            rest.append(Errand(part.parcel, part.roll[count:]))
-        self._errands.put_back(rest)
+            if count < len(part.roll):
+                rest.append(Errand(part.parcel, part.roll[count:]))
+        why = warmth.spent(self._source, host)
+        if why is None or warmth.spent(self._source, self._destination.site.name) is not None:
+            self._errands.put_back(rest)
+            return kept
+        # A host of another provider, which the site has for bad times: from this source it takes no more
+        # today, and nobody else sees that. Whoever comes next may find one of the others.
+        for errand in rest:
+            settled = [(one, why) for one in errand.roll]
+            self._destination.settle(errand.parcel, settled, NOWHERE, attempted=False)
         return kept
 
-    def _unclaim(self, count: int) -> None:
+    def _unclaim(self, connection: Connection, count: int) -> None:
         if self._warmth is not None and self._source is not None and count:
-            self._warmth.unclaim(self._source, self._destination.site.name, count)
+            self._warmth.unclaim(self._source, connection.host, count)
 
     def _most(self, connection: Connection) -> int:
         limit = self._destination.recipients_limit(trio.current_time())

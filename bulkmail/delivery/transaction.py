@@ -14,6 +14,7 @@ from typing import NamedTuple
 from bulkmail.delivery.classify import classify, refusals
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.meaning import Meaning
+from bulkmail.delivery.replies import Table
 from bulkmail.delivery.work import Letter, Roll
 from bulkmail.errors import ReplyTimeout
 from bulkmail.smtp import Command, Data, EndOfData, Extensions, Mail, Mailbox, Rcpt, Rset
@@ -123,41 +124,46 @@ def addressed(
     return sendable, refused
 
 
-def lost(flight: Flight, stage: Stage, fate: Fate = Fate.DEFERRED) -> Disposition:
+def lost(flight: Flight, stage: Stage, fate: Fate = Fate.DEFERRED, table: Table | None = None) -> Disposition:
     """The disposition of whoever was unanswered when the conversation ended."""
     why = str(flight.failure) if flight.failure is not None else "the conversation ended"
     last = flight.replies[-1] if flight.replies else None
     if last is not None and last.code == 421:
-        goodbye = classify(stage, last, flight.host)
+        goodbye = classify(stage, last, flight.host, table)
         return goodbye._replace(fate=fate, scope=Scope.SESSION, about_us=False)
     return Disposition(fate, Scope.SESSION, stage, None, why, meaning=Meaning.NETWORK)
 
 
-def judge_envelope(count: int, flight: Flight) -> EnvelopeVerdict:
-    """What the answers to MAIL, `count` × RCPT and DATA mean. `flight.replies` may be fewer than those."""
+def judge_envelope(count: int, flight: Flight, table: Table | None = None) -> EnvelopeVerdict:
+    """What the answers to MAIL, `count` × RCPT and DATA mean. `flight.replies` may be fewer than those.
+
+    Refusals are read in `table`, here and below, or else in ours.
+    """
     replies = flight.replies
     if not replies:
-        return EnvelopeVerdict((lost(flight, Stage.MAIL),) * count, go=False, lone_dot=False)
+        return EnvelopeVerdict((lost(flight, Stage.MAIL, table=table),) * count, go=False, lone_dot=False)
     data = replies[count + 1] if len(replies) > count + 1 else None
     # behind a conversation that has ended nothing can follow, whatever was given before
     given = data is not None and data.code == 354 and flight.failure is None
     if not replies[0].positive:
         # the reply to MAIL is everybody's verdict, whatever the rest was answered (X3)
-        refused = classify(Stage.MAIL, replies[0], flight.host)
+        refused = classify(Stage.MAIL, replies[0], flight.host, table)
         nobody = not any(reply.positive for reply in replies[1 : count + 1])
         return EnvelopeVerdict((refused,) * count, go=False, lone_dot=given and nobody)
-    fates = refusals(Stage.RCPT, replies[1 : count + 1], flight.host)
+    fates = refusals(Stage.RCPT, replies[1 : count + 1], flight.host, table)
     accepted = fates.count(None)
     if not accepted:
         # "too many" cannot be meant of nobody: then it is a deferral like any other (X5)
         fates = [without_again(fate) for fate in fates]
-    fates.extend([lost(flight, Stage.RCPT)] * (count - len(fates)))
+    fates.extend([lost(flight, Stage.RCPT, table=table)] * (count - len(fates)))
     if given:
         return EnvelopeVerdict(tuple(fates), go=accepted > 0, lone_dot=accepted == 0)
     if accepted:
         # a refusal of DATA concerns those accepted until then (X6)
         said = data is not None and not data.intermediate
-        verdict = classify(Stage.DATA, data, flight.host) if data and said else lost(flight, Stage.DATA)
+        verdict = lost(flight, Stage.DATA, table=table)
+        if data and said:
+            verdict = classify(Stage.DATA, data, flight.host, table)
         fates = [verdict if fate is None else fate for fate in fates]
     return EnvelopeVerdict(tuple(fates), go=False, lone_dot=False)
 
@@ -169,13 +175,13 @@ def without_again(fate: Disposition | None) -> Disposition | None:
     return fate._replace(fate=Fate.DEFERRED, about_us=False)
 
 
-def judge_content(flight: Flight) -> Disposition:
+def judge_content(flight: Flight, table: Table | None = None) -> Disposition:
     """What became of all who were accepted, once the end of data was sent as far as it went."""
     if flight.replies:
-        return classify(Stage.END_OF_DATA, flight.replies[0], flight.host)
+        return classify(Stage.END_OF_DATA, flight.replies[0], flight.host, table)
     if flight.handed_over:
-        return lost(flight, Stage.END_OF_DATA, Fate.IN_DOUBT)
-    return lost(flight, Stage.END_OF_DATA)
+        return lost(flight, Stage.END_OF_DATA, Fate.IN_DOUBT, table)
+    return lost(flight, Stage.END_OF_DATA, table=table)
 
 
 def trouble_of(fates: Sequence[Disposition]) -> Disposition | None:
@@ -213,6 +219,7 @@ async def transact(
     envelope: list[Command],
     content: EndOfData,
     about_to_end: Callable[[Sequence[int]], Awaitable[None]],
+    table: Table | None = None,
 ) -> Transacted:
     """Carry out one transaction: `envelope` in one flight, then the end of data if anybody accepted it.
 
@@ -222,13 +229,13 @@ async def transact(
     count = len(envelope) - 2
     flight = await exchange_envelope(connection, envelope)
     if flight.failure is not None and not flight.replies:
-        return Transacted((lost(flight, Stage.MAIL),) * count, unheard=True)
+        return Transacted((lost(flight, Stage.MAIL, table=table),) * count, unheard=True)
     fell_silent = isinstance(flight.failure, ReplyTimeout)
-    verdict = judge_envelope(count, flight)
+    verdict = judge_envelope(count, flight, table)
     fates = verdict.fates
     if verdict.go:
         await about_to_end([position for position, fate in enumerate(fates) if fate is None])
-        outcome = judge_content(await connection.exchange([content]))
+        outcome = judge_content(await connection.exchange([content]), table)
         fates = tuple(outcome if fate is None else fate for fate in fates)
     elif verdict.lone_dot:
         await connection.exchange([EndOfData(LONE_DOT)])

@@ -39,13 +39,13 @@ class Turns:
     @property
     def crowded(self) -> bool:
         """There are more sessions than a site that has complained takes now, or has turns for."""
-        site, destination = self._destination.site, self._destination
-        if site.finder is None and site.room is None:
+        destination = self._destination
+        site, finder, room = destination.site, destination.site.finder, destination.site.room
+        if finder is None and room is None:
             return False
         now, others = trio.current_time(), destination.seats.taken - 1
-        if site.room is not None and others >= site.connections_limit(now):
+        if room is not None and others >= site.connections_limit(now):
             return True
-        finder = site.finder
         return others > 0 and finder is not None and (finder.backing_off or destination.ahead(now) > LONG_S)
 
     def book(self) -> Booked | None:
@@ -53,14 +53,14 @@ class Turns:
         site, paces, now = self._destination.site, self._destination.level.paces, trio.current_time()
         if paces is not None:
             return Booked(pace.ahead(paces, now), partial(self._wait, paces))
-        self._throttlings = site.throttlings
+        self._throttlings = site.pacing.throttlings
         at = site.messages.book(now)
         return Booked(at - now, partial(trio.sleep_until, at)) if at > now else None
 
     @property
     def hold(self) -> bool:
         """What was booked: all of it is void where the site has complained since."""
-        return self._throttlings == self._destination.site.throttlings or bool(self._people)
+        return self._throttlings == self._destination.site.pacing.throttlings or bool(self._people)
 
     def slowed(self, why: Disposition, number: int) -> bool:
         """Whether this, instead of a connection for message `number`, only means to wait for another turn.
@@ -71,7 +71,7 @@ class Turns:
         if not destination.is_proven or not slows(why):
             return False
         following, longest_s = next(plant.intent_keys), (destination.retry or plant.retry).rest()
-        return destination.site.slow(why, number, following, trio.current_time(), longest_s)
+        return destination.site.pacing.slow(why, number, following, trio.current_time(), longest_s)
 
     async def _wait(self, paces: pace.Paces) -> None:
         """Until the next message may go."""

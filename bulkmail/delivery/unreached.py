@@ -10,6 +10,7 @@ from bulkmail.delivery.classify import classify
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
 from bulkmail.delivery.meaning import Meaning
 from bulkmail.delivery.plant import Plant
+from bulkmail.delivery.replies import Table
 from bulkmail.delivery.retry import Retry
 from bulkmail.delivery.work import Parcel, Where
 from bulkmail.dns.routes import NoRoute
@@ -40,7 +41,7 @@ def no_route(route: NoRoute) -> Disposition:
     )
 
 
-def no_connection(unreachable: Unreachable) -> Disposition:
+def no_connection(unreachable: Unreachable, table: Table | None = None) -> Disposition:
     """No exchanger of the site could be spoken to; the last one asked says why. Never a bounce (G1).
 
     Where none was asked, for all are left alone, nobody is charged with an attempt.
@@ -54,7 +55,7 @@ def no_connection(unreachable: Unreachable) -> Disposition:
     note = f"{at}: {last.error}" if last.error else at
     untried = not unreachable.asked
     if last.reply is not None:
-        said = classify(last.stage, last.reply, last.host)
+        said = classify(last.stage, last.reply, last.host, table)
         return said._replace(fate=Fate.DEFERRED, scope=Scope.SITE, note=note, about_us=False, untried=untried)
     meaning = Meaning.POLICY if last.stage in (Stage.STARTTLS, Stage.AUTH) else Meaning.NETWORK
     return Disposition(
@@ -85,7 +86,6 @@ async def settle_untried(
             spans = parcel.take(SLICE if one_by_one else parcel.waiting)
             counts[-1] += sum(last - first + 1 for first, last in spans)
             if not one_by_one:
-                plant.tally.first_answer(disposition, sum(last - first + 1 for first, last in spans))
                 plant.work.note(
                     [
                         plant.verdict(span, disposition, where, 0, None, attempted=False, retry=retry)

@@ -54,10 +54,10 @@ class Watch(Generic[Guest]):
             await trio.sleep_until(wake)
             now = trio.current_time()
             self._late_s = max(now - wake, self._late_s * FADES)
-            latest = now - self._moment
             while self._since:
                 guest, since = next(iter(self._since.items()))
-                if since > latest:
+                # reckoned as `due` is: what is neither before nor after that is looked at for ever
+                if since + self._moment > now:
                     break
                 if not self._overdue(guest):  # there is no room: all who follow would hear the same
                     await trio.sleep(self._moment_s)

@@ -29,7 +29,7 @@ from bulkmail.journal.records import (
     Undelivered,
 )
 from bulkmail.journal.roll import Recipient, Roll, by_column
-from bulkmail.journal.sites import SiteFile, site_store
+from bulkmail.journal.sites import SiteFile, at_last, dispensable, site_store
 from bulkmail.journal.store import Store
 from bulkmail.journal.suppressions import Suppression, Suppressions, suppression_key
 from bulkmail.journal.writer import Journal
@@ -70,7 +70,9 @@ __all__ = [
     "Suppressions",
     "Undelivered",
     "Which",
+    "at_last",
     "by_column",
+    "dispensable",
     "site_store",
     "suppression_key",
     "told",

@@ -56,6 +56,15 @@ def open_or_make(path: Path, kind: Kind) -> apsw.Connection:
     return connect(path, kind)
 
 
+def look(path: Path, kind: Kind) -> apsw.Connection:
+    """To read only; where there is none, an empty one in memory: none is made. Raises StoreError."""
+    if path.exists():
+        return connect(path, kind, read_only=True)
+    nothing = apsw.Connection(":memory:")
+    nothing.execute(kind.schema)
+    return nothing
+
+
 def _make(path: Path, kind: Kind, fill: Callable[[apsw.Connection], object]) -> bool:
     """Whether the file was made; False where it existed by the time it was our turn."""
     try:

@@ -42,17 +42,26 @@ FROM attempt a JOIN reply r ON r.id = a.reply JOIN place p ON p.id = a.place
 WHERE a.first BETWEEN ? AND ? AND a.last >= ? ORDER BY a.seq"""
 
 _SETTLED = """
-SELECT a.first, a.last, r.code, r.enhanced, r.text FROM attempt a CROSS JOIN reply r ON r.id = a.reply
+SELECT a.first, a.last, r.code, r.enhanced, r.text, p.stage, p.host FROM attempt a
+CROSS JOIN reply r ON r.id = a.reply CROSS JOIN place p ON p.id = a.place
 WHERE a.state = ? ORDER BY a.first"""
 
-_UNFINISHED = """
-SELECT a.first, a.last, r.code, r.enhanced, r.text FROM {table} a CROSS JOIN reply r ON r.id = a.reply
+_IN_DOUBT = """
+SELECT a.first, a.last, r.code, r.enhanced, r.text, '', '' FROM doubt a CROSS JOIN reply r ON r.id = a.reply
 ORDER BY a.first"""
+
+# The last attempt begins at most 1023 below (schema.sql).
+_DEFERRED = """
+SELECT d.first, d.last, r.code, r.enhanced, r.text, coalesce(p.stage, ''), coalesce(p.host, '')
+FROM deferral d CROSS JOIN reply r ON r.id = d.reply LEFT JOIN place p ON p.id = (
+    SELECT a.place FROM attempt a
+    WHERE a.first BETWEEN (d.first & ~1023) AND d.first AND a.last >= d.first ORDER BY a.seq DESC LIMIT 1)
+ORDER BY d.first"""
 
 _WHY = f"SELECT due, reply FROM deferral WHERE {touching('deferral')}"
 _REPLY = "SELECT code, enhanced, text FROM reply WHERE id = ?"
 
-_PENDING = "SELECT first, last, NULL, NULL, '' FROM pending ORDER BY first"
+_PENDING = "SELECT first, last, NULL, NULL, '', '', '' FROM pending ORDER BY first"
 
 _UNDELIVERED = """
 SELECT a.first, a.last, a.state, r.code, r.enhanced, r.text, p.host, a.at, p.stage FROM attempt a
@@ -143,16 +152,17 @@ def export(db: apsw.Connection, state: str) -> Iterator[Exported | LeftOut]:
     if state == "pending":
         found = db.execute(_PENDING)
     elif state in ("deferred", "in_doubt"):
-        found = db.execute(_UNFINISHED.format(table={"deferred": "deferral", "in_doubt": "doubt"}[state]))
+        found = db.execute(_DEFERRED if state == "deferred" else _IN_DOUBT)
     else:
         found = db.execute(_SETTLED, (state,))
     blocks = Blocks()
     shapes = blocks.shapes(db)
-    for first, last, code, enhanced, text in found:
+    for first, last, code, enhanced, text, stage, host in found:
         reply = shown(code, enhanced, text)
         for block, begin, end in blocks.within(db, first, last):
             for address, row in zip(block.addresses[begin:end], block.rows[begin:end], strict=True):
-                yield Exported(address, parse_row(row, address, shapes), reply)
+                fields = parse_row(row, address, shapes)
+                yield Exported(address, fields, reply, code, enhanced, stage, host)
     if state in LEFT_OUT:
         query = "SELECT state, file, line, address, reason FROM left_out WHERE state = ? ORDER BY id"
         for row in db.execute(query, (state,)):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -36,7 +37,8 @@ class Sender(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """Who sends at a scope. `seen`: it keeps to the division `changed`; `starved`: that leaves it nothing."""
+    """Who sends at a scope. `seen`: it keeps to the division `changed`; `starved`: that leaves it nothing;
+    `terms`: its own limits there, as it has written them."""
 
     sender: int
     campaign: str
@@ -44,6 +46,7 @@ class Holder(NamedTuple):
     changed: int
     seen: int
     starved: bool
+    terms: str = ""
 
 
 class Leases:
@@ -59,7 +62,7 @@ class Leases:
         try:
             with file.writing() as db:
                 query = """INSERT INTO sender (campaign, first, sharing)
-                    VALUES (?1, ?2, EXISTS(SELECT 1 FROM sender WHERE campaign <> ?1))"""
+                    VALUES (?1, ?2, EXISTS(SELECT 1 FROM sender WHERE campaign <> ?1 OR sharing))"""
                 db.execute(query, (campaign, first))
                 self.id = db.last_insert_rowid()
                 self._descriptor = _locked(self._lock(self.id))  # before anybody can look whether we live
@@ -75,7 +78,7 @@ class Leases:
                 with self._file.writing() as db:
                     _bury(db, [self.id])
             finally:
-                self._lock(self.id).unlink(missing_ok=True)
+                self._unlock(self.id)
                 os.close(self._descriptor)
                 self._descriptor = None
 
@@ -98,57 +101,71 @@ class Leases:
             with self._file.writing() as db:
                 _bury(db, dead)
             for sender in dead:
-                self._lock(sender).unlink(missing_ok=True)
+                self._unlock(sender)
         return bool(dead)
 
     def held(self) -> dict[str, list[Holder]]:
         """By scope, who holds those that we hold, in the order of their places."""
-        query = """SELECT scope, sender, campaign, first, changed, seen, starved
+        query = """SELECT scope, sender, campaign, first, changed, seen, starved, terms
             FROM lease JOIN sender ON sender.id = lease.sender
             WHERE scope IN (SELECT scope FROM lease WHERE sender = ?) ORDER BY scope, place"""
         with self._file.reading() as db:
             found = rows(db, query, (self.id,))
         held: dict[str, list[Holder]] = {}
-        for scope, sender, campaign, first, changed, seen, starved in found:
+        for scope, sender, campaign, first, changed, seen, starved, terms in found:
             held.setdefault(scope, []).append(
-                Holder(sender, campaign, bool(first), changed, seen, bool(starved))
+                Holder(sender, campaign, bool(first), changed, seen, bool(starved), terms)
             )
         return held
 
     # --- changing --------------------------------------------------------------------------------------
 
-    def share(self, using: Collection[str]) -> None:
-        """Somebody else is there: write down where we send, each held as it was until we say otherwise."""
+    def share(self, using: Mapping[str, str]) -> None:
+        """Somebody else is there: write down where we send, with our terms, each held as it was until we say
+        otherwise."""
         with self._file.writing() as db:
             db.execute("UPDATE sender SET sharing = 1 WHERE id = ?", (self.id,))
-            for scope in using:
-                self._join(db, scope, holding=True)
+            for scope, terms in using.items():
+                self._join(db, scope, terms, holding=True)
 
     def be_alone(self) -> bool:
-        """Nobody else is there: hold everything, without a word. False where somebody is."""
-        with self._file.writing() as db:
-            if rows(db, "SELECT 1 FROM sender WHERE id <> ? LIMIT 1", (self.id,)):
+        """No other campaign is there: hold what a process of this one does alone, without a word. False where
+        there is one, or where somebody still holds more than that: who has not said that he keeps to the
+        division that holds now."""
+        query = """SELECT EXISTS(SELECT 1 FROM sender WHERE campaign <> ?)
+            OR EXISTS(SELECT 1 FROM lease WHERE seen <> changed)"""
+        with self._file.reading() as db:
+            if rows(db, query, (self._campaign,)) != [(0,)]:  # as mostly, and nobody need wait for that
                 return False
-            db.execute("DELETE FROM lease")
+        with self._file.writing() as db:
+            if rows(db, query, (self._campaign,)) != [(0,)]:
+                return False
+            db.execute("DELETE FROM lease WHERE sender = ?", (self.id,))
             db.execute("UPDATE sender SET sharing = 0 WHERE id = ?", (self.id,))
             return True
 
     def change(
         self,
         *,
-        join: Collection[str] = (),
+        join: Mapping[str, str] = MappingProxyType({}),
         leave: Collection[str] = (),
+        terms: Mapping[str, str] = MappingProxyType({}),
         seen: Mapping[str, tuple[int, bool]] = MappingProxyType({}),
         last: Collection[str] = (),
     ) -> None:
-        """Begin to send at scopes, or end it; `seen`: the division that we keep to, and whether it leaves us
-        nothing; `last`: go to the end of the line."""
+        """Begin to send at scopes on our terms, or end it; `terms`: they are others now; `seen`: the division
+        that we keep to, and whether it leaves us nothing; `last`: go to the end of the line."""
         with self._file.writing() as db:
             for scope in leave:
                 db.execute("DELETE FROM lease WHERE scope = ? AND sender = ?", (scope, self.id))
                 _divide_again(db, scope)
-            for scope in join:
-                self._join(db, scope, holding=False)
+            for scope, text in join.items():
+                self._join(db, scope, text, holding=False)
+            for scope, text in terms.items():
+                db.execute(
+                    "UPDATE lease SET terms = ? WHERE scope = ? AND sender = ?", (text, scope, self.id)
+                )
+                _divide_again(db, scope)
             for scope in last:
                 query = """UPDATE lease SET place = (SELECT max(place) + 1 FROM lease WHERE scope = ?1)
                     WHERE scope = ?1 AND sender = ?2"""
@@ -159,18 +176,22 @@ class Leases:
                 [(number, starved, scope, self.id) for scope, (number, starved) in seen.items()],
             )
 
-    def _join(self, db: apsw.Connection, scope: str, *, holding: bool) -> None:
+    def _join(self, db: apsw.Connection, scope: str, terms: str, *, holding: bool) -> None:
         """Whoever holds nothing yet keeps to any division."""
         _divide_again(db, scope)
-        query = """INSERT INTO lease (scope, sender, place, changed, seen)
+        query = """INSERT INTO lease (scope, sender, place, changed, seen, terms)
             SELECT ?1, ?2, coalesce(max(place), 0) + 1, coalesce(max(changed), 1),
-                CASE WHEN ?3 THEN 0 ELSE coalesce(max(changed), 1) END FROM lease WHERE scope = ?1"""
-        db.execute(query, (scope, self.id, holding))
+                CASE WHEN ?3 THEN 0 ELSE coalesce(max(changed), 1) END, ?4 FROM lease WHERE scope = ?1"""
+        db.execute(query, (scope, self.id, holding, terms))
 
     # --- who lives -------------------------------------------------------------------------------------
 
     def _lock(self, sender: int) -> Path:
         return self._file.path.with_name(f"{self._file.path.name}.{sender}.lock")
+
+    def _unlock(self, sender: int) -> None:
+        with suppress(OSError):  # one that stays is in nobody's way: no number is given twice
+            self._lock(sender).unlink()
 
     def _is_dead(self, sender: int) -> bool:
         try:

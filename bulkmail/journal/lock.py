@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from bulkmail.errors import CampaignLocked, refusal
+from bulkmail.errors import CampaignLocked, StoreError, refusal
 from bulkmail.journal.files import make_directory
 
 NAMELESS = "it does not say who it is"
@@ -112,6 +112,10 @@ def _open(path: Path) -> int:
     try:
         make_directory(path.parent)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StoreError(
+            f"{error.filename} is not a folder. Move it away, or name another `state`."
+        ) from error
     except OSError as error:
         raise refusal(error, f"{path}: cannot be opened") from error
 

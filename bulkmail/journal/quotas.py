@@ -7,7 +7,7 @@ and that replaces its count (`settle`). Days are UTC, as numbers since 1970.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -49,13 +49,18 @@ KIND = files.Kind(
 
 SENT = """
 SELECT p.host, p.source, sum(a.last - a.first + 1) FROM attempt a JOIN place p ON p.id = a.place
-WHERE a.at >= ? AND a.at < ? AND a.attempted = 1 AND p.host <> ''
+WHERE a.at >= ?1 AND a.at < ?2 AND a.attempted = 1 AND p.host <> ''
     AND a.state NOT IN ('suppressed', 'cancelled', 'pending')
-GROUP BY p.host, p.source"""
+GROUP BY p.host, p.source
+UNION ALL SELECT host, '', sum(last - first + 1) FROM intent WHERE at >= ?1 AND at < ?2 GROUP BY host"""
 
 
 def sent_between(journal: Path, since: float, until: float) -> Iterator[tuple[str, str, int]]:
-    """Recipients whom attempts on the wire were of, then: (host, source, how many). Reads all attempts."""
+    """Recipients whom attempts on the wire were of, then: (host, source, how many). Reads all attempts.
+
+    Also those of messages that are on their way yet, or were when the run was broken off; from which source
+    is not known of them.
+    """
     return streamed(journal, store.KIND, lambda db: db.execute(SENT, (since, until)))
 
 
@@ -64,6 +69,13 @@ class Granted(NamedTuple):
 
     people: int
     most: int | None
+
+
+class Counted(NamedTuple):
+    source: str
+    provider: str
+    day: int
+    people: int
 
 
 class Quotas:
@@ -78,6 +90,11 @@ class Quotas:
     def open(cls, path: Path, campaign: str) -> Self:
         """Made where there is none (0600, in a 0700 directory)."""
         return cls(path, files.open_or_make(path, KIND), campaign)
+
+    @classmethod
+    def look(cls, path: Path, campaign: str) -> Self:
+        """To read only; where there is none, as an empty one, and none is made."""
+        return cls(path, files.look(path, KIND), campaign)
 
     def close(self) -> None:
         self._db.close()
@@ -97,17 +114,32 @@ class Quotas:
             found = rows(self._db, query, (source, provider))
         return max(1, today - found[0][0] + 1) if found else 1
 
+    def used(self, source: str, provider: str, today: int) -> int:
+        """Recipients that are counted for today, of all campaigns."""
+        with files.told(self.path, KIND):
+            return self._used(source, provider, today)
+
     def reserve(
-        self, source: str, provider: str, today: int, wanted: int, quota: Callable[[int], int | None]
+        self,
+        source: str,
+        provider: str,
+        today: int,
+        wanted: int,
+        quota: Callable[[int], int | None],
+        *,
+        give_back: Sequence[Counted] = (),
     ) -> Granted:
-        """Count up to `wanted` recipients, on disk when it returns; `quota` is asked for that of a day."""
+        """Count up to `wanted` recipients, on disk when it returns; `quota` is asked for that of a day.
+
+        `give_back`: who were counted by this campaign, and will not be sent to after all.
+        """
         with files.told(self.path, KIND), files.transaction(self._db):
+            for one in give_back:
+                self._add(one.source, one.provider, one.day, -one.people)
             most = quota(self.day(source, provider, today))
             if most is None:
                 return Granted(wanted, None)
-            query = "SELECT sum(count) FROM counted WHERE source = ? AND provider = ? AND day = ?"
-            used = rows(self._db, query, (source, provider, today))[0][0] or 0
-            count = max(0, min(wanted, most - used))
+            count = max(0, min(wanted, most - self._used(source, provider, today)))
             if count:
                 self._add(source, provider, today, count)
         return Granted(count, most)
@@ -127,6 +159,10 @@ class Quotas:
         with files.told(self.path, KIND):
             query = "SELECT source, provider FROM counted WHERE day = ? AND campaign = ?"
             return [(source, provider) for source, provider in rows(self._db, query, (today, self._campaign))]
+
+    def _used(self, source: str, provider: str, today: int) -> int:
+        query = "SELECT sum(count) FROM counted WHERE source = ? AND provider = ? AND day = ?"
+        return int(rows(self._db, query, (source, provider, today))[0][0] or 0)
 
     def _add(self, source: str, provider: str, today: int, count: int) -> None:
         begun = "INSERT INTO begun VALUES (?, ?, ?) ON CONFLICT DO NOTHING"

@@ -133,11 +133,15 @@ class Mark(NamedTuple):
 
 
 class Exported(NamedTuple):
-    """A recipient in some state, with the last reply about it ("" before the first)."""
+    """A recipient in some state, with the last reply about it ("" before the first), and its place."""
 
     address: str
     fields: dict[str, str]
     reply: str
+    code: int | None = None
+    enhanced: str | None = None
+    stage: str = ""
+    host: str = ""
 
 
 class Failure(NamedTuple):

@@ -17,10 +17,20 @@ from bulkmail.journal.store import KIND, Store
 
 _REFUSED = """
 SELECT a.first, a.last, p.stage, p.host, r.code, r.enhanced, r.text,
-       NOT (SELECT shared FROM interval WHERE first <= a.first ORDER BY first DESC LIMIT 1)
+       NOT (SELECT shared FROM interval WHERE first <= a.first ORDER BY first DESC LIMIT 1),
+       (SELECT domain FROM interval WHERE first <= a.first ORDER BY first DESC LIMIT 1)
 FROM attempt a CROSS JOIN reply r ON r.id = a.reply CROSS JOIN place p ON p.id = a.place
 WHERE a.state = 'bounced' AND a.seq > ? AND a.seq <= ? AND a.attempted AND r.code IS NOT NULL
 ORDER BY a.first"""
+
+_ANSWERED_AT = """
+SELECT p.host, sum(a.last - a.first + 1) FROM attempt a CROSS JOIN place p ON p.id = a.place
+WHERE a.state IN ('delivered', 'bounced') AND a.attempted GROUP BY p.host"""
+
+_ANSWERED_OF = """
+SELECT coalesce(sum(a.last - a.first + 1), 0)
+FROM interval i CROSS JOIN attempt a ON a.first BETWEEN i.first AND i.last
+WHERE i.domain = ? AND a.state IN ('delivered', 'bounced') AND a.attempted"""
 
 # Of who is deferred, the last attempt; it begins at most 1023 below (schema.sql).
 _REASONS = """
@@ -47,6 +57,7 @@ class Refused(NamedTuple):
     enhanced: str | None
     reply: str
     alone: bool
+    domain: str
 
 
 class Reason(NamedTuple):
@@ -74,6 +85,26 @@ def last_attempt(store: Store) -> int:
 def refused(store: Store, after: int, until: int) -> Iterator[Refused]:
     """Those of the attempts from `after` + 1 to `until`; streamed, and all who ever bounced are looked at."""
     return streamed(store.path, KIND, _refused, after, until)
+
+
+def answered_at(store: Store) -> Iterator[tuple[str, int]]:
+    """How many each exchanger has taken or refused for good. Reads all attempts."""
+    return streamed(store.path, KIND, _answered_at)
+
+
+def answered_of(store: Store, domain: str) -> int:
+    """How many of `domain` were taken or refused for good by whom we asked."""
+    return next(streamed(store.path, KIND, _answered_of, domain))
+
+
+def _answered_at(db: apsw.Connection) -> Iterator[tuple[str, int]]:
+    for host, people in db.execute(_ANSWERED_AT):
+        yield str(host), int(people)
+
+
+def _answered_of(db: apsw.Connection, domain: str) -> Iterator[int]:
+    for (people,) in db.execute(_ANSWERED_OF, (domain,)):
+        yield int(people)
 
 
 def _reasons(db: apsw.Connection) -> Iterator[Reason]:

@@ -8,14 +8,15 @@ and nobody waits for a writer for longer than a moment, for it is written by the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import apsw
 
+from bulkmail.errors import DiskRefused, StoreError
 from bulkmail.journal import files
 
 NAME = "sites.db"
@@ -44,6 +45,7 @@ CREATE TABLE lease (
     changed INTEGER NOT NULL,  -- the number of the division that holds now: the same for all of the scope
     seen    INTEGER NOT NULL,  -- that of the last one that this sender keeps to
     starved INTEGER NOT NULL DEFAULT 0,  -- its part of that is nothing
+    terms   TEXT NOT NULL DEFAULT '',    -- its own limits there, which hold for all who send there
     PRIMARY KEY (scope, sender)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX lease_sender ON lease (sender);
@@ -69,6 +71,7 @@ class SiteFile:
     def __init__(self, path: Path, db: apsw.Connection) -> None:
         self.path = path
         self._db = db
+        self._refused: DiskRefused | None = None
         self._index: files.WalIndex | None = None  # the WAL's, which every commit of anybody changes
         self._seen = b""  # of it
 
@@ -78,16 +81,14 @@ class SiteFile:
         db = files.open_or_make(path, KIND)
         db.set_busy_timeout(BUSY_MS)
         db.pragma("synchronous", "NORMAL")
+        with files.told(path, KIND):
+            _complete(db)
         return cls(path, db)
 
     @classmethod
     def look(cls, path: Path) -> Self:
         """To read only; where there is none, as an empty one, and none is made."""
-        if path.exists():
-            return cls(path, files.connect(path, KIND, read_only=True))
-        nothing = apsw.Connection(":memory:")
-        nothing.execute(SCHEMA)
-        return cls(path, nothing)
+        return cls(path, files.look(path, KIND))
 
     def close(self) -> None:
         self._db.close()
@@ -114,10 +115,56 @@ class SiteFile:
 
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
-        with files.told(self.path, KIND):
+        with self._noticed(), files.told(self.path, KIND):
             yield self._db
 
     @contextmanager
     def writing(self) -> Iterator[apsw.Connection]:
-        with files.told(self.path, KIND), files.transaction(self._db):
+        with self._noticed(), files.told(self.path, KIND), files.transaction(self._db):
             yield self._db
+
+    def check(self) -> None:
+        """Raise DiskRefused where the disk has refused a page: the journal lies on the same one."""
+        if self._refused is not None:
+            raise DiskRefused(str(self._refused)) from self._refused
+
+    @contextmanager
+    def _noticed(self) -> Iterator[None]:
+        try:
+            yield
+        except DiskRefused as error:
+            self._refused = error
+            raise
+
+
+def _complete(db: apsw.Connection) -> None:
+    """One that was made before campaigns told each other their limits."""
+    query = "SELECT 1 FROM pragma_table_info('lease') WHERE name = 'terms'"
+    if not files.rows(db, query):
+        with files.transaction(db):
+            if not files.rows(db, query):
+                db.execute("ALTER TABLE lease ADD COLUMN terms TEXT NOT NULL DEFAULT ''")
+
+
+@contextmanager
+def dispensable() -> Iterator[None]:
+    """What is done to the file in this block may fail, but for a disk that is full or fails: DiskRefused."""
+    try:
+        yield
+    except DiskRefused:
+        raise
+    except StoreError:
+        return
+
+
+@contextmanager
+def at_last(act: Callable[[], object]) -> Iterator[None]:
+    """Do it to the file after the block, `dispensable`; where that has failed, its error is what is told."""
+    try:
+        yield
+    except BaseException:
+        with suppress(StoreError):
+            act()
+        raise
+    with dispensable():
+        act()

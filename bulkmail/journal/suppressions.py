@@ -89,11 +89,7 @@ class Suppressions:
     @classmethod
     def look(cls, path: Path) -> Suppressions:
         """Open it for reading only; where there is none, as an empty one, and none is made."""
-        if path.exists():
-            return cls(path, files.connect(path, KIND, read_only=True))
-        nothing = apsw.Connection(":memory:")
-        nothing.execute(SCHEMA)
-        return cls(path, nothing)
+        return cls(path, files.look(path, KIND))
 
     def close(self) -> None:
         with self._lock:
@@ -159,6 +155,31 @@ class Suppressions:
                 db.executemany("DELETE FROM suppression WHERE address = ?", keys)
             self._version = -1
             return db.total_changes() - before
+
+    def take_back(
+        self, reasons: Collection[str], domains: Collection[str] = (), *, dry_run: bool = False
+    ) -> Iterator[Suppression]:
+        """Those whose reason begins with one of `reasons`, of all domains or of `domains`: mail them again.
+
+        Batch by batch, each durable before it is handed out. `dry_run`: nothing is changed.
+        """
+        beginning = " OR ".join(["substr(reason, 1, length(?)) = ?"] * len(reasons))
+        query = f"""SELECT id, address, reason, added FROM suppression
+            WHERE id > ? AND ({beginning}) ORDER BY id LIMIT {BATCH}"""
+        texts = [text for reason in reasons for text in (reason, reason)]
+        last = 0
+        while True:
+            with self._using() as db:
+                page = rows(db, query, (last, *texts))
+                last = page[-1][0] if page else last
+                found = [row for row in page if not domains or row[1].rpartition("@")[2] in domains]
+                if found and not dry_run:
+                    with transaction(db):
+                        db.executemany("DELETE FROM suppression WHERE id = ?", [row[:1] for row in found])
+                    self._version = -1
+            if not page:
+                return
+            yield from (Suppression(*row[1:]) for row in found)
 
     def _insert(self, keys: Collection[str], reason: str, now: float | None) -> int:
         added = time.time() if now is None else now

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
 import trio
@@ -28,6 +29,7 @@ T = TypeVar("T")
 LAG_S = 0.5  # how long what is synced may wait to be taken in
 MANY = 10_000  # records and intents that are taken in at once, without waiting
 MOST = 50_000  # not taken in; whoever syncs waits until they are
+LEAVING = 4  # readers that go on in one turn of the loop: a thousand at once take more memory
 
 
 class _Query:
@@ -60,7 +62,9 @@ class Journal:
         self._some, self._many = trio.Event(), trio.Event()
         self._reader: Store | None = None
         self._closed = False
-        self._reading = trio.Lock()  # whose turn it is to have the queries answered
+        self._reading = False  # somebody is in the thread, for all
+        self._asking = trio.lowlevel.ParkingLot()  # who waits to be answered
+        self._leaving = trio.lowlevel.ParkingLot()  # who is, and goes on soon
         self._queries: list[_Query] = []
         self._no_sooner = -math.inf  # than this is anybody due
 
@@ -153,17 +157,29 @@ class Journal:
 
         What is not taken in yet it does not know. StoreError once it is closed.
         """
-        if self._closed:  # nobody would close what is opened now
-            raise StoreError(f"{self.store.path}: is closed")
         query = _Query(lambda reader: fn(reader, *args, **kwargs))
         self._queries.append(query)
-        async with self._reading:
-            if not query.answered:
-                queries = self._queries.copy()
+        try:
+            while not query.answered:
+                if self._closed:  # nobody would close what is opened now
+                    raise StoreError(f"{self.store.path}: is closed")
+                if self._reading:
+                    await self._asking.park()
+                    continue
+                self._reading = True
+                queries, parked = self._queries.copy(), len(self._asking)
                 try:
-                    await self._run_sync(lambda: self._answer(queries))
+                    await self._run_sync(partial(self._answer, queries))
                 finally:
                     self._queries = [one for one in self._queries if not one.answered]
+                    self._reading = False
+                    if query not in self._queries:  # the journey was not cancelled before it began
+                        self._asking.repark(self._leaving, count=parked)
+                        self._leaving.unpark(count=LEAVING)
+        finally:  # whoever leaves, cancelled or not, lets another leave, and another ask
+            self._leaving.unpark()
+            if not self._reading:
+                self._asking.unpark()
         if query.failure is not None:
             raise query.failure
         return cast("T", query.found)

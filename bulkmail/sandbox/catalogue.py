@@ -179,7 +179,7 @@ _ALL = (
     Row("refuse-mail", SPOKEN, reply, b"550 5.7.1 Sender refused", lambda t, v: t.reply("MAIL", v), "MAIL refused, 503 to what stands behind it", "X3"),
     Row("refuse-data", SPOKEN, reply, b"451 4.3.0 No data now", lambda t, v: t.reply("DATA", v), "DATA refused", "X6"),
     Row("refuse-content", SPOKEN, reply, b"554 5.6.0 Content refused", lambda t, v: t.reply("END_OF_DATA", v), "refused after the dot"),
-    Row("refuse-then-close", SPOKEN, reply, b"550 5.7.1 Go away", lambda t, v: t.reply("MAIL", v, close=True), "550 to MAIL, then closed", "X4"),
+    Row("refuse-then-close", SPOKEN, reply, b"550 5.7.1 Sender refused", lambda t, v: t.reply("MAIL", v, close=True), "550 to MAIL, then closed", "X4"),
     Row("always-354", SPOKEN, flag, True, lambda t, v: t.set(always_354=v), "DATA answered 354 with every RCPT refused", "X2"),
     Row("rcpt-limit", SPOKEN, count, 5, lambda t, v: t.rcpt_limit(v), "452 4.5.3 after so many recipients", "X5"),
     Row("one-domain", SPOKEN, flag, True, lambda t, v: t.set(one_domain=v), "no second domain in a transaction"),

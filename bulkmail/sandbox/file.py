@@ -137,7 +137,9 @@ class _Reading:
             return {key: self.value(value, f"{where}.{key}") for key, _, value in self.items(node, where)}
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, where) for item in node.value]
-        kind = node.tag.rsplit(":", 1)[1]
+        known, _, kind = node.tag.rpartition(":")
+        if not known:
+            self.wrong(node, where, f"the tag {node.tag} is not known here")
         if kind == "bool":
             return node.value.lower() == "true"
         if kind == "null":

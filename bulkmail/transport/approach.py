@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import enum
 import ssl
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 
 class TlsPolicy(enum.Enum):
@@ -19,6 +21,12 @@ class TlsPolicy(enum.Enum):
     OPPORTUNISTIC = "opportunistic"  # encrypted where it can be had, clear text otherwise (RFC 7435)
     REQUIRED = "required"  # encrypted, the certificate is not checked
     VERIFIED = "verified"  # encrypted, the certificate is valid for the host's name
+
+    def stricter(self, other: TlsPolicy) -> TlsPolicy:
+        return max(self, other, key=STRICTNESS.index)
+
+
+STRICTNESS = tuple(TlsPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,27 @@ class TimeLimits:
     quit: float = 5.0  # nothing hangs on the answer
 
 
+class Manner(NamedTuple):
+    """What somebody demands of the connections to some hosts, beyond what holds for all."""
+
+    tls: TlsPolicy = TlsPolicy.NONE
+    time_limits: Mapping[str, float] = {}  # by the names of TimeLimits
+
+    def within(self, other: Manner) -> Manner:
+        """Both of them."""
+        times = dict(self.time_limits)
+        for name, limit in other.time_limits.items():
+            times[name] = min(limit, times.get(name, limit))
+        return Manner(self.tls.stricter(other.tls), times)
+
+
+class Demand(NamedTuple):
+    """What a connection was opened for: it serves nobody who demands anything else."""
+
+    apart: str = ""  # the domain that has connections of its own
+    manner: Manner | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """Who we are to a relay. The password is never shown."""
@@ -87,20 +116,16 @@ def make_contexts(cafile: str | None = None, *, system: bool = True) -> tuple[ss
     verifying = ssl.create_default_context() if system else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if cafile is not None:
         verifying.load_verify_locations(cafile)
+    return verifying, _lax()
+
+
+def _lax() -> ssl.SSLContext:
     lax = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     lax.check_hostname = False
     lax.verify_mode = ssl.CERT_NONE
     # The alternative to a weak key here is clear text, never a stronger key (RFC 7435 section 3).
     lax.set_ciphers("DEFAULT:@SECLEVEL=0")
-    return verifying, lax
-
-
-def _verifying() -> ssl.SSLContext:
-    return make_contexts()[0]
-
-
-def _lax() -> ssl.SSLContext:
-    return make_contexts()[1]
+    return lax
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +139,14 @@ class Approach:
     credentials: Credentials | None = None
     insecure_auth: bool = False  # the user allows credentials to leave without a verified certificate
     time_limits: TimeLimits = TimeLimits()
-    verifying: ssl.SSLContext = field(default_factory=_verifying, repr=False)
+    verifying: ssl.SSLContext = field(default_factory=ssl.create_default_context, repr=False)
     lax: ssl.SSLContext = field(default_factory=_lax, repr=False)
+
+    def within(self, manner: Manner) -> Approach:
+        """That keeps to both: TLS is only ever raised, and time limits are only shortened."""
+        limits = self.time_limits
+        shorter = {name: min(getattr(limits, name), one) for name, one in manner.time_limits.items()}
+        return replace(self, tls=self.tls.stricter(manner.tls), time_limits=replace(limits, **shorter))
 
     @property
     def posture(self) -> TlsPolicy:

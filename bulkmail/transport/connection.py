@@ -16,24 +16,20 @@ import math
 import ssl
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
+from functools import partial
 
 import trio
 
-from bulkmail.errors import (
-    ConnectionLost,
-    ConversationEnded,
-    RemoteProtocolError,
-    ReplyTimeout,
-    TlsRefused,
-)
+from bulkmail.errors import ConnectionLost, ConversationEnded, RemoteProtocolError, ReplyTimeout, TlsRefused
 from bulkmail.smtp import command as smtp
 from bulkmail.smtp.client import IN_ONE_BREATH, ClientProtocol, Said
 from bulkmail.smtp.extension import Extensions
 from bulkmail.smtp.heard import Heard
-from bulkmail.transport.approach import Source, TimeLimits, TlsInfo
+from bulkmail.transport.approach import Demand, Source, TimeLimits, TlsInfo
 from bulkmail.transport.duplex import push_while_reading
 from bulkmail.transport.endings import lost
-from bulkmail.transport.flight import BLOCK, Course, Flight, blocks, closes, ends_message
+from bulkmail.transport.flight import BLOCK, Course, Flight, blocks
+from bulkmail.transport.said import closes, ends_message
 from bulkmail.transport.stream import Transport, transport
 from bulkmail.transport.tls import describe, handshake
 
@@ -54,8 +50,7 @@ class Connection:
         time_limits: TimeLimits | None = None,
         heard: Heard | None = None,
     ) -> None:
-        """`stream`: just connected; the greeting is awaited by the first exchange, which may be empty.
-        `heard`: what other hosts have said, for connections may share it."""
+        """`stream`: just connected; the greeting is awaited by the first exchange, which may be empty."""
         self.host, self.address, self.port = host, address, port
         self.tls: TlsInfo | None = None
         self.lockstep = False  # PIPELINING is announced and does not work here (X9)
@@ -66,13 +61,15 @@ class Connection:
         self._limits = time_limits or TimeLimits()
         self._transport: Transport = transport(stream)
         self._stream: Transport = self._transport  # or TLS above it
-        self._protocol = ClientProtocol(heard)
+        self._protocol = ClientProtocol(heard)  # what other hosts have said, too: connections may share it
         self._course = Course(self._limits, self.opened_at, owed=self._protocol.unanswered, host=host)
         self._watchdog: trio.CancelScope | None = None  # while something is waited for
+        self._spoken = True  # just now, or it has to greet us: an answer cannot be here yet
         self._busy = False
         self._failure: ConversationEnded | None = None
         self.local_address = self._transport.local_address
         self.source: Source | None = None  # that it was asked to come from
+        self.demand = Demand()  # that it meets
 
     def __repr__(self) -> str:
         state = "usable" if self.usable else f"ended: {self._failure}" if self._failure else "busy"
@@ -152,8 +149,7 @@ class Connection:
         try:
             if self._failure is None and self._protocol.idle and not self._protocol.closing:
                 if wait:
-                    with trio.move_on_after(self._limits.quit):
-                        await self.exchange([smtp.Quit()])
+                    await self.exchange([smtp.Quit()])
                 else:
                     self._stream.put(self._protocol.send(smtp.Quit()))
             if self._failure is None and not self._stream.push_last():
@@ -188,7 +184,8 @@ class Connection:
     async def _encrypt(self, context: ssl.SSLContext, *, implicit: bool) -> None:
         if not implicit:
             self._protocol.start_tls()
-        self._stream = stream = await handshake(self._transport, context, self.host, self._limits.tls)
+        limit_s, speaks = self._limits.tls, not implicit  # EHLO takes the end of the handshake along
+        self._stream = stream = await handshake(self._transport, context, self.host, limit_s, speaks=speaks)
         self.tls = describe(stream, context)
 
     async def _listen(self, leaving: int) -> None:
@@ -228,18 +225,20 @@ class Connection:
         course.begins(octets, now)
         if stream.push():
             course.handed(octets, now)
+            self._spoken = True
             return None
+        self._moved(before)
         # Only where there is something to wait for: a cancel scope costs as much as a short message.
         try:
             with trio.CancelScope(deadline=course.deadline()) as self._watchdog:
-                return await push_while_reading(stream, self._read, self._moved, block=BLOCK)
+                return await push_while_reading(stream, self._read, partial(self._moved, before))
         finally:
             self._watchdog = None
             course.handed(stream.handed - before, trio.current_time())
         raise ReplyTimeout(course.overdue(trio.current_time()))
 
-    def _moved(self) -> None:
-        self._course.moved(trio.current_time())
+    def _moved(self, before: int) -> None:
+        self._course.took(self._stream.handed - before, trio.current_time())
         self._watch()
 
     async def _last_words(self, end: ConnectionLost) -> None:
@@ -250,13 +249,14 @@ class Connection:
         raise end
 
     async def _read(self) -> None:
-        stream, course = self._stream, self._course
+        stream, course, spoken = self._stream, self._course, self._spoken
+        self._spoken = False
         try:
             if course.brisk:
                 # The others' turn, in which the peer may answer: then there is nothing to wait for.
                 await trio.lowlevel.checkpoint()
                 octets = stream.receive_nowait()
-            elif (octets := stream.receive_nowait()) is not None:
+            elif (octets := None if spoken else stream.receive_nowait()) is not None:
                 # what was read must not be lost because we are stopped here
                 await trio.lowlevel.cancel_shielded_checkpoint()
             if octets is None:

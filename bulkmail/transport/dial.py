@@ -20,12 +20,13 @@ from bulkmail.dns.routes import Host, Route
 from bulkmail.dns.shortage import in_words, is_shortage
 from bulkmail.errors import ConnectionLost, LocalResourceError, TlsRefused
 from bulkmail.smtp.heard import Heard
-from bulkmail.transport.approach import Approach, Source, TlsPolicy
+from bulkmail.transport.approach import Approach, Demand, Manner, Source, TlsPolicy
 from bulkmail.transport.attempt import Attempt, Unreachable
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.dead import DeadAddresses, Remembered
 from bulkmail.transport.introduction import Refusal, greet, introduce
 from bulkmail.transport.race import Race, connect_tcp, race
+from bulkmail.transport.reach import Ipv4Only, known_as, out_of_reach, within_reach
 from bulkmail.transport.stage import Stage
 from bulkmail.transport.stream import Transport
 
@@ -40,6 +41,11 @@ class Caller:
     """Who waits for a connection, and is told how far it has come. This one does not care."""
 
     __slots__ = ()
+
+    @property
+    def apart(self) -> str:
+        """The domain for which it is to be a connection of its own; "": one for all."""
+        return ""
 
     def queued(self) -> None:
         """He waits for room at the hosts: for us, and for none of them."""
@@ -91,7 +97,10 @@ class Dialer:
         self._connect: Opens = connect_tcp if connect is None else _bounded(connect)
         self._stagger = stagger
         self._clear: Remembered[str] = Remembered(CLEAR_TEXT)
-        self.on_clear_text: Callable[[str], None] = lambda site: None  # TLS was seen not to work there
+        # of the connections to a host, for a domain that has some of its own, or for all
+        self.manner: Callable[[str, str], Manner | None] = lambda host, apart: None
+        self.on_clear_text: Callable[[str], None] = lambda site: None  # TLS does not work there, today
+        self.ipv4_only = Ipv4Only()
         self._heard = Heard()
 
     async def open(
@@ -124,19 +133,22 @@ class Dialer:
                 return connection
         raise Unreachable(tuple(attempts))
 
+    def demand(self, host: str, apart: str) -> Demand:
+        return Demand(apart, self.manner(host, apart))
+
     def alive(self, host: Host, *, without: Collection[str] = (), source: Source | None = None) -> bool:
         """Some address of `host` may be tried now, one that is not in `without`."""
         now, port = trio.current_time(), self.approach.port
         return any(
-            address not in without and not self._dead.is_dead(_known_as(address, source), port, now)
-            for address in _within_reach(host, source)
+            address not in without and not self._dead.is_dead(known_as(address, source), port, now)
+            for address in within_reach(host, source)
         )
 
     def avoid(self, addresses: Collection[str], source: Source | None = None) -> None:
         """A conversation with the host of these failed in the middle: others are better for a while."""
         now = trio.current_time()
         for address in addresses:
-            self._dead.mark_troubled(_known_as(address, source), self.approach.port, now)
+            self._dead.mark_troubled(known_as(address, source), self.approach.port, now)
 
     def forgo_tls(self, site: str) -> None:
         """TLS is known not to work there: where clear text is good enough, it is not tried for a while."""
@@ -150,46 +162,48 @@ class Dialer:
         attempts.append(Attempt(host.name, "", Stage.CONNECT, None, why))
 
     def _mark_dead(self, address: str, source: Source | None, why: str) -> None:
-        self._dead.mark(_known_as(address, source), self.approach.port, trio.current_time(), why)
+        self._dead.mark(known_as(address, source), self.approach.port, trio.current_time(), why)
 
     def _passed_over(self, host: Host, near: Sequence[str], source: Source | None) -> Attempt:
         """Nobody is asked: the addresses within reach, if any, did not answer lately."""
         if not near:
-            return Attempt(host.name, "", Stage.CONNECT, None, _out_of_reach(host, source), asked=False)
-        why = self._dead.why(_known_as(near[-1], source), self.approach.port)
+            return Attempt(host.name, "", Stage.CONNECT, None, out_of_reach(host, source), asked=False)
+        why = self._dead.why(known_as(near[-1], source), self.approach.port)
         return Attempt(host.name, near[-1], Stage.CONNECT, None, f"{why}; left alone for now", asked=False)
 
     async def _open_host(
         self, host: Host, site: str, attempts: list[Attempt], caller: Caller, source: Source | None
     ) -> Connection | None:
-        now = trio.current_time()
-        port = self.approach.port
-        near = _within_reach(host, source)
-        addresses = [one for one in near if self._dead.may_try(_known_as(one, source), port, now)]
+        demand = self.demand(host.name, caller.apart)
+        approach, now, port = self._approach(demand, source), trio.current_time(), self.approach.port
+        near = self.ipv4_only.among(within_reach(host, source), site, now)
+        addresses = [one for one in near if self._dead.may_try(known_as(one, source), port, now)]
         if not addresses:
             attempts.append(self._passed_over(host, near, source))
         while addresses:
-            contact = await self._contact(host, addresses, source)
+            contact = await self._contact(host, addresses, source, approach)
             if contact.reset:
                 # Mostly a full backlog, or a balancer that lost a server: worth one more try at once, which
                 # saves the recipients a deferral.
                 await trio.sleep(AT_ONCE)
-                contact = await self._contact(host, addresses, source)
+                contact = await self._contact(host, addresses, source, approach)
             self._note_failures(host, contact, attempts, source)
             if contact.connection is None:
                 return None
             address = contact.race.address
             refusal = contact.refusal
             if refusal is None:
-                self._dead.forgive(_known_as(address, source), port)
+                self._dead.forgive(known_as(address, source), port)
                 refusal = await _or_close(
-                    contact.connection, self._introduce(contact.connection, site, caller)
+                    contact.connection, self._introduce(contact.connection, site, caller, approach)
                 )
             if refusal is None:
+                contact.connection.demand = demand
                 return contact.connection
-            if self._falls_back(refusal):
+            if (without_tls := _falls_back(refusal, approach)) is not None:
                 self.forgo_tls(site)
-                self.on_clear_text(site)
+                if without_tls.lasting:
+                    self.on_clear_text(site)
                 continue  # the same addresses, this time without TLS
             attempts.append(Attempt(host.name, address, refusal.stage, refusal.reply, refusal.error))
             if refusal.stage is not Stage.GREETING or refusal.reply is not None:
@@ -201,8 +215,14 @@ class Dialer:
             addresses = [address for address in addresses if address not in tried]
         return None
 
-    async def _contact(self, host: Host, addresses: list[str], source: Source | None) -> _Contact:
-        limits = self.approach.time_limits
+    def _approach(self, demand: Demand, source: Source | None) -> Approach:
+        approach = self.approach if demand.manner is None else self.approach.within(demand.manner)
+        return approach if source is None else replace(approach, ehlo=source.ehlo)
+
+    async def _contact(
+        self, host: Host, addresses: list[str], source: Source | None, approach: Approach
+    ) -> _Contact:
+        limits = approach.time_limits
         connect = self._connect
         if source is not None and source.address:
             connect = partial(connect, source=source.address)
@@ -212,8 +232,7 @@ class Dialer:
         if result.stream is None:
             if result.lost is not None or result.shortage is not None:
                 for address in addresses:
-                    known_as = _known_as(address, source)
-                    self._dead.unclaim(known_as, self.approach.port, trio.current_time())
+                    self._dead.unclaim(known_as(address, source), self.approach.port, trio.current_time())
             if result.lost is not None:
                 raise result.lost
             if result.shortage is not None:
@@ -228,26 +247,16 @@ class Dialer:
             heard=self._heard,
         )
         connection.source = source
-        refusal = await _or_close(connection, greet(connection, self.approach))
+        refusal = await _or_close(connection, greet(connection, approach))
         return _Contact(result, connection, refusal)
 
-    async def _introduce(self, connection: Connection, site: str, caller: Caller) -> Refusal | None:
+    async def _introduce(
+        self, connection: Connection, site: str, caller: Caller, approach: Approach
+    ) -> Refusal | None:
         await caller.greeted()
         clear = self._clear.holds(site, trio.current_time())
-        optional = self.approach.posture is TlsPolicy.OPPORTUNISTIC
-        source, approach = connection.source, self.approach
-        if source is not None:
-            approach = replace(approach, ehlo=source.ehlo)
+        optional = approach.posture is TlsPolicy.OPPORTUNISTIC
         return await introduce(connection, approach, clear=clear and optional)
-
-    def _falls_back(self, refusal: Refusal) -> bool:
-        """TLS was offered and does not work, and clear text is good enough (S4)."""
-        return (
-            self.approach.posture is TlsPolicy.OPPORTUNISTIC
-            and refusal.stage is Stage.STARTTLS
-            and refusal.reply is None
-            and isinstance(refusal.failure, TlsRefused)
-        )
 
     def _note_failures(
         self, host: Host, contact: _Contact, attempts: list[Attempt], source: Source | None
@@ -262,21 +271,12 @@ class Dialer:
             self._mark_dead(address, source, "slower than another address")
 
 
-def _within_reach(host: Host, source: Source | None) -> Sequence[str]:
-    """Its addresses of the family of `source`."""
-    if source is None:
-        return host.addresses
-    return [address for address in host.addresses if source.fits(address)]
-
-
-def _out_of_reach(host: Host, source: Source | None) -> str:
-    theirs, ours = ("IPv6", "IPv4") if any(":" in address for address in host.addresses) else ("IPv4", "IPv6")
-    return f"has {theirs} addresses only, and the source {source} is of {ours}"
-
-
-def _known_as(address: str, source: Source | None) -> str:
-    """In the memory of addresses that did not answer."""
-    return address if source is None else f"{address} from {source.address}"
+def _falls_back(refusal: Refusal, approach: Approach) -> TlsRefused | None:
+    """Why TLS, which was offered, does not work, where clear text is good enough (S4)."""
+    optional = approach.posture is TlsPolicy.OPPORTUNISTIC
+    if not optional or refusal.stage is not Stage.STARTTLS or refusal.reply is not None:
+        return None
+    return refusal.failure if isinstance(refusal.failure, TlsRefused) else None
 
 
 def _bounded(connect: Opens) -> Opens:

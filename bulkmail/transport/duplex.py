@@ -17,9 +17,9 @@ from bulkmail.transport.stream import Transport
 
 
 async def push_while_reading(
-    stream: Transport, read: Callable[[], Awaitable[None]], moved: Callable[[], None], *, block: int
+    stream: Transport, read: Callable[[], Awaitable[None]], moved: Callable[[], None]
 ) -> None:
-    """Until the kernel has taken everything that was put. `moved` is called after each `block` of octets.
+    """Until the kernel has taken everything that was put. `moved` is called whenever it took more.
 
     Raises what `read` raises, a ConversationEnded, which ends the writing, and the errors of `stream`.
     """
@@ -38,12 +38,9 @@ async def push_while_reading(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read_on, nursery.cancel_scope)
             try:
-                mark = stream.handed
                 while not stream.push():
                     await stream.push_on()
-                    if stream.handed - mark >= block:
-                        mark = stream.handed
-                        moved()
+                    moved()
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
                 broken.append(error)
             nursery.cancel_scope.cancel()

@@ -15,8 +15,10 @@ breath that has left us each reply has the time of the end of data, for a host m
 it has looked at all of it (RFC 2920 section 3.2). Its time starts when its command was handed over or when
 the reply before it arrived, whichever is later; neither parts of a reply nor what is said behind it move that
 (T4). The time stands still while nobody listens: from when a flight was told of until more is said or
-listened for. While a block is being written the kernel's taking it has a deadline of its own (T5), and an
-envelope that is sent without content has one for the whole of it.
+listened for. While a block is being written the kernel's taking it has a deadline of its own (T5); but not
+as long as a message is unanswered of which the kernel took the last octet: a host that is busy with that need
+not read on, and whoever broke off would put its recipients in doubt. An envelope that is sent without content
+has a deadline for the whole of it.
 """
 
 from __future__ import annotations
@@ -30,77 +32,18 @@ from bulkmail.errors import ConversationEnded, RemoteProtocolError
 from bulkmail.smtp import command as smtp
 from bulkmail.smtp.client import IN_ONE_BREATH, Answer, Said, ends_group
 from bulkmail.smtp.reply import Reply
-from bulkmail.smtp.whole import Envelope, Whole
+from bulkmail.smtp.whole import Whole
 from bulkmail.transport.approach import TimeLimits
+from bulkmail.transport.said import LIMIT, ends_message, is_content, name_of, part_of, patience
 
 BLOCK = 65536  # octets for which TimeLimits.block holds
 WINDOW = 16 * 1024
 OWED = 256
-_CONTENT = (smtp.EndOfData, smtp.Bdat, Whole)
-_OF_AN_ENVELOPE = (smtp.Mail, smtp.Rcpt, Envelope)
-
-# Which of TimeLimits is meant. What is not listed answers as fast as MAIL should.
-LIMIT: dict[type, str] = {
-    smtp.Greeting: "greeting",
-    smtp.Helo: "ehlo",
-    smtp.Ehlo: "ehlo",
-    smtp.Rcpt: "rcpt",
-    smtp.Data: "data",
-    smtp.EndOfData: "end_of_data",
-    smtp.Bdat: "end_of_data",
-    smtp.Quit: "quit",
-}
-
-
-def part_of(command: Said, answered: int) -> type:
-    """What the next reply to `command` is about, once `answered` of them have come."""
-    if not isinstance(command, IN_ONE_BREATH):
-        return type(command)
-    if answered == command.replies - 1:
-        return smtp.Bdat if isinstance(command, Whole) else smtp.Data
-    at = answered - command.reset
-    return smtp.Rset if at < 0 else smtp.Mail if at == 0 else smtp.Rcpt
-
-
-def name_of(command: Said, answered: int = 0) -> str:
-    """What people call it; never its arguments, which may be secrets."""
-    if isinstance(command, IN_ONE_BREATH):
-        part = part_of(command, answered)
-        return "the end of data" if part is smtp.Bdat else part.__name__.upper()
-    if isinstance(command, smtp.Greeting):
-        return "the greeting"
-    if isinstance(command, smtp.EndOfData):
-        return "the end of data"
-    return {"StartTls": "STARTTLS", "AuthResponse": "AUTH", "AuthAbort": "AUTH"}.get(
-        type(command).__name__, type(command).__name__.upper()
-    )
 
 
 def blocks(octets: bytes) -> Iterator[bytes]:
     for start in range(0, len(octets), BLOCK):
         yield octets[start : start + BLOCK]
-
-
-def is_content(command: Said) -> bool:
-    return isinstance(command, _CONTENT)
-
-
-def ends_message(command: Said) -> bool:
-    return isinstance(command, _CONTENT) and (type(command) is not smtp.Bdat or command.last)
-
-
-def closes(command: Said, reply: Reply) -> bool:
-    """The conversation ends with this reply; what stands behind it was not processed (G2, X16)."""
-    return reply.code == 421 or (not reply.positive and isinstance(command, (smtp.Greeting, smtp.Rset)))
-
-
-def patience(commands: Sequence[Said], limits: TimeLimits) -> float:
-    """Seconds for all of an exchange: inf unless it has an envelope and no content."""
-    if any(map(is_content, commands)):
-        return math.inf
-    if not any(isinstance(c, _OF_AN_ENVELOPE) for c in commands):
-        return math.inf
-    return max(limits.envelope, limits.mail, limits.rcpt, limits.data)
 
 
 class Flight(NamedTuple):
@@ -137,7 +80,9 @@ class Course:
         self._ends = [0] * len(owed)  # of those asked for
         self._queued = 0  # octets asked for
         self._handed = 0  # octets of them that the kernel took
-        self._reach = 0  # octets of them that it may be taking at this moment
+        self._reach = 0  # octets of them that it may be taking at this moment,
+        self._begun = 0  # from here,
+        self._mark = 0  # and when it had come here its time began anew
         self._owed = [_Owed(command, 0, 0, 1) for command in owed]
         self._window = 0
         self._barrier = bool(owed)
@@ -192,17 +137,22 @@ class Course:
     def begins(self, octets: int, now: float) -> None:
         """The kernel is asked to take this many octets more."""
         self._block_since = now
+        self._begun = self._mark = self._handed
         self._reach = self._handed + octets
 
-    def moved(self, now: float) -> None:
-        """It took enough of them to be given its time anew."""
-        self._block_since = now
+    def took(self, octets: int, now: float) -> None:
+        """It took so many of these until now, and the rest of them waits for room."""
+        awaited = self._awaited()
+        self._handed = self._begun + octets
+        if self._handed - self._mark >= BLOCK:
+            self._mark, self._block_since = self._handed, now
+        if not awaited and self._awaited():
+            self._since = now
 
     def handed(self, octets: int, now: float) -> None:
-        """It took so many of them."""
+        """It took so many of them, and is asked for no more."""
         awaited = self._awaited()
-        self._handed += octets
-        self._reach = self._handed
+        self._handed = self._reach = self._begun + octets
         self._block_since = None
         if not awaited:
             self._since = now
@@ -222,6 +172,8 @@ class Course:
             self.replies += replies
             return None
         del self._owed[0]
+        if self._block_since is not None and ends_message(owed.command):
+            self._block_since = now  # he was busy with that
         if replies[-1].positive and owed.end > self._reach:
             name = name_of(owed.command, owed.answered - 1)
             raise RemoteProtocolError(f"{name} was answered before it was sent")
@@ -246,9 +198,12 @@ class Course:
         return self._next < len(self._commands)
 
     def deadline(self) -> float:
-        """When patience ends, for a block being written, the oldest reply or the envelope; inf for none."""
+        """When patience ends, for a block being written, the oldest reply or the envelope; inf for none.
+
+        Who has a whole message to answer for may be busy with it, and read nothing meanwhile.
+        """
         deadline = self._until
-        if self._block_since is not None:
+        if self._block_since is not None and not self._has_a_message():
             deadline = self._block_since + self._limits.block
         if self._awaited():
             first = self._owed[0]
@@ -294,6 +249,10 @@ class Course:
         self._next -= answered
         self._told_at = now
         return flight
+
+    def _has_a_message(self) -> bool:
+        """The oldest that is not answered is a message, all of which left us."""
+        return self._awaited() and ends_message(self._owed[0].command)
 
     def _awaited(self) -> bool:
         """Whether the oldest reply can be waited for: what it is to has left us."""

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
-from bulkmail.transport.approach import Source
+from bulkmail.transport.approach import Demand, Source
 from bulkmail.transport.connection import Connection
 
 
@@ -27,10 +27,10 @@ class Idle:
         self._since[connection] = now
         self._at.setdefault(connection.host, []).append(connection)
 
-    def take(self, host: str, source: Source | None) -> Connection | None:
+    def take(self, host: str, source: Source | None, demand: Demand) -> Connection | None:
         """Take out the one used last, from `source`: it is the least likely to be closed by the peer."""
         for connection in reversed(self._at.get(host, ())):
-            if connection.source is source:
+            if connection.source is source and connection.demand == demand:
                 self.take_out([connection])
                 return connection
         return None

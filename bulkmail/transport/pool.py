@@ -65,6 +65,12 @@ class Pool:
         """How many slots are taken at a host."""
         return self._open[host]
 
+    def limit(self, per_host: int) -> None:
+        """From now on; who waits decides anew, and what is idle is closed, without a QUIT."""
+        self.per_host = per_host
+        self._waiting.dismiss_all()
+        self._discard(self._idle.beyond(0))
+
     async def relimit(self, unkept: Callable[[str], bool]) -> None:
         """`most` says something else: who waits decides anew; what is idle at hosts `unkept` is closed."""
         self._waiting.dismiss_all()
@@ -79,7 +85,7 @@ class Pool:
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         while True:
-            decision, dropped = self._decide(route, source)
+            decision, dropped = self._decide(route, source, caller.apart)
             self._discard(dropped)
             connection, slot = decision.connection, decision.hosts[0].name if decision.hosts else None
             if decision.waiter is not None:
@@ -100,12 +106,10 @@ class Pool:
     async def release(self, connection: Connection) -> None:
         """Give it back, in whatever state it is. Never blocks for longer than a QUIT may take."""
         if not connection.usable or not connection.quiet:
-            connection.abandon()
-            self._free(connection.host)
-        elif connection.messages >= self._messages or self._closed:
-            await self._say_goodbye([connection])
+            self._discard([connection])
         else:
-            await self._say_goodbye(self._keep(connection))
+            done = connection.messages >= self._messages or self._closed
+            await self._say_goodbye([connection] if done else self._keep(connection))
 
     def fail_over(self, connection: Connection, route: Route) -> bool:
         """After trouble in the middle of a conversation: is there another host (RFC 5321 section 5.1)?
@@ -143,15 +147,16 @@ class Pool:
 
     # --- decisions: no await below this line, up to the next ----------------------------------------------
 
-    def _decide(self, route: Route, source: Source | None) -> tuple[Decision, list[Connection]]:
+    def _decide(self, route: Route, source: Source | None, apart: str) -> tuple[Decision, list[Connection]]:
         """What the caller does next, and the idle connections found dead on the way."""
         if self._closed:
             raise trio.ClosedResourceError("the pool is closed")
         dropped: list[Connection] = []
         hosts = self._preferred(route, source)
         for host in hosts:
-            while (connection := self._idle.take(host.name, source)) is not None:
-                if connection.usable and connection.quiet and not self._stale(connection):
+            demand = self._dialer.demand(host.name, apart)
+            while (connection := self._idle.take(host.name, source, demand)) is not None:
+                if connection.usable and connection.quiet and connection.messages < self._messages:
                     return Decision(connection), dropped
                 dropped.append(connection)
         roomy = [host for host in hosts if self._open[host.name] < self.most(host.name)]
@@ -164,7 +169,7 @@ class Pool:
             if (other := self._idle.take_other(host.name)) is not None:
                 others = [one for one in route.hosts if one is not host]
                 return Decision(hosts=(host, *others), instead_of=other), dropped
-        return Decision(waiter=self._waiting.join(tuple(host.name for host in hosts), source)), dropped
+        return Decision(waiter=self._waiting.join(tuple(host.name for host in hosts), source, apart)), dropped
 
     def _preferred(self, route: Route, source: Source | None) -> list[Host]:
         """The hosts of the best preference that has one which answers (RFC 5321 section 5.1)."""
@@ -173,9 +178,6 @@ class Pool:
         best = min(host.preference for host in alive)
         return [host for host in alive if host.preference == best]
 
-    def _stale(self, connection: Connection) -> bool:
-        return connection.messages >= self._messages
-
     def _keep(self, connection: Connection) -> list[Connection]:
         """Hand it to a waiter or put it away. Returns those that are to be closed, to make room."""
         if self._closed:
@@ -183,7 +185,8 @@ class Pool:
             return []
         waiter = self._waiting.first(connection.host)
         if waiter is not None:
-            if waiter.source is not connection.source:
+            demand = self._dialer.demand(connection.host, waiter.apart)
+            if waiter.source is not connection.source or demand != connection.demand:
                 return [connection]  # what he waits for is its slot
             self._waiting.leave(waiter)
             waiter.connection = connection

@@ -31,9 +31,9 @@ from bulkmail.smtp.command import Command
 from bulkmail.smtp.reply import Reply
 from bulkmail.transport.approach import TlsInfo
 from bulkmail.transport.certificate import read_certificate
-from bulkmail.transport.flight import name_of
 from bulkmail.transport.inquiry import Inquiry, Line, Probed
 from bulkmail.transport.race import connect_tcp, race
+from bulkmail.transport.said import name_of
 from bulkmail.transport.stream import Transport
 from bulkmail.transport.tls import doubts, handshake
 

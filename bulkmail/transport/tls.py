@@ -21,13 +21,18 @@ from bulkmail.transport.stream import Transport
 from bulkmail.transport.tls_stream import TlsStream
 
 
-async def handshake(transport: Transport, context: ssl.SSLContext, host: str, limit_s: float) -> TlsStream:
-    """TLS over `transport`. Raises TlsRefused with the reason."""
+async def handshake(
+    transport: Transport, context: ssl.SSLContext, host: str, limit_s: float, *, speaks: bool = False
+) -> TlsStream:
+    """TLS over `transport`. `speaks`: what is written next takes the end of the handshake along.
+
+    Raises TlsRefused with the reason.
+    """
     stream = TlsStream(transport, context, host)
     try:
-        finished = await stream.handshake(trio.current_time() + limit_s)
+        finished = await stream.handshake(trio.current_time() + limit_s, speaks=speaks)
     except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-        raise TlsRefused(f"the TLS handshake failed: {_reason(error)}") from None
+        raise TlsRefused(f"the TLS handshake failed: {_reason(error)}", lasting=_was_said(error)) from None
     if not finished:
         raise TlsRefused(f"the TLS handshake was not finished within {limit_s:g} s")
     return stream
@@ -58,6 +63,7 @@ def doubts(certificate: bytes | None, host: str, now: datetime) -> str:
         if not _names(leaf, host):
             found.append(f"not for {host}")
     except (
+        KeyError,  # an alphabet that some releases of cryptography do not know
         TypeError,
         ValueError,
         x509.DuplicateExtension,
@@ -84,9 +90,15 @@ def _names(leaf: object, host: str) -> bool:
     return any(name.lower() in wanted for name in names.get_values_for_type(x509.DNSName))
 
 
+def _was_said(error: Exception) -> bool:
+    """By the host, in octets: a connection that broke, or nothing at all, may be a bad moment."""
+    cause = error.__cause__
+    return isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError)
+
+
 def _reason(error: Exception) -> str:
     """OpenSSL's reason in its own words, without file names and line numbers."""
-    cause = error.__cause__ or error.__context__
+    cause = error.__cause__
     if isinstance(cause, ssl.SSLCertVerificationError):
         return cause.verify_message or "certificate verify failed"
     if isinstance(cause, ssl.SSLEOFError) or cause is None:

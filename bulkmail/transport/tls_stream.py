@@ -52,6 +52,7 @@ class TlsStream(Transport):
         self._buffers = lent = buffers()
         self.session = context.wrap_bio(lent.incoming, lent.outgoing, server_hostname=host)
         self._unread = b""  # records that came, and were not looked at
+        self._behind = False  # there were some behind the handshake, and nobody has looked at them
         self._ended = False  # close_notify was read, or something that is wrong
         self._handed = 0  # octets of text whose records have left
         self._text = 0  # octets of text ever put,
@@ -59,8 +60,11 @@ class TlsStream(Transport):
         self._ends: list[tuple[int, int]] = []  # both, after each put that has not left yet
         self.local_address = below.local_address
 
-    async def handshake(self, until: float = math.inf) -> bool:
-        """False when it was not finished by then, on trio's clock."""
+    async def handshake(self, until: float = math.inf, *, speaks: bool = False) -> bool:
+        """False when it was not finished by then, on trio's clock.
+
+        `speaks`: the caller writes next, and with that goes what the handshake still has to say.
+        """
         while True:
             try:
                 self._step(self.session.do_handshake)
@@ -76,7 +80,8 @@ class TlsStream(Transport):
                     await self._flush()
                 raise trio.BrokenResourceError("handshake") from error
             else:
-                return await self._flush(until)
+                self._behind = bool(self._unread)
+                return speaks or await self._flush(until)
 
     @property
     def handed(self) -> int:
@@ -127,6 +132,10 @@ class TlsStream(Transport):
         return b"".join(parts)
 
     async def readable(self, until: float = math.inf) -> bool:
+        if self._behind:  # the socket will not tell of them again
+            self._behind = False
+            await trio.lowlevel.checkpoint()
+            return True
         return await self._below.readable(until)
 
     async def aclose(self) -> None:

@@ -18,6 +18,7 @@ class Waiter:
 
     names: tuple[str, ...]  # of the hosts that would do
     source: Source | None = None  # from which it wants to go there
+    apart: str = ""  # see Demand
     ready: trio.Event = field(default_factory=trio.Event)
     connection: Connection | None = None  # what was handed over: a connection,
     slot: str | None = None  # or a slot at the host of this name
@@ -39,8 +40,8 @@ class Queues:
     def __init__(self) -> None:
         self._at: dict[str, deque[Waiter]] = {}
 
-    def join(self, names: tuple[str, ...], source: Source | None = None) -> Waiter:
-        waiter = Waiter(names, source)
+    def join(self, names: tuple[str, ...], source: Source | None = None, apart: str = "") -> Waiter:
+        waiter = Waiter(names, source, apart)
         for name in names:
             self._at.setdefault(name, deque()).append(waiter)
         return waiter

@@ -31,7 +31,8 @@ def told(shape) -> list[str]:
 
 
 def test_without_a_word_the_built_in_profile_holds(tmp_path: Path):
-    assert told(rules(tmp_path).binding(GOOGLE, "gmail.com")) == [
+    found = told(rules(tmp_path).binding(GOOGLE, "gmail.com"))
+    assert found[:6] == [
         "message_rate 100/s (default, built-in)",
         "connection_rate 20/s (default, built-in)",
         "connections 5 (provider google, built-in profile 2026-11)",
@@ -39,6 +40,11 @@ def test_without_a_word_the_built_in_profile_holds(tmp_path: Path):
         "recipients_per_transaction 100 (default, built-in)",
         "messages_in_flight 8 (default, built-in)",
     ]
+    assert (found[6], found[-1]) == (
+        "tls required (provider google, built-in profile 2026-11)",
+        "retry.give_up 2d (campaign, built-in)",
+    )
+    assert "time_limits.end_of_data 10m (campaign, built-in)" in found
 
 
 def test_within_a_scope_the_users_value_replaces_and_across_scopes_the_smallest_binds(tmp_path: Path):
@@ -61,6 +67,25 @@ def test_within_a_scope_the_users_value_replaces_and_across_scopes_the_smallest_
         Bounds(20, 50.0, recipients_per_transaction=100, messages_per_connection=50),
     )
     assert (found.limits(GOOGLE).connections, found.limits(GOOGLE).messages_per_connection) == (7, 50)
+
+
+DEMANDS = """\
+shaping:
+  providers: { google: { tls: verified, time_limits: { greeting: 90s }, retry: { give_up: 1d, max: 1h } } }
+  domains: { example.org: { tls: none, time_limits: { data: 1h }, retry: { first: 15m } } }
+"""
+
+
+def test_tls_time_limits_and_schedule_of_a_provider_and_a_domain_come_together_with_their_origins(tmp_path):
+    found = rules(tmp_path, DEMANDS)
+    told_of = told(found.binding(GOOGLE, "example.org"))
+    assert [line for line in told_of if "campaign.yaml" in line] == [
+        "tls verified (provider google, campaign.yaml:9)",
+        "time_limits.greeting 90s (provider google, campaign.yaml:9)",
+        "retry.first 15m (domain example.org, campaign.yaml:10)",
+        "retry.max 1h (provider google, campaign.yaml:9)",
+        "retry.give_up 1d (provider google, campaign.yaml:9)",
+    ]
 
 
 def test_who_is_in_no_profile_has_the_limits_of_a_site_unless_the_user_names_him(tmp_path: Path):
@@ -112,10 +137,14 @@ def test_a_profile_of_the_users_own_is_laid_over_the_built_in_one_or_replaces_it
     [
         ("providers: { gogle: {} }", "gogle: no provider of the profile is called gogle: did you mean goo"),
         ("providers: { yahoodns.net: {} }", "yahoodns.net: yahoodns.net is the provider yahoo in the pro"),
+        ("providers: { mx1.google.com: {} }", "mx1.google.com: mx1.google.com is of the provider google in"),
         ("providers: { google: { connexions: 1 } }", "google.connexions: unknown key; did you mean conne"),
         ("providers: { google: { connections: 0 } }", "google.connections: 0 is too small"),
         ("domains: { a..test: {} }", "a..test: "),
         ("domains: { a.test: 5 }", "a.test: a mapping is wanted here (key: value)"),
+        ("domains: { a.test: { tls: requird } }", "a.test.tls: 'requird' is none of none, opportu"),
+        ("domains: { a.test: { retry: { first: 6h } } }", "a.test.retry: with delivery.retry beneath it, fi"),
+        ("providers: { google: { retry: { give_up: 1m } } }", "google.retry: with delivery.retry beneath it"),
         ("domains: { a.test: { retry: { frist: 5m } } }", "a.test.retry.frist: unknown key; did you mean f"),
     ],
 )  # fmt: skip

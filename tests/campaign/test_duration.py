@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bulkmail.campaign.duration import TAKES_S, UNKNOWN, by_provider
+from bulkmail.campaign.duration import TAKES_S, UNKNOWN, by_provider, holding, special
 from bulkmail.campaign.plan_summary import DomainCount
 from bulkmail.delivery.limits import Limit, Origin, Shape
 from bulkmail.delivery.provider import Profile, Providers
@@ -81,7 +81,30 @@ def test_what_nobody_looked_up_is_a_row_of_its_own_with_the_default_limits():
         "least_seconds": 30.0,
         "seconds": 30.0,
         "binds": {"kind": "message_rate", "value": 100.0, "scope": "default", "whence": "here"},
+        "limits": [
+            {"kind": kind, "value": value, "scope": "default", "whence": "here"}
+            for kind, value in [
+                ("message_rate", 100.0),
+                ("connection_rate", 20.0),
+                ("connections", 40),
+                ("messages_per_connection", 100),
+            ]
+        ],
     }
+
+
+def test_what_a_provider_demands_beside_numbers_is_told_and_what_holds_for_all_is_not():
+    provider = {
+        "connections": Limit(5, Origin("provider big", "here")),
+        "tls": Limit("required", Origin("provider big", "here")),
+        "time_limits.mail": Limit(30.0, Origin("campaign", "there"), "30s"),
+    }
+    found = plans(provider)["big"].limits
+    assert special(found) == ["tls required (provider big, here)"]
+    assert holding(found)[-2:] == [
+        "tls required (provider big, here)",
+        "time_limits.mail 30s (campaign, there)",
+    ]
 
 
 def test_nobody_takes_no_time():

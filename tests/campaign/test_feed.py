@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import trio
 
-from bulkmail.campaign.feed import CHARACTERS, FEW, LOOK_AGAIN_S, PAGE, Feed
+from bulkmail.campaign.feed import CHARACTERS, FEW, LOOK_AGAIN_S, PAGE, Feed, FetchFew
 from bulkmail.delivery.dispatch import OPEN_PARCELS
 from bulkmail.delivery.work import Parcel, Roll, Span
 from bulkmail.journal import Journal, Planned, Record, Store, Which
@@ -32,20 +32,34 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
+def feed_of(
+    journal: Journal,
+    crowd: object,
+    *,
+    first_pass: bool = True,
+    limit: int | None = None,
+    parking: bool = False,
+    fetch_few: FetchFew | None = None,
+) -> Feed:
+    return Feed(
+        journal,
+        crowd,  # type: ignore[arg-type]
+        shareable=True,
+        first_pass=first_pass,
+        limit=limit,
+        now=lambda: NOW,
+        parking=parking,
+        fetch_few=fetch_few,
+    )
+
+
 async def handed_out(
     store: Store, *, first_pass: bool = False, limit: int | None = None
 ) -> list[tuple[str, int]]:
     """Kinds of domains in the order of the feed, each with how many follow each other."""
     journal = Journal(store)
     idle = SimpleNamespace(open_parcels=0, next_finished=trio.Event)
-    feed = Feed(
-        journal,
-        idle,
-        shareable=True,
-        first_pass=first_pass,
-        limit=limit,
-        now=lambda: NOW,  # type: ignore[arg-type]
-    )
+    feed = feed_of(journal, idle, first_pass=first_pass, limit=limit)
     domains = []
     while (parcel := await feed.next()) is not None:
         domains.append(parcel.domain[:3])
@@ -86,15 +100,7 @@ async def test_who_is_in_small_domains_is_read_by_the_page(tmp_path: Path) -> No
             return [roll if roll.alone() <= most else None for roll in rolls]
 
         idle = SimpleNamespace(open_parcels=0, next_finished=trio.Event)
-        feed = Feed(
-            journal,
-            idle,  # type: ignore[arg-type]
-            shareable=True,
-            first_pass=True,
-            limit=None,
-            now=lambda: NOW,
-            fetch_few=fetch_few,
-        )
+        feed = feed_of(journal, idle, fetch_few=fetch_few)
         found = {}
         while (parcel := await feed.next()) is not None:
             known = parcel.known
@@ -123,6 +129,12 @@ class Crowd:
     def room(self, site: str) -> int:
         return OPEN_PARCELS - self.open_parcels
 
+    def provider(self, site: str) -> str:
+        return site
+
+    def out(self, provider: str) -> int:
+        return 0
+
     def finish(self, left: int) -> None:
         self.open_parcels = left
         self._finished_one.set()
@@ -135,15 +147,7 @@ async def test_who_is_parked_is_handed_out_though_the_others_finish_while_the_jo
 ) -> None:
     """P3: the run would end with them pending, or look again a minute later."""
     journal, crowd = Journal(store), Crowd()
-    feed = Feed(
-        journal,
-        crowd,  # type: ignore[arg-type]
-        shareable=True,
-        first_pass=True,
-        limit=None,
-        now=lambda: NOW,
-        parking=True,
-    )
+    feed = feed_of(journal, crowd, parking=True)
     for _ in range(NEW):
         parcel = await feed.next()
         assert parcel is not None
@@ -168,6 +172,31 @@ async def test_who_is_parked_is_handed_out_though_the_others_finish_while_the_jo
     assert trio.current_time() - began < LOOK_AGAIN_S
 
 
+async def test_whoever_is_in_a_lane_is_not_handed_out_with_the_rest_of_the_plan_too(tmp_path: Path) -> None:
+    """Its smaller intervals stand in the plan behind those of others, and it is long at its end by then."""
+    with Store.create(tmp_path / "c.journal", {}) as store:
+        with store.write_plan() as writer:
+            planned = [
+                ("large.test", 3, PAGE),
+                ("large.test", 1, PAGE),
+                *((f"d{n}.test", 2, 1) for n in range(9)),
+            ]
+            for domain, size, intervals in planned:
+                for group in range(intervals):
+                    people = [Planned(f"p{size}-{group}-{n}@{domain}", "{}") for n in range(size)]
+                    writer.interval(domain, True, False, people)
+        journal, crowd = Journal(store), Crowd()
+        crowd.finish(0)
+        feed = feed_of(journal, crowd, parking=True)
+        found: list[Span] = []
+        while (parcel := await feed.next()) is not None:
+            parcel.site = f"mx.{parcel.domain}"
+            found += parcel.spans
+        journal.close()
+    handed_out = [number for first, last in found for number in range(first, last + 1)]
+    assert sorted(handed_out) == [*range(1, 4 * PAGE + 2 * 9 + 1)]
+
+
 LARGE = 3 * PAGE  # intervals of one domain: more than are read before it is passed over
 
 
@@ -184,15 +213,7 @@ async def test_a_domain_of_many_intervals_is_passed_over_while_its_site_is_crowd
                     planned = [Planned(f"p{group}-{n}@{domain}", "{}") for n in range(people)]
                     writer.interval(domain, True, False, planned)
         journal, crowd = Journal(store), Crowd()
-        feed = Feed(
-            journal,
-            crowd,  # type: ignore[arg-type]
-            shareable=True,
-            first_pass=True,
-            limit=limit,
-            now=lambda: NOW,
-            parking=True,
-        )
+        feed = feed_of(journal, crowd, limit=limit, parking=True)
         routed = []  # to where there is no room, until all small ones have been handed out
         delivered: list[Span] = []
         while (parcel := await feed.next()) is not None:
@@ -205,5 +226,7 @@ async def test_a_domain_of_many_intervals_is_passed_over_while_its_site_is_crowd
                 crowd.finish(0)
         journal.close()
     handed_out = sorted(number for first, last in delivered for number in range(first, last + 1))
-    assert handed_out == [*range(1, 2 * LARGE + len(small) + 1)][:limit]
+    everybody = range(1, 2 * LARGE + len(small) + 1)
+    assert set(handed_out) <= {*everybody}
+    assert len(handed_out) == len(set(handed_out)) == (limit or len(everybody))
     assert limit is not None or len(routed) <= PAGE

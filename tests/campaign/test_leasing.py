@@ -1,107 +1,17 @@
-"""Several campaigns at once, each with a look of its own into one file: together never more than the whole.
-
-The grounds are counters here: what stands, stands until its campaign ends it, however small its part has
-become. What real connections do is asserted from the server's side (road/test_road_at_once.py).
-"""
+"""Several campaigns at once, each with a look into one file of all: together never more than the whole."""
 
 from __future__ import annotations
 
-import os
 import random
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from leasing_rig import SCOPES, WHOLE, Machine
 
-from bulkmail.campaign.leasing import DEATHS_S, TURN_S, Leasing
-from bulkmail.delivery.shaping import Limits
-from bulkmail.journal import Leases, SiteFile
+from bulkmail.campaign.leasing import DEATHS_S, TURN_S
 
-WHOLE = 4
-SCOPES = ("google", "example.com")
-
-
-class Campaign:
-    """One process that sends: as many connections at each scope as it may have, where it wants any."""
-
-    def __init__(self, path: Path, name: str, clock: Callable[[], float], *, first: bool = False) -> None:
-        self._file = SiteFile.open(path)
-        self.name = name
-        self._leases = Leases(self._file, name, first=first)
-        self.leasing = Leasing(self._leases, self, clock=clock)
-        self.wants: set[str] = set()
-        self.standing = dict.fromkeys(SCOPES, 0)
-        self.booked = 0.0
-        self.whole = WHOLE
-
-    # the ground
-
-    def scopes(self) -> set[str]:
-        return self.wants | {scope for scope, count in self.standing.items() if count}
-
-    def keeps(self, scope: str) -> bool:
-        return self.standing[scope] <= self.may(scope)
-
-    def booked_s(self, scope: str) -> float:
-        return self.booked
-
-    def starves(self, scope: str) -> bool:
-        return scope in self.wants and not self.may(scope)
-
-    def is_empty(self, scope: str) -> bool:
-        return not self.standing[scope]
-
-    def limit_again(self, scopes: Collection[str] | None) -> None:
-        pass
-
-    # and what happens there
-
-    def may(self, scope: str) -> int:
-        return self.leasing.limited(scope, Limits(self.whole), Limits(self.whole)).connections
-
-    def open(self, scope: str) -> None:
-        if scope in self.wants and self.standing[scope] < self.may(scope):
-            self.standing[scope] += 1
-
-    def close(self, scope: str) -> None:
-        self.standing[scope] = max(0, self.standing[scope] - 1)
-
-    def end(self) -> None:
-        self._leases.close()
-        self._file.close()
-
-    def die(self) -> None:
-        """Nothing is given back, but for what the kernel closes."""
-        os.close(self._leases._descriptor)
-        self._leases._descriptor = None
-        self._file.close()
-
-
-class Machine:
-    """Campaigns and a clock that only the test moves."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.now = 0.0
-        self.running: list[Campaign] = []
-        self._names = 0
-
-    def begins(self, name: str = "", *, first: bool = False, wants: tuple[str, ...] = ()) -> Campaign:
-        self._names += 1
-        made = Campaign(self.path, name or f"c{self._names}", lambda: self.now, first=first)
-        made.wants.update(wants)
-        self.running.append(made)
-        made.leasing.look()
-        return made
-
-    def looks(self, times: int = 1) -> None:
-        for _ in range(times):
-            self.now += 0.25
-            for one in self.running:
-                one.leasing.look()
-
-    def may(self, scope: str = SCOPES[0]) -> list[int]:
-        return [one.may(scope) for one in self.running]
+WORKERS = (3, 1, 0)  # of the whole, what each process of a campaign has while there is no other one
 
 
 @pytest.fixture
@@ -176,14 +86,54 @@ def test_what_one_who_was_killed_while_he_was_alone_held_is_nobodys(machine: Mac
     assert machine.may() == [WHOLE]
 
 
-def test_processes_of_one_campaign_keep_to_their_own_division_until_another_comes(machine: Machine):
-    for _ in range(2):
-        machine.begins("a", wants=SCOPES)
+def test_processes_of_one_campaign_have_their_own_division_while_no_other_one_is_there(machine: Machine):
+    """It is no equal one, and they stop sharing, all of them, once the last other campaign has gone."""
+    for alone in (3, 1):
+        machine.begins("a", wants=SCOPES).alone = alone
     machine.looks(5)
-    alone = machine.may()
-    machine.begins("b", wants=SCOPES)
+    before = machine.may()
+    b = machine.begins("b", wants=("google",))
     machine.looks(8)
-    assert (alone, machine.may()) == ([WHOLE, WHOLE], [1, 1, 2])
+    together = machine.may("google"), machine.may("example.com")
+    machine.running.remove(b)
+    b.end()
+    machine.looks(8)
+    assert (before, together) == ([3, 1], ([1, 1, 2], [3, 1, 0]))
+    assert ([one.leasing.sharing for one in machine.running], machine.may()) == ([False, False], [3, 1])
+    assert machine.running[0]._leases.held() == {}
+
+
+def test_who_had_more_than_alone_gives_it_up_before_a_sibling_has_what_is_its_own(machine: Machine):
+    """Two of its processes and one of another campaign: 1, 1 and 2 of 4; alone it has 4 and none."""
+    one, other = (machine.begins("a", wants=("google",)) for _ in range(2))
+    one.alone, other.alone = 4, 0
+    b = machine.begins("b", wants=("google",))
+    machine.looks(8)
+    other.open("google")
+    machine.running.remove(b)
+    b.end()
+    machine.looks(8)
+    before = one.may("google"), one.leasing.sharing, other.may("google")
+    other.close("google")
+    machine.looks(4)
+    assert (before, one.may("google")) == ((1, True, 0), 4)
+    assert [each.leasing.sharing for each in machine.running] == [False, False]
+
+
+def test_a_process_that_begins_among_siblings_that_share_has_nothing_before_they_keep_to_that(
+    machine: Machine,
+):
+    one = machine.begins("a", wants=("google",))
+    b = machine.begins("b", wants=("google",))
+    machine.looks(8)
+    machine.running.remove(b)
+    b.end()
+    one.alone = 3  # its new sibling has the rest
+    late = machine.begins("a", wants=("google",))
+    late.alone = 1
+    before = late.may("google"), one.leasing.sharing
+    machine.looks(8)
+    assert (before, machine.may()) == ((0, True), [3, 1])
 
 
 def test_a_transactional_campaign_overtakes(machine: Machine):
@@ -210,6 +160,25 @@ def test_where_there_is_one_connection_for_three_each_has_its_turn(
     assert [round(count / min(had)) for count in had] == pytest.approx(shares, abs=3)
 
 
+def test_who_is_the_first_in_one_line_and_not_in_the_other_that_he_needs_waits_in_neither_for_ever(
+    machine: Machine,
+):
+    """Their limit is of both scopes together; each is the first in one of two lines."""
+    two = [machine.begins() for _ in range(2)]
+    for one in two:
+        one.whole = 1
+        one.together = True
+    for number, scope in ((0, "google"), (1, "example.com"), (1, "google"), (0, "example.com")):
+        two[number].wants.add(scope)
+        machine.looks(4)
+    had = [0, 0]
+    for _ in range(int(6 * TURN_S / 0.25)):
+        machine.looks()
+        had = [count + bool(one.may("google")) for count, one in zip(had, two, strict=True)]
+        assert sum(one.may("google") for one in two) <= 1
+    assert min(had) > 0
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_happens_there_are_never_more_connections_than_one_campaign_may_have(
     tmp_path: Path, seed: int
@@ -220,7 +189,12 @@ def test_whatever_happens_there_are_never_more_connections_than_one_campaign_may
     for _ in range(800):
         machine.now += rng.choice((0.0, 0.1, 0.25))
         if len(machine.running) < 5 and rng.random() < 0.03:
-            machine.begins(rng.choice(("", "workers")), first=rng.random() < 0.3)
+            taken = {one.alone for one in machine.running if one.name == "workers"}
+            alone = next((share for share in WORKERS if share not in taken), None)
+            if alone is None or rng.random() < 0.3:
+                machine.begins(first=rng.random() < 0.3)
+            else:
+                machine.begins("workers").alone = alone
         if machine.running and rng.random() < 0.02:
             gone = machine.running.pop(rng.randrange(len(machine.running)))
             rng.choice((gone.end, gone.die))()
@@ -230,8 +204,7 @@ def test_whatever_happens_there_are_never_more_connections_than_one_campaign_may
             scope = rng.choice(SCOPES)
             if rng.random() < 0.05:
                 one.wants ^= {scope}
-            if one.name != "workers" or one.leasing._sharing:  # alone, their shares are the workers' own
-                one.open(scope)
+            one.open(scope)
             if scope not in one.wants or one.standing[scope] > one.may(scope) or rng.random() < 0.1:
                 one.close(scope)
         for scope in SCOPES:

@@ -161,9 +161,16 @@ def test_what_is_beyond_the_sample_goes_on_at_its_pace(
     assert extrapolated(times, whole) == pytest.approx(seconds, rel=0.01)
 
 
-@pytest.mark.parametrize("rate", ["10/s", "5/s"])
-def test_a_sample_tells_what_the_whole_would_take(tmp_path: Path, rate: str) -> None:
-    campaign = written(tmp_path, f"shaping: {{ default: {{ message_rate: {rate}, connections: 2 }} }}\n")
+@pytest.mark.parametrize(
+    "shaping",
+    [
+        "{ default: { message_rate: 10/s, connections: 2 } }",
+        "{ default: { message_rate: 5/s, connections: 2 } }",
+        "{ profile: none }",  # the ten a second that it takes are found on the way
+    ],
+)
+def test_a_sample_tells_what_the_whole_would_take(tmp_path: Path, shaping: str) -> None:
+    campaign = written(tmp_path, f"shaping: {shaping}\n")
     found = []
     for most in (math.inf, 300):
         places = sampled([place("slow", 1_000)], most=most)
@@ -197,6 +204,14 @@ def test_every_source_is_a_client_of_its_own_whatever_its_address(tmp_path: Path
     done = run(campaign, places, world_of(places, PROFILES), most_cpu_s=60, epoch=EPOCH)
     assert done.post.fared["slow"].states == {"delivered": 200}
     assert done.world.providers["slow"].account.peak.keys() == {"127.0.1.1", "127.0.1.2"}
+
+
+def test_a_rehearsal_counts_nothing_for_a_warm_up(tmp_path: Path) -> None:
+    campaign = written(tmp_path, "shaping: { warmup: { start: 5/day, until: 500/day } }\n")
+    places = [place("slow", 20)]
+    done = run(campaign, places, world_of(places, PROFILES), most_cpu_s=60, epoch=EPOCH)
+    assert done.post.fared["slow"].states == {"delivered": 20}
+    assert not list(tmp_path.rglob("warmup.db*"))
 
 
 def test_a_rehearsal_that_takes_too_long_is_ended_and_says_so(campaign: Campaign) -> None:
@@ -251,3 +266,10 @@ def test_who_asks_for_more_than_a_provider_allows_sees_what_comes_of_it(tmp_path
     told = re.search(r"^qq +60 +(\d+) s +2 +([\d.]+)% +0\.0%$", result.output, re.MULTILINE)
     assert told is not None, result.output
     assert (int(told[1]) >= 29, float(told[2]) > 0) == (True, True)
+
+
+def test_a_certificate_that_a_provider_must_show_is_taken_to_be_there(tmp_path: Path):
+    """The hosts of memory have none that the world believes."""
+    strict = written(tmp_path, "shaping: { providers: { google: { tls: verified } } }\n")
+    found = rehearse(strict, census(("gmail.com", 200)), offline=True)
+    assert [(row.provider, row.deferred) for row in found.rows] == [("google", 0)]

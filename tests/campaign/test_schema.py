@@ -117,6 +117,7 @@ def test_the_last_event_is_described_as_scripts_know_it() -> None:
         "connections",
         "seconds",
         "latency_ms",
+        "undelivered",
         "exit",
     ]
     assert schema["$defs"]["totals"]["required"] == ["source", *STATES]

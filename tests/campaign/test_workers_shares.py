@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -109,3 +110,32 @@ def test_what_a_provider_and_a_domain_take_is_divided_to_the_last_connection(
             else:
                 assert math.isclose(math.fsum(them), limit)
                 assert min(them) >= (1 if kind == "connections" else 0)
+
+
+@pytest.mark.parametrize("said_of", ["all", "the provider", "the domain"])
+def test_a_rate_that_is_lowered_is_kept_by_all_who_have_something_to_do(said_of: str) -> None:
+    def said(**limits: float) -> Rules:
+        here, free = shape(**limits), shape(connections=50)
+        return Rules(
+            here if said_of == "all" else free,
+            Providers([Profile("big", ("big.test",), here if said_of == "the provider" else {})]),
+            {"a.test": here} if said_of == "the domain" else {},
+        )
+
+    rules = said(connections=50, message_rate=1_000.0)
+    before = set(Shares(rules, range(5)).owners("mx1.big.test", "a.test"))
+    rules.take_over(said(connections=3, message_rate=100.0))
+    shares = Shares(rules, range(5))
+    parts = [
+        {
+            "all": lambda one: shares.limits("mx1.big.test", one),
+            "the provider": lambda one: (shares.provider("mx1.big.test", one) or ("", Bounds()))[1],
+            "the domain": lambda one: shares.domain("mx1.big.test", "a.test", one) or Bounds(),
+        }[said_of](worker)
+        for worker in range(5)
+    ]
+    assert before == set(shares.owners("mx1.big.test", "a.test")) == set(range(5))
+    assert (sum(one.message_rate or math.inf for one in parts), {one.connections for one in parts}) == (
+        100.0,
+        {1},
+    )

@@ -6,18 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from cli_case import CAMPAIGN, told
 
-from bulkmail import cli
 from bulkmail.journal import Planned, Record, Store, Suppressions
 
-CAMPAIGN = """\
-campaign: hello
-from: "Acme News <news@acme.example>"
-subject: Hello
-recipients: people.csv
-content: hello.txt
-delivery: { via: mx }
-"""
 PLACE = {"stage": "rcpt", "host": "mx.a.test", "address": "192.0.2.1", "source": "192.0.2.9", "tls": ""}
 DUE = 1_800_000_000.0
 
@@ -42,18 +34,19 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def told(capfd: pytest.CaptureFixture[str], *args: str | Path) -> str:
-    assert cli.exit_code([str(arg) for arg in args]) == 0
-    return capfd.readouterr().out
+def shown(capfd: pytest.CaptureFixture[str], *args: str | Path) -> str:
+    code, out, _ = told(capfd, *args)
+    assert code == 0
+    return out
 
 
 def test_status_counts_recipients_by_class(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert json.loads(told(capfd, "status", file, "--json"))["classes"] == {
+    assert json.loads(shown(capfd, "status", file, "--json"))["classes"] == {
         "deferred": {"greylisted": 1, "network": 1},
         "bounced": {"unknown user": 1},
         "expired": {"mailbox full": 1},
     }
-    assert "bounced            1  unknown user\n" in told(capfd, "status", file)
+    assert "bounced            1  unknown user\n" in shown(capfd, "status", file)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +68,7 @@ def test_status_counts_recipients_by_class(file: Path, capfd: pytest.CaptureFixt
 def test_explain_says_what_a_reply_means_and_what_is_done(
     file: Path, capfd: pytest.CaptureFixture[str], who: str, words: str
 ) -> None:
-    assert f"    {words}" in told(capfd, "explain", file, who)
+    assert f"    {words}" in shown(capfd, "explain", file, who)
 
 
 def test_explain_says_that_a_dead_address_is_left_out_from_now_on(
@@ -83,11 +76,88 @@ def test_explain_says_that_a_dead_address_is_left_out_from_now_on(
 ) -> None:
     with Suppressions.open(file.parent / ".bulkmail" / "project.db") as store:
         store.add(["bob@a.test"], "unknown user in hello: 550 5.1.1 No such user")
-    out = told(capfd, "explain", file, "bob@a.test")
+    out = shown(capfd, "explain", file, "bob@a.test")
     assert "not tried again, and left out by the campaigns that follow\n" in out
     assert ": unknown user in hello: 550 5.1.1 No such user\n" in out
 
 
 def test_explain_has_the_class_for_programs(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (found,) = json.loads(told(capfd, "explain", file, "ann@a.test", "--json"))["found"]
+    (found,) = json.loads(shown(capfd, "explain", file, "ann@a.test", "--json"))["found"]
     assert [attempt["class"] for attempt in found["attempts"]] == ["greylisted"]
+
+
+def test_who_bounced_is_exported_with_the_class_or_only_those_of_some(
+    file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    deferred = "email,class,reply\nann@a.test,greylisted,451 4.7.1 Greylisted for 00:05:00\n"
+    assert shown(capfd, "export", file, "--state", "bounced") == (
+        "email,class,reply\nbob@a.test,unknown user,550 5.1.1 No such user\n"
+    )
+    assert shown(capfd, "export", file, "--state", "expired", "--class", "mailbox-full").count("\n") == 2
+    assert shown(capfd, "export", file, "--state", "deferred", "--class", "greylisted,blocked") == deferred
+    assert shown(capfd, "export", file, "--state", "bounced", "--class", "blocked,policy") == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted", "words"),
+    [
+        ("bounced", "blokced", "'blokced' is none of greylisted, throttled"),
+        ("bounced", "mailbox", "'mailbox' is none of"),
+        ("delivered", "blocked", "--class goes with --state deferred, bounced, expired"),
+    ],
+)
+def test_a_class_that_nobody_can_be_of_is_refused(
+    file: Path, capfd: pytest.CaptureFixture[str], state: str, wanted: str, words: str
+) -> None:
+    code, _, err = told(capfd, "export", file, "--state", state, "--class", wanted)
+    assert (code, words in " ".join(err.split())) == (2, True)
+
+
+def test_a_column_of_the_list_is_not_taken_for_the_class(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "campaign.yaml"
+    file.write_text(CAMPAIGN)
+    journal = Store.create(tmp_path / ".bulkmail" / "hello.journal", {"campaign": "hello"})
+    with journal:
+        with journal.write_plan() as writer:
+            writer.interval("a.test", False, False, [Planned("ann@a.test", '{"class": "first"}')])
+        journal.commit([Record(1, 1, "bounced", 1.0, 550, "5.1.1", "550 5.1.1 No", **PLACE)], [], [])
+    assert shown(capfd, "export", file, "--state", "bounced") == (
+        "email,class,reply_class,reply\nann@a.test,first,unknown user,550 5.1.1 No\n"
+    )
+
+
+@pytest.fixture
+def own(file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same campaign, with a row of its own by which Bob's reply is a block."""
+    monkeypatch.chdir(file.parent)
+    file.write_text(f"{CAMPAIGN}shaping: {{ replies: own.toml }}\n")
+    (file.parent / "own.toml").write_text('# ours\n[[reply]]\nsays = "no such user"\nclass = "blocked"\n')
+    return file
+
+
+def test_rows_of_ones_own_are_heeded_where_old_replies_are_told(
+    own: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert json.loads(shown(capfd, "status", own, "--json"))["classes"]["bounced"] == {"blocked": 1}
+    out = shown(capfd, "explain", own, "bob@a.test")
+    assert "    blocked: the host takes nothing from this source or sender; not tried again\n" in out
+    assert "    read so by the row at own.toml:2\n" in out
+    (bob,) = json.loads(shown(capfd, "explain", own, "bob@a.test", "--json"))["found"]
+    assert [(one["class"], one["read_by"]) for one in bob["attempts"]] == [("blocked", "own.toml:2")]
+    (ann,) = json.loads(shown(capfd, "explain", own, "ann@a.test", "--json"))["found"]
+    assert [(one["class"], one["read_by"]) for one in ann["attempts"]] == [("greylisted", None)]
+    assert "bob@a.test" in shown(capfd, "export", own, "--state", "bounced", "--class", "blocked")
+
+
+def test_plan_shows_the_rows_that_are_read_before_the_table(
+    own: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (own.parent / "people.csv").write_text("email\nann@a.test\n")
+    (own.parent / "hello.txt").write_text("Hello\n")
+    out = shown(capfd, "plan", own, "--offline")
+    assert "replies of your own, read before the built-in table:\n" in out
+    assert "  own.toml:2  says: no such user; class: blocked\n" in out
+    told_as_json = json.loads(shown(capfd, "plan", own, "--offline", "--json"))["replies"]
+    assert told_as_json["rows"] == [{"at": "own.toml:2", "says": "no such user", "class": "blocked"}]

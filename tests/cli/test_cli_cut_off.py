@@ -5,20 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cli_case import CAMPAIGN, told
 
-from bulkmail import cli
 from bulkmail.errors import DiskRefused
 from bulkmail.journal import Planned, Record, Store
 from bulkmail.journal.log_file import encode_lines
-
-CAMPAIGN = """\
-campaign: hello
-from: "Acme News <news@acme.example>"
-subject: Hello
-recipients: people.csv
-content: hello.txt
-delivery: { via: mx }
-"""
 
 
 @pytest.fixture
@@ -52,11 +43,6 @@ def full(monkeypatch: pytest.MonkeyPatch) -> None:
         raise DiskRefused("hello.journal: the disk is full. Make room and run again.")
 
     monkeypatch.setattr(Store, "take_in", take_in)
-
-
-def told(capfd: pytest.CaptureFixture[str], *args: str | Path) -> tuple[int, str, str]:
-    code = cli.exit_code([str(arg) for arg in args])
-    return code, *capfd.readouterr()
 
 
 @pytest.mark.parametrize("state", ["pending", "deferred", "in_doubt"])

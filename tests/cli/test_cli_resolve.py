@@ -5,18 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cli_case import CAMPAIGN
 
 from bulkmail import cli
 from bulkmail.journal import Intent, Planned, Store
-
-CAMPAIGN = """\
-campaign: hello
-from: "Acme News <news@acme.example>"
-subject: Hello
-recipients: people.csv
-content: hello.txt
-delivery: { via: mx }
-"""
 
 
 @pytest.fixture

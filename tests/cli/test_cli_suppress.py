@@ -114,3 +114,73 @@ def test_looking_makes_no_store(
     exit_code(["suppress", "export", *project])
     told = capsys.readouterr().out
     assert (told, (tmp_path / ".bulkmail").exists()) == ("ann@a.example\tno\nemail,reason,added\n", False)
+
+
+MADE = {
+    "ann@a.example": "unknown user in spring: 550 5.1.1 No such user",
+    "bob@b.example": "mailbox disabled in spring: 550 5.2.1 Disabled\x1b[31m",
+    "cat@a.example": "unknown user in spring: 550 5.1.1 No such user",
+    "dan@a.example": "unknown user in spring-2: 550 5.1.1 No such user",
+    "eve@a.example": "by hand, as unknown user in spring: she asked",
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "gone"),
+    [
+        (["--campaign", "spring"], {"ann@a.example", "bob@b.example", "cat@a.example"}),
+        (["--campaign", "spring", "--domain", "A.example"], {"ann@a.example", "cat@a.example"}),
+        (["--campaign", "spring", "--dry-run"], set()),
+        (["--campaign", "summer"], set()),
+        (["eve@a.example", "--dry-run"], set()),
+    ],
+)
+def test_what_a_campaign_has_suppressed_by_itself_is_taken_back_and_nothing_else(
+    options: list[str],
+    gone: set[str],
+    project: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / ".bulkmail" / "project.db"
+    with Suppressions.open(path) as store:
+        store.add_each(MADE.items())
+    assert exit_code(["suppress", "remove", *options, *project]) == 0
+    with Suppressions.look(path) as store:
+        assert {one.address for one in store} == MADE.keys() - gone
+
+
+def test_who_takes_back_is_told_how_many_of_which_domain_and_why_they_were(
+    project: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / ".bulkmail" / "project.db"
+    with Suppressions.open(path) as store:
+        store.add_each(MADE.items())
+    exit_code(["suppress", "remove", "--campaign", "spring", "--dry-run", *project])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].endswith(f"3 would be removed whom the campaign spring had suppressed, in {path}")
+    assert [line.split(maxsplit=1 + line.startswith("bulkmail:"))[-2:] for line in lines[1:]] == [
+        ["2", "a.example: unknown user in spring: 550 5.1.1 No such user"],
+        ["1", "b.example: mailbox disabled in spring: 550 5.2.1 Disabled\\x1b[31m"],
+    ]
+    exit_code(["suppress", "remove", "--campaign", "summer", *project])
+    assert "0 were removed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "args", [[], ["ann@a.example", "--campaign", "x"], ["ann@a.example", "--domain", "x"]]
+)
+def test_of_whom_to_take_back_one_way_is_named(
+    args: list[str], project: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(["suppress", "remove", *args, *project]) == 2
+    assert not (tmp_path / ".bulkmail").exists()
+
+
+def test_more_than_a_batch_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bulkmail.journal.suppressions.BATCH", 3)
+    with Suppressions.open(tmp_path / "project.db") as store:
+        store.add_each((f"p{n}@{'ab'[n % 2]}.example", f"r{n % 3}") for n in range(30))
+        assert len(list(store.take_back(["r0", "r1"], {"a.example"}))) == 10
+        assert store.changed()
+        assert len(store) == 20

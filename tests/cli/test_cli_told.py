@@ -9,19 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from cli_case import CAMPAIGN, told
 
-from bulkmail import cli
 from bulkmail.cli.screen import span
 from bulkmail.journal import CampaignLock, Intent, LeftOut, Planned, Record, Store
-
-CAMPAIGN = """\
-campaign: hello
-from: "Acme News <news@acme.example>"
-subject: Hello
-recipients: people.csv
-content: hello.txt
-delivery: { via: mx }
-"""
 
 
 @pytest.fixture
@@ -47,16 +38,11 @@ def store(file: Path) -> Store:
     return journal
 
 
-def told(capfd: pytest.CaptureFixture[str], *args: str | Path) -> tuple[int, str]:
-    code = cli.exit_code([str(arg) for arg in args])
-    return code, capfd.readouterr().out
-
-
 def test_status_and_export_after_a_kill_name_who_is_in_doubt(
     file: Path, store: Store, capfd: pytest.CaptureFixture[str]
 ) -> None:
     store.close()
-    code, out = told(capfd, "export", file, "--state", "in_doubt")
+    code, out, _ = told(capfd, "export", file, "--state", "in_doubt")
     assert (code, [row["email"] for row in csv.DictReader(io.StringIO(out))]) == (0, ["bob@a.test"])
     assert "  in doubt   1\n" in told(capfd, "status", file)[1]
 
@@ -75,7 +61,7 @@ def test_an_export_is_one_table_though_a_seed_has_no_columns(
     file: Path, store: Store, capfd: pytest.CaptureFixture[str]
 ) -> None:
     store.close()
-    code, out = told(capfd, "export", file, "--state", "delivered")
+    code, out, _ = told(capfd, "export", file, "--state", "delivered")
     assert code == 0
     assert out.splitlines() == ["email,name,reply", "qa@acme.test,,250 2.0.0 ok", "ann@a.test,Ann,250"]
 
@@ -87,6 +73,7 @@ def test_a_row_that_is_no_address_is_explained(
     assert told(capfd, "explain", file, "nobody") == (
         0,
         "nobody: left out as invalid, people.csv:4: no @ in the address\n",
+        "",
     )
     assert told(capfd, "explain", file, "somebody")[0] == 3
 

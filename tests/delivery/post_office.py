@@ -1,7 +1,7 @@
 """The whole of delivery over real sockets, with a `Work` that keeps everything in memory.
 
-People are numbered from 1 and live in a.test. What delivery asks for is kept in order, so that a test can say
-what was asked before it was needed.
+People are numbered from 1 and live in a.test, unless `domain_of` says where else. What delivery asks for is
+kept in order, so that a test can say what was asked before it was needed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bulkmail.delivery.work import Letter, Listed, Opened, Parcel, Recipient, Ro
 from bulkmail.dns.resolver import Resolver
 from bulkmail.dns.routes import Routes
 from bulkmail.smtp import Mailbox, canonical
-from bulkmail.transport.approach import Approach, TlsPolicy
+from bulkmail.transport.approach import Approach, Source, TlsPolicy
 from bulkmail.transport.dead import DeadAddresses
 from bulkmail.transport.dial import Dialer
 from bulkmail.transport.pool import Pool
@@ -40,8 +40,8 @@ class Person:
     since: float | None = None
 
 
-def person(number: int) -> Person:
-    return Person(number, f"p{number}@a.test")
+def person(number: int, domain: str = "a.test") -> Person:
+    return Person(number, f"p{number}@{domain}")
 
 
 def letter_of(one: Recipient, *, octets: int = 0, smtputf8: bool = False) -> Letter:
@@ -63,10 +63,17 @@ class Post:
         self.opened: list[tuple[Span, ...]] = []
         self.open: dict[int, tuple[Span, ...]] = {}  # intents that were not closed
         self.synced_to = 0  # of `opened`
+        self.domain_of: Callable[[int], str] = lambda number: "a.test"
 
     async def fetch(self, parts: Sequence[Sequence[Span]]) -> list[Roll]:
         return [
-            Listed([person(number) for first, last in spans for number in range(first, last + 1)])
+            Listed(
+                [
+                    person(each, self.domain_of(each))
+                    for first, last in spans
+                    for each in range(first, last + 1)
+                ]
+            )
             for spans in parts
         ]
 
@@ -155,3 +162,29 @@ async def office(world: sandbox.World, post: Post) -> AsyncIterator[Office]:
         finally:
             await pool.aclose()
             await resolver.aclose()
+
+
+class Counted:
+    """A `Warmth` with a quota that suffices. `count`: recipients of today, by its account."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def close(self) -> None:
+        pass
+
+    def spent(self, source: Source, host: str) -> None:
+        return None
+
+    def is_warm(self, source: Source, host: str) -> bool:
+        return False
+
+    async def provide(self, source: Source, host: str, wanted: int) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def claim(self, source: Source, host: str, most: int) -> int:
+        self.count += most
+        return most
+
+    def unclaim(self, source: Source, host: str, count: int) -> None:
+        self.count -= count

@@ -84,10 +84,10 @@ async def test_after_a_bug_of_ours_who_was_sent_to_stays_in_doubt() -> None:
     world.domain("a.test")
     judged = convey.judge_wholes
 
-    def broken(messages, flight, before):
+    def broken(messages, flight, before, table):
         if len(messages) > 1:
             raise RuntimeError("a bug")
-        return judged(messages, flight, before)
+        return judged(messages, flight, before, table)
 
     with (
         patch.object(convey, "judge_wholes", broken),

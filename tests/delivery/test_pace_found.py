@@ -15,6 +15,7 @@ from post_office import Post, letter_of
 
 from bulkmail import sandbox
 from bulkmail.delivery.dispatch import Dispatcher
+from bulkmail.delivery.paced import UNKNOWN, Allowed
 from bulkmail.delivery.plant import Plant
 from bulkmail.delivery.retry import Retry
 from bulkmail.delivery.shaping import Limits
@@ -35,21 +36,33 @@ LATENCY_S = 0.005
 
 @dataclass
 class Run:
-    """A campaign to one domain, whose provider has limits."""
+    """A campaign to one domain, or several, whose provider has limits."""
 
     world: sandbox.World
     provider: Provider
     post: Post
+    known: Allowed = UNKNOWN  # what an earlier campaign has found
+    found: Allowed = UNKNOWN
     dispatcher: Dispatcher | None = None
+
+    def _found(self, site: str, found: Allowed) -> None:
+        self.found = Allowed(*[new or old for new, old in zip(found, self.found, strict=True)])
 
     @property
     def site(self) -> Site:
         assert self.dispatcher is not None
         return self.dispatcher.plant.sites.of("mx.big.test", trio.current_time())
 
-    async def last(self, seconds: float, *, people: int = 1_000_000, connections: int = 10) -> None:
+    async def last(
+        self,
+        seconds: float,
+        *,
+        people: int = 1_000_000,
+        connections: int = 10,
+        latency_s: float = LATENCY_S,
+    ) -> None:
         """Send for so long, or until everybody has a fate."""
-        async with indoors(self.world, latency_s=LATENCY_S) as there:
+        async with indoors(self.world, latency_s=latency_s) as there:
             approach = Approach(port=25, ehlo="out.test", tls=TlsPolicy.NONE)
             dialer = Dialer(approach, dead=DeadAddresses(), connect=there.connect)
             pool = Pool(dialer, per_host=connections, messages=1_000)
@@ -65,7 +78,14 @@ class Run:
                     rng=random.Random(1),
                 )
             )
-            parcels = [Parcel("a.test", [(1, people)], shared=False)]
+            sites = self.dispatcher.plant.sites
+            sites.on_allowed, sites.recall_pace = self._found, lambda site: self.known
+            names = [*self.world.domains]
+            self.post.domain_of = lambda number: names[(number - 1) // people]
+            parcels = [
+                Parcel(name, [(1 + at * people, people * (at + 1))], shared=False)
+                for at, name in enumerate(names)
+            ]
 
             async def source() -> Parcel | None:
                 await trio.lowlevel.checkpoint()
@@ -130,6 +150,74 @@ async def test_a_rate_that_nobody_told_is_found_held_and_followed(
     assert set(run.post.verdicts.values()) == {"delivered"}  # nobody was deferred for it
 
 
+def farm(run: Run, *names: str) -> None:
+    """Other domains at the provider, each with a host, and so a site, of its own."""
+    for name in names:
+        host = run.world.host(f"{name.partition('.')[0]}.big.test")
+        run.provider.add(host)
+        run.world.domain(name).host(host.name)
+
+
+@pytest.mark.parametrize(("rate", "connections"), [(20, 4), (20, 40)])
+async def test_all_sites_of_a_provider_find_its_rate_and_its_connections_together(
+    run, autojump_clock, rate, connections
+):
+    """Three sites, one finder: none is throttled, or refused a connection, for what the others use."""
+    farm(run, "b.test", "c.test")
+    run.provider.message_rate(f"{rate}/s").connections(connections)
+    run.provider.after(90, lambda one: one.message_rate(f"{rate / 2}/s"))
+    await run.last(180)
+    reached = [run.rate(FOUND_S, 90) / rate, run.rate(90 + FOUND_S, 179) / (rate / 2)]
+    throttled = [run.throttled(FOUND_S, 90), run.throttled(90 + FOUND_S, 179)]
+    assert min(reached) >= 0.9, (reached, throttled)
+    assert max(throttled) < 0.02, (reached, throttled)
+    assert set(run.post.verdicts.values()) == {"delivered"}
+    assert len({one.pacing for one in run.dispatcher.plant.sites.all()}) == 1
+
+
+async def test_a_message_every_five_seconds_is_a_pace_too(run, autojump_clock):
+    """Nobody is left alone for being sent to over more connections than such a rate has use for. So few
+    messages are counted badly: more of them are throttled than of a rate above one a second.
+    """
+    run.provider.message_rate("12/min").connections(3)
+    await run.last(600)
+    told = run.rate(150, 599) / 0.2, run.throttled(150, 599)
+    assert (told[0] >= 0.85, told[1] < 0.06) == (True, True), told
+    assert set(run.post.verdicts.values()) == {"delivered"}
+
+
+async def test_a_found_rate_is_reached_from_afar_over_a_single_connection(run, autojump_clock):
+    """A round trip of 200 ms, in which four messages are due: turns that fell due meanwhile are not lost."""
+    run.provider.message_rate("20/s").connections(1)
+    await run.last(90, latency_s=0.1)
+    told = run.rate(FOUND_S, 89) / 20, run.throttled(FOUND_S, 89)
+    assert (told[0] >= 0.9, told[1] < 0.02) == (True, True), told
+
+
+async def test_where_a_provider_takes_fewer_connections_than_it_has_sites_none_is_left_alone(
+    run, autojump_clock
+):
+    """A site that is refused while others of its provider have all there are waits for its turn."""
+    farm(run, "b.test", "c.test")
+    run.provider.connections(1)
+    await run.last(60, people=150)
+    assert (set(run.post.verdicts.values()), len(run.post.verdicts)) == ({"delivered"}, 450)
+
+
+async def test_tomorrows_campaign_begins_with_what_todays_has_found(run, autojump_clock):
+    """Near to the limit from the first second on; and where that was raised meanwhile, it is found again."""
+    run.provider.message_rate("20/s").connections(3)
+    await run.last(60)
+    assert (18 < (run.found.message_rate or 0) < 22, run.found.connections) == (True, 3)
+    world = sandbox.World(keep="counts")
+    provider = world.provider("big.test", domains=["a.test"]).message_rate("20/s").connections(3)
+    tomorrow = Run(world, provider, Post(letter_of), known=run.found)
+    provider.after(30, lambda one: one.message_rate("40/s"))
+    await tomorrow.last(150)
+    told = tomorrow.rate(1, 30), tomorrow.throttled(0, 30), tomorrow.rate(100, 149)
+    assert (told[0] > 18, told[1] < 0.005, told[2] > 36) == (True, True, True), told
+
+
 async def test_nobody_is_charged_for_the_sites_pace_and_a_short_list_is_delivered_at_once(
     run, autojump_clock
 ):
@@ -163,12 +251,13 @@ async def test_a_site_that_lets_nothing_in_any_more_is_left_alone_in_the_end(run
 async def test_what_a_site_is_held_back_by_is_told(run, autojump_clock):
     run.provider.message_rate("10/s").connections(2)
     await run.last(40)
-    told = run.site.told(trio.current_time())
-    assert told is not None
-    assert (8 < (told.rate or 0) < 11, told.connections, "Too many" in told.why) == (True, 2, True)
+    finder, room = run.site.finder, run.site.room
+    assert finder is not None
+    assert room is not None
+    assert (8 < finder.rate < 11, room.size, "Too many" in finder.why) == (True, 2, True)
 
 
 async def test_of_a_site_that_never_complains_nothing_is_made(run, autojump_clock):
     await run.last(60, people=2_000)
     assert len(run.post.verdicts) == 2_000
-    assert (run.site.finder, run.site.room, run.site.told(trio.current_time())) == (None, None, None)
+    assert (run.site.finder, run.site.room) == (None, None)

@@ -95,8 +95,8 @@ def test_a_site_that_was_slow_from_the_beginning_is_not_late():
 
 def test_the_smaller_of_shapings_rate_and_the_one_that_was_found_holds():
     site = a_site(message_rate=100.0)
-    site.answered = 5_000
-    assert site.slow(SLOWER, 1, 2, 100.0, 270.0)
+    site.pacing.answered = 5_000
+    assert site.pacing.slow(SLOWER, 1, 2, 100.0, 270.0)
     slowed = site.messages.interval_s
     site.limit(Limits(message_rate=10.0))
     narrower = site.messages.interval_s
@@ -116,22 +116,22 @@ def test_the_smaller_of_shapings_rate_and_the_one_that_was_found_holds():
 def test_who_is_to_wait_long_waits_in_the_store(wait_s, longest_s, waits):
     """X14."""
     site = a_site()
-    site.answered = 100
-    assert site.slow(SLOWER._replace(wait_s=wait_s), 1, 2, 10.0, longest_s) is waits
+    site.pacing.answered = 100
+    assert site.pacing.slow(SLOWER._replace(wait_s=wait_s), 1, 2, 10.0, longest_s) is waits
 
 
 def test_a_stated_wait_is_kept_by_all():
     """X14."""
     site = a_site()
-    site.answered = 100
-    site.slow(SLOWER._replace(wait_s=30.0), 1, 2, 10.0, 270.0)
+    site.pacing.answered = 100
+    site.pacing.slow(SLOWER._replace(wait_s=30.0), 1, 2, 10.0, 270.0)
     assert site.messages.book(10.0) == 40.0
 
 
 def test_a_pace_that_holds_nothing_back_any_more_is_forgotten():
     site = a_site()
-    site.answered = 10
-    site.slow(SLOWER, 1, 2, 10.0, 270.0)
-    before = site.told(11.0)
-    site.went(1, 11.0 + BELIEVED_S)
-    assert (before is not None, site.told(12.0), site.messages.interval_s) == (True, None, 0.0)
+    site.pacing.answered = 10
+    site.pacing.slow(SLOWER, 1, 2, 10.0, 270.0)
+    before = site.finder
+    site.pacing.went(1, 11.0 + BELIEVED_S)
+    assert (before is not None, site.finder, site.messages.interval_s) == (True, None, 0.0)

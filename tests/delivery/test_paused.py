@@ -5,16 +5,26 @@ What was open comes to its verdict; nobody is in doubt, nothing is given back, a
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import trio
 from stepping import Stepper
-from test_stopped_anywhere import CASES, PATIENCE_S, UNWANTED, Case, Delivery, Ground
-from ways import only
+from test_stopped_anywhere import (
+    CASES,
+    LATER,
+    PATIENCE_S,
+    REFUSED,
+    UNWANTED,
+    Delivery,
+    Ground,
+    everywhere,
+)
 
 from bulkmail import sandbox
 from bulkmail.dns.resolver import Resolver
+from bulkmail.dns.routes import NoRoute, Route, Routes
 
 NAMES = (
     "riding",
@@ -66,33 +76,58 @@ async def paused_at(ground: Ground, step: int, *, at_once: bool) -> bool:
             await delivery.run([(1, ground.case.people)])
         nursery.cancel_scope.cancel()
     assert delivery.states == {
-        number: {3: "bounced", 5: "deferred"}.get(number, "delivered") for number in ground.case.numbers
+        number: {REFUSED: "bounced", LATER: "deferred"}.get(number, "delivered")
+        for number in ground.case.numbers
     }
     await ground.check(delivery)
     assert await ground.copies() == [number not in UNWANTED for number in ground.case.numbers]
     return stepper.met
 
 
-async def pause_everywhere(case: Case, *, at_once: bool) -> None:
-    world = sandbox.World()
-    domain = world.domain("a.test").refuse("p3").refuse("p5", b"450 4.2.1 later")
-    case.world(domain)
-    with trio.fail_after(PATIENCE_S):
-        async with sandbox.serve(world) as running:
-            resolver = Resolver((running.dns,))
-            ground = Ground(case, running, resolver)
-            with only(case.way, 3) if case.way else contextlib.nullcontext():
-                step = 1
-                while await paused_at(ground, step, at_once=at_once):
-                    step += 1
-            await resolver.aclose()
-
-
 @pytest.mark.parametrize("name", NAMES)
 async def test_wherever_a_delivery_is_paused_it_goes_on_from_there(name: str) -> None:
-    await pause_everywhere(CASES[name], at_once=False)
+    await everywhere(CASES[name], partial(paused_at, at_once=False))
 
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_who_goes_on_before_anybody_has_paused_loses_nobody(name: str) -> None:
-    await pause_everywhere(CASES[name], at_once=True)
+    await everywhere(CASES[name], partial(paused_at, at_once=True))
+
+
+class PausedBehind(Routes):
+    """Whoever has asked them is paused as soon as they know, and before anybody hears of it."""
+
+    def __init__(self, resolver: Resolver, pause: Callable[[], None]) -> None:
+        super().__init__(resolver, allow_private=True)
+        self._pause = pause
+
+    async def route(self, domain: str) -> Route | NoRoute:
+        found = await super().route(domain)
+        self._pause()
+        return found
+
+
+async def test_who_is_routed_while_it_is_paused_waits_for_it_to_go_on() -> None:
+    case = CASES["riding"]
+    world = sandbox.World()
+    case.world(world.domain("a.test"))
+    with trio.fail_after(PATIENCE_S):
+        async with sandbox.serve(world) as running:
+            resolver = Resolver((running.dns,))
+            ground = Ground(case, running, resolver)
+            delivery = Delivery(case, ground.approach, PausedBehind(resolver, lambda: story.pause()))
+            story = Paused(ground, delivery, at_once=False)
+
+            async def go_on() -> None:
+                await story.paused.wait()
+                while not (waiting := delivery.dispatcher.destinations):
+                    await trio.lowlevel.checkpoint()
+                assert [one.seats.taken for one in waiting.values()] == [0]
+                delivery.dispatcher.go_on()
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(go_on)
+                await delivery.run([(1, case.people)])
+            assert (set(delivery.states.values()), mails(world.ledger)) == ({"delivered"}, case.people)
+            await delivery.pool.aclose()
+            await resolver.aclose()

@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkmail.delivery.classify import REPLIES, classify
+from bulkmail.delivery.classify import classify, replies
 from bulkmail.delivery.disposition import Fate, Scope
+from bulkmail.delivery.feedback import slows
 from bulkmail.delivery.meaning import Consequence, Meaning
 from bulkmail.delivery.replies import Row, Table
 from bulkmail.delivery.stated_wait import stated_wait
+from bulkmail.delivery.transaction import without_again
 from bulkmail.smtp import Reply
 from bulkmail.transport.stage import Stage
 
@@ -105,6 +107,14 @@ def test_an_enhanced_code_is_found_where_it_does_not_belong(text, enhanced):
         ("try again 192.0.2.1", None),
         ("see rfc 2554 after retry", None),
         ("try again 2024-05-09", None),
+        ("please try again in 2 days", 172_800.0),
+        ("wait 1 day 2 hours", 93_600.0),
+        ("come back in one day", 86_400.0),
+        ("retry in 3 attempts", None),
+        ("try again in 5 working days", None),
+        ("try again after 14:30", None),
+        ("retry after 14:30:00", None),
+        ("retry after 00:05:00", 300.0),
     ],
 )
 def test_a_wait_is_read_as_real_ones_say_it(text, wait_s):
@@ -135,6 +145,96 @@ def test_a_block_is_of_the_source_and_failed_authentication_of_the_campaign():
     blocked = classify(Stage.RCPT, Reply.of(554, "5.7.1 blocked using zen.spamhaus.org"))
     dmarc = classify(Stage.END_OF_DATA, Reply.of(550, "5.7.26 DMARC"))
     assert (blocked.scope, dmarc.scope) == (Scope.SOURCE, Scope.CAMPAIGN)
+
+
+OF_OURS = [
+    # our own account, at a relay that has closed it
+    ("550 Outgoing mail from your account has been suspended", "", "blocked"),
+    ("550 Outgoing mail from <news@shop.example> has been suspended.", "", "blocked"),
+    ("550 Your account has been suspended", "", "blocked"),
+    ("550 5.2.1 Your account has been disabled from sending", "", "blocked"),
+    ("550 5.7.1 Mail sent from this account has been disabled", "", "blocked"),
+    # our domain: no other source would fare better
+    ("550 5.7.1 Likely suspicious, due to the very low reputation of the sending domain", "", "blocked"),
+    ("554 5.7.1 Sender address [news@shop.example] blocked using dbl.spamhaus.org", "", "blocked"),
+    ("550 5.7.1 Your domain shop.example is blacklisted", "", "blocked"),
+    # what is in the message
+    ("554 5.7.1 Message contains a URL blocked by multi.surbl.org", "end_of_data", "content refused"),
+    ("554 5.7.1 blocked using multi.uribl.com", "end_of_data", "content refused"),
+    ("550 5.7.1 URL in message listed in dbl.spamhaus.org", "end_of_data", "content refused"),
+]
+QUOTA = [
+    "550 5.4.5 Daily user sending limit exceeded",
+    "550 Domain shop.example has exceeded the max emails per hour (500/500 (100%)) allowed.",
+    "550 Domain shop.example has exceeded the max defers and failures per hour (5/5 (100%)) allowed.",
+    "550 5.1.90 Your message can't be sent because you've reached your daily limit for message recipients",
+]
+ONES_OWN = [
+    "550 5.7.1 The sender is blocked by the recipient",
+    "550 5.7.1 The recipient has blocked your address",
+    "550 5.7.1 Message rejected: sender is on the recipient's block list",
+    "550 5.7.1 You are on this user's block list",
+]
+TOO_MANY_IN_A_WHILE = [
+    "450 4.7.1 Error: too many recipients from mail.shop.example[192.0.2.1]",
+    "451 4.7.1 Too many recipients per hour, slow down",
+    "450 4.7.0 Too many recipients",
+]
+
+
+def read(text, stage=Stage.RCPT):
+    return classify(stage, Reply.of(int(text[:3]), text[4:]))
+
+
+@pytest.mark.parametrize(("text", "stage", "meaning"), OF_OURS)
+def test_what_is_wrong_with_our_account_or_domain_concerns_the_campaign(text, stage, meaning):
+    """Not one source, whose place another would take; and no address is dead for it."""
+    said = read(text, Stage(stage or "rcpt"))
+    assert (said.meaning.value, said.scope, said.consequence) == (meaning, Scope.CAMPAIGN, Consequence.PAUSE)
+
+
+@pytest.mark.parametrize("text", QUOTA)
+def test_what_our_account_may_send_in_a_while_is_no_matter_of_the_recipient(text):
+    said = read(text)
+    assert (said.meaning, said.scope, said.consequence) == (Meaning.THROTTLED, Scope.SITE, Consequence.SLOW)
+
+
+@pytest.mark.parametrize("text", ONES_OWN)
+def test_who_has_us_on_his_own_list_is_one_recipient(text):
+    said = read(text)
+    assert (said.meaning, said.scope, said.consequence) == (
+        Meaning.POLICY,
+        Scope.RECIPIENT,
+        Consequence.NONE,
+    )
+
+
+def test_the_list_of_the_recipients_server_is_the_servers():
+    said = read("550 5.7.1 Your IP 192.0.2.1 is on the recipient's server blacklist")
+    assert (said.meaning, said.scope) == (Meaning.BLOCKED, Scope.SOURCE)
+
+
+@pytest.mark.parametrize("text", TOO_MANY_IN_A_WHILE)
+def test_too_many_recipients_in_a_while_slow_the_site(text):
+    """Who comes next is one too many as well; "452 4.5.3" is of the transaction."""
+    said = read(text)
+    assert (said.fate, said.meaning, said.scope, said.consequence) == (
+        Fate.DEFERRED,
+        Meaning.THROTTLED,
+        Scope.SITE,
+        Consequence.SLOW,
+    )
+
+
+def test_too_many_recipients_of_one_transaction_are_told_from_those_of_an_hour():
+    """Where it may be the transaction, the rest go in the next; the only one who is asked for is too many
+    for the site, and where nobody is accepted that is heard as a throttling (RFC 5321 section 4.5.3.1.10)."""
+    hour = without_again(read("452 4.7.1 Too many recipients received this hour"))
+    transaction = without_again(read("452 4.5.3 Error: too many recipients"))
+    assert [(one.fate, slows(one)) for one in (hour, transaction)] == [
+        (Fate.DEFERRED, True),
+        (Fate.DEFERRED, False),
+    ]
 
 
 def test_a_mailbox_that_is_unknown_in_a_protocol_error_bounces():
@@ -189,4 +289,4 @@ def test_only_a_permanent_refusal_of_a_recipient_suppresses(stage, code, enhance
 @given(st.sampled_from(list(Stage)), st.integers(400, 599), st.binary(max_size=60))
 def test_anything_can_be_read(stage, code, text):
     line = text.replace(b"\n", b" ").replace(b"\r", b" ")
-    assert REPLIES.read(stage, code, None, line).meaning in Meaning
+    assert replies().read(stage, code, None, line).meaning in Meaning

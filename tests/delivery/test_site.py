@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from bulkmail.delivery.classify import classify
 from bulkmail.delivery.disposition import Disposition, Fate, Scope
+from bulkmail.delivery.meaning import Consequence
 from bulkmail.delivery.shaping import Limits
-from bulkmail.delivery.site import BELIEVED_S, STRIKES, Site
+from bulkmail.delivery.site import BELIEVED_S, STRIKES, UNLUCKY, Site
 from bulkmail.delivery.sites import SITES, Sites
+from bulkmail.smtp import Reply
 from bulkmail.transport.stage import Stage
 
 LOST = Disposition(Fate.DEFERRED, Scope.SESSION, Stage.RCPT, note="lost")
@@ -43,6 +46,55 @@ def test_a_few_strikes_in_a_row_and_no_fewer_hold_a_site():
     site.went_well()
     told += [site.met_trouble(LOST, 0.0) for _ in range(STRIKES)]
     assert told == [False] * (2 * STRIKES - 2) + [True]
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "at_once"),
+    [
+        (554, "5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org", True),
+        (450, "4.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org", False),
+        (550, "5.7.1 blocked", False),
+    ],
+)
+def test_a_plain_word_that_our_address_is_blocked_holds_a_site_at_once(code: int, text: str, at_once: bool):
+    """What else is said to a RCPT may be meant of its recipient, and what is said with 4yz may pass."""
+    site = Site("mx.a.test", Limits(), 0.0)
+    assert site.met_trouble(classify(Stage.RCPT, Reply.of(code, text)), 0.0) == at_once
+
+
+SPAM = Disposition(
+    Fate.BOUNCED,
+    Scope.MESSAGE,
+    Stage.END_OF_DATA,
+    Reply.of(554, "spam"),
+    about_us=True,
+    consequence=Consequence.PAUSE,
+)
+
+
+def test_a_site_that_refuses_what_we_send_is_asked_for_one_recipient_and_after_a_hold_once():
+    site = Site("mx.a.test", Limits(recipients_per_transaction=100), 0.0)
+    strikes = [(site.met_trouble(SPAM, 0.0), site.recipients_limit(0.0)) for _ in range(STRIKES)]
+    site.hold(SPAM, 10.0)
+    probe = site.recipients_limit(11.0), site.met_trouble(SPAM, 11.0)
+    site.went_well(1, 1)
+    taken = site.recipients_limit(12.0), site.met_trouble(SPAM, 12.0)
+    assert strikes == [(False, 100)] * (STRIKES - 1) + [(True, 100)]
+    assert (probe, taken) == ((1, True), (100, False))
+
+
+def test_a_site_that_takes_what_we_send_may_refuse_it_for_some():
+    """Three in a row are no wonder where one of four has a filter that does not like it."""
+    site, told = Site("mx.a.test", Limits(), 0.0), []
+    for _ in range(3):
+        site.took_mail(whole=False)
+        for _ in range(UNLUCKY - 1):
+            site.struck += 1
+            told.append(site.met_trouble(SPAM, 0.0))
+    for _ in range(STRIKES):
+        site.struck += 1
+        told.append(site.met_trouble(SPAM, 0.0))
+    assert told == [False] * (3 * (UNLUCKY - 1) + STRIKES - 1) + [True]
 
 
 def test_one_refusal_of_the_whole_site_holds_it():

@@ -77,7 +77,18 @@ def test_the_last_one_that_reaches_a_site_is_never_left_out_there():
 
 
 def test_a_site_that_says_for_how_long_is_believed():
-    assert Sources([ONE, TWO]).block(ONE, WAY, REFUSED._replace(wait_s=7200.0), 0.0) == 7200.0
+    """But not for longer than a day, whatever it says."""
+    for stated, left_out in ((7200.0, 7200.0), (90 * 86_400.0, 86_400.0)):
+        assert Sources([ONE, TWO]).block(ONE, WAY, REFUSED._replace(wait_s=stated), 0.0) == left_out
+
+
+def test_the_sources_are_not_burnt_one_after_the_other():
+    """A site that has blocked one of them within the hour, and now another, wants nothing of us."""
+    sources = Sources([ONE, TWO, TEN])
+    assert sources.block(ONE, WAY, REFUSED, 0.0) == BLOCKED_S
+    assert sources.block(TWO, WAY, REFUSED, BLOCKED_S - 1) is None
+    assert sources.held(TWO, WAY.site, BLOCKED_S - 1) is None
+    assert sources.block(TWO, WAY, REFUSED, BLOCKED_S) == BLOCKED_S
 
 
 def test_an_address_that_is_gone_is_left_out_everywhere_and_charges_nobody():
@@ -96,3 +107,21 @@ def test_where_none_is_of_the_family_that_is_wanted_the_reason_says_so():
         "mx.a.test has IPv4 addresses only, and no source of this machine is of IPv4": 5
     }
     assert dealt(Sources([SIX, ONE]), [(1, 5)]) == {str(ONE): 5}
+
+
+def test_a_block_that_an_earlier_run_has_met_holds_for_the_rest_of_its_time():
+    told: list[tuple[str, Source, float]] = []
+    sources, spans = Sources([ONE, TWO]), [(BLOCK, 5 * BLOCK - 1)]
+    sources.on_block = lambda *one: told.append(one)
+    assert sources.block(ONE, WAY, REFUSED, 100.0) == BLOCKED_S
+    assert told == [(WAY.site, ONE, BLOCKED_S)]
+    later = Sources([ONE, TWO])
+    later.leave_out(WAY.site, {ONE.address: 60.0, "192.0.2.99": 60.0}, 0.0)
+    assert dealt(later, spans, 59.0) == {str(TWO): 4 * BLOCK}
+    assert dealt(later, spans, 60.0) == {str(ONE): 3 * BLOCK, str(TWO): BLOCK}
+
+
+def test_where_all_that_are_left_have_been_blocked_one_of_them_has_to_see():
+    sources = Sources([ONE])
+    sources.leave_out(WAY.site, {ONE.address: 60.0, TWO.address: 60.0}, 0.0)
+    assert dealt(sources, [(1, 10)]) == {str(ONE): 10}

@@ -13,13 +13,13 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
 import pytest
 import trio
-from post_office import Post, letter_of
+from post_office import Counted, Post, letter_of
 from stepping import Stepper
 from three_ways import shared_letter
 from ways import only
@@ -30,10 +30,11 @@ from bulkmail.delivery.plant import Plant
 from bulkmail.delivery.retry import Retry
 from bulkmail.delivery.shaping import Limits
 from bulkmail.delivery.slots import Slots
+from bulkmail.delivery.sources import Sources
 from bulkmail.delivery.work import Parcel, Span
 from bulkmail.dns.resolver import Resolver
 from bulkmail.dns.routes import Routes
-from bulkmail.transport.approach import Approach, Credentials, TlsPolicy
+from bulkmail.transport.approach import Approach, Credentials, Source, TlsPolicy
 from bulkmail.transport.dead import DeadAddresses
 from bulkmail.transport.dial import Dialer
 from bulkmail.transport.pool import Pool
@@ -43,6 +44,7 @@ from bulkmail.transport.stream import TcpStream
 PATIENCE_S = 60.0
 REFUSED, LATER = UNWANTED = 3, 5  # whom the hosts refuse, and whom they put off
 HOSTS = ("mx.a.test", "two.a.test")
+LOOPBACK = "127.0.0.1"
 MUCH = 600_000  # octets, which a kernel with little room does not take at once
 
 
@@ -57,6 +59,8 @@ class Case:
     people: int = 7
     octets: int = 0  # of content
     user: bool = False  # log in, inside TLS from the first octet
+    rate: float | None = None  # messages a second
+    warming: bool = False  # what leaves is counted first
     world: Callable[[sandbox.Domain], object] = lambda _: None
 
     @property
@@ -86,6 +90,10 @@ CASES = {
     "a race of addresses": Case("plain", world=lambda domain: domain.set(dead_addresses=2)),
     "TLS that does not work": Case("plain", tls=True, world=lambda domain: domain.tls("broken")),
     "another host in the middle": Case(tls=True, world=_one_that_leaves),
+    "in turns, so many messages a second": Case("riding", connections=2, rate=500.0),
+    "from a new source, plain": Case("plain", shared=3, warming=True),
+    "from a new source, riding": Case("riding", connections=2, warming=True),
+    "from a new source, whole": Case("whole", warming=True),
     "a relay that wants a password": Case("plain", user=True, world=_relay),
     "plain, much to write": Case("plain", people=3, octets=MUCH),
     "riding, much to write": Case("riding", tls=True, people=3, octets=MUCH),
@@ -121,6 +129,7 @@ class Delivery:
     post: Post = field(init=False)
     pool: Pool = field(init=False)
     dispatcher: Dispatcher = field(init=False)
+    warmth: Counted = field(init=False)
 
     def __post_init__(self) -> None:
         case = self.case
@@ -128,13 +137,16 @@ class Delivery:
         connect = with_little_room if case.octets else None
         dialer = Dialer(self.approach, dead=DeadAddresses(), connect=connect)
         self.pool = Pool(dialer, per_host=case.per_host, messages=case.messages)
+        self.warmth = Counted()
 
     async def run(self, spans: list[Span]) -> None:
         limits = Limits(
             connections=self.case.connections,
             recipients_per_transaction=self.case.shared or 1,
             messages_per_connection=self.case.messages,
+            message_rate=self.case.rate,
         )
+        sources = Sources([Source(LOOPBACK, "out.test")], warmth=self.warmth) if self.case.warming else None
         plant = Plant(
             work=self.post,
             pool=self.pool,
@@ -143,6 +155,7 @@ class Delivery:
             retry=Retry(1.0, 1.0, 1.0, 3600.0),
             slots=Slots(10),
             now=time.time,
+            sources=sources,
         )
         parcels = [Parcel("a.test", spans, shared=bool(self.case.shared))]
 
@@ -213,6 +226,9 @@ class Ground:
         assert step > 1 or {*delivery.states.values()} == {"pending"}
         if not at_once:
             assert (delivery.post.open, "in_doubt" in delivery.states.values()) == ({}, False)
+        if self.case.warming:  # never less than may have left; where it came to an end by itself, just that
+            left = sum(state != "pending" for state in delivery.states.values())
+            assert delivery.warmth.count >= left if at_once else delivery.warmth.count == left
         await self.check(delivery)
         states = delivery.states
         # a second run: of those in doubt the hosts' account says the truth
@@ -246,7 +262,8 @@ class Ground:
         return (state == "delivered",)
 
 
-async def stop_everywhere(case: Case, *, at_once: bool) -> None:
+async def everywhere(case: Case, at: Callable[[Ground, int], Awaitable[bool]]) -> None:
+    """At each step of the case, until `at` says that a delivery has come to its end before that."""
     world = sandbox.World()
     domain = world.domain("a.test").refuse(f"p{REFUSED}").refuse(f"p{LATER}", b"450 4.2.1 later")
     case.world(domain)
@@ -256,7 +273,7 @@ async def stop_everywhere(case: Case, *, at_once: bool) -> None:
             ground = Ground(case, running, resolver)
             with only(case.way, 3) if case.way else contextlib.nullcontext():
                 step = 1
-                while await ground.stopped_at(step, at_once=at_once):
+                while await at(ground, step):
                     step += 1
             await resolver.aclose()
 
@@ -264,10 +281,10 @@ async def stop_everywhere(case: Case, *, at_once: bool) -> None:
 @pytest.mark.parametrize("name", CASES)
 async def test_wherever_a_delivery_is_cancelled_the_pool_is_clean_and_the_account_right(name: str) -> None:
     """P2."""
-    await stop_everywhere(CASES[name], at_once=True)
+    await everywhere(CASES[name], partial(Ground.stopped_at, at_once=True))
 
 
 @pytest.mark.parametrize("name", CASES)
 async def test_wherever_a_delivery_is_drained_what_is_open_ends_and_nobody_is_in_doubt(name: str) -> None:
     """P1."""
-    await stop_everywhere(CASES[name], at_once=False)
+    await everywhere(CASES[name], partial(Ground.stopped_at, at_once=False))

@@ -31,6 +31,7 @@ class Rig:
     """One slot, one connection to the host, name servers that answer once they are `told` to."""
 
     nursery: trio.Nursery
+    limits: Limits = field(default_factory=Limits)
     told: trio.Event = field(default_factory=trio.Event)
     outcomes: list[object] = field(default_factory=list)
 
@@ -43,7 +44,7 @@ class Rig:
             work=Post(),
             pool=self.pool,
             routes=self,
-            limits=Limits(),
+            limits=self.limits,
             retry=Retry(1.0, 1.0, 1.0, 3600.0),
             slots=self.slots,
             now=time.time,
@@ -114,6 +115,24 @@ async def test_who_waits_for_name_servers_keeps_no_slot(
         await rig.slots.enter("other", probing=False)
     rig.slots.leave("other")
     rig.told.set()
+    await trio.testing.wait_all_tasks_blocked()
+    (outcome,) = rig.outcomes
+    nursery.cancel_scope.cancel()
+    assert (isinstance(outcome, Connection), rig.slots.taken) == (True, 1)
+
+
+async def test_who_waits_for_his_turn_to_connect_keeps_no_slot(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    """P3: sites that take a connection now and then hold up nobody."""
+    rig = Rig(nursery, Limits(connection_rate=1 / 3600))
+    rig.told.set()
+    rig.destination.site.connections.book(trio.current_time())  # the turn of now has gone to another
+    rig.begin("waits")
+    with trio.fail_after(LEAST_S):
+        await rig.slots.enter("other", probing=False)
+    rig.slots.leave("other")
+    await trio.sleep(3600)
     await trio.testing.wait_all_tasks_blocked()
     (outcome,) = rig.outcomes
     nursery.cancel_scope.cancel()

@@ -43,7 +43,9 @@ async def test_what_comes_in_time_is_seen_and_nothing_is_left_behind(pairs: list
     assert await patrol.writable(ours, trio.current_time() + LONG_S)
 
 
-async def test_each_is_woken_at_its_own_deadline_whatever_their_order(pairs: list[Pair]) -> None:
+async def test_each_is_woken_at_its_own_deadline_whatever_their_order(
+    pairs: list[Pair], autojump_clock: trio.testing.MockClock
+) -> None:
     over: list[int] = []
 
     async def wait(number: int, seconds: float) -> None:

@@ -28,7 +28,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE)]
-MODULES = ("fuzz_smtp", "fuzz_values", "fuzz_dns", "fuzz_files")
+MODULES = ("fuzz_smtp", "fuzz_values", "fuzz_dns", "fuzz_files", "fuzz_local")
 SLOW_S = 10  # for one input, and it is a finding
 MEMORY_MB = 1500
 MOST_KEPT = 100  # inputs of a target in corpus/NAME.b64

@@ -16,10 +16,13 @@ from bulkmail.campaign.json_source import read_jsonl
 from bulkmail.campaign.listing import ListSpec, resolve_header
 from bulkmail.campaign.yaml_data import load_data
 from bulkmail.cli.suppress import listed
+from bulkmail.delivery.classify import replies
+from bulkmail.delivery.meaning import Meaning
 from bulkmail.errors import ConfigError, StoreError
 from bulkmail.journal import Suppressions
 from bulkmail.sandbox import file as sandbox_file
 from bulkmail.transport.certificate import read_certificate
+from bulkmail.transport.stage import Stage
 from bulkmail.transport.tls import doubts
 
 SPEC = ListSpec(["x"])
@@ -119,3 +122,10 @@ def test_text_in_a_store_that_is_no_text_is_damage(tmp_path: Path) -> None:
         pytest.raises(StoreError, match="is damaged, or is not a project store"),
     ):
         store.check("ann@a.test")
+
+
+def test_a_refusal_in_one_very_long_word_is_read_like_any_other() -> None:
+    """G5. An address was looked for from each of its octets on: six seconds for each of these."""
+    for word in (b"a" * 64_000, b"a:" * 32_000, b"1." * 32_000):
+        for _ in range(50):
+            assert replies().read(Stage.RCPT, 550, None, word).meaning is Meaning.OTHER

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import fuzz_dns
 import fuzz_files
+import fuzz_local
 import fuzz_smtp
 import fuzz_values
 import pytest
@@ -17,7 +18,7 @@ from fuzz_target import CORPUS, TARGETS, Target
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-MODULES = (fuzz_dns, fuzz_files, fuzz_smtp, fuzz_values)  # importing them enters their targets
+MODULES = (fuzz_dns, fuzz_files, fuzz_local, fuzz_smtp, fuzz_values)  # importing them enters their targets
 
 
 def inputs(target: Target) -> st.SearchStrategy[bytes]:

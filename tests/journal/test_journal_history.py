@@ -61,7 +61,7 @@ def test_an_export_is_a_list_again(path: Path) -> None:
             writer.interval("a.test", True, False, people)
         store.commit([bounced(2, 2)], [], [])
         assert list(store.export("bounced")) == [
-            Exported("bob@a.test", {"name": "Bob, é"}, "550 5.1.1 unknown")
+            Exported("bob@a.test", {"name": "Bob, é"}, "550 5.1.1 unknown", 550, "5.1.1", "RCPT", "mx.a.test")
         ]
         assert list(store.export("pending")) == [Exported("ann@a.test", {"name": "Ann"}, "")]
 

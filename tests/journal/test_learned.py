@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bulkmail.errors import StoreError
-from bulkmail.journal import Fact, LearnedSites, SiteFile, learned
+from bulkmail.errors import DiskRefused, StoreError
+from bulkmail.journal import Fact, LearnedSites, SiteFile, dispensable, learned, sites
 from bulkmail.journal.learned import DAY, EXPIRY
 
 
@@ -30,14 +30,16 @@ def values(store: LearnedSites, site: str, now: float) -> dict[str, float]:
 def test_each_kind_is_forgotten_when_its_time_is_over_and_not_before(store: LearnedSites) -> None:
     store.note([Fact("mx.a.test", kind, 3.0) for kind in EXPIRY], now=1000.0)
     believed = {
-        days: set(values(store, "mx.a.test", 1000.0 + days * DAY)) for days in (0.0, 0.99, 1.0, 6.99, 7.0)
+        days: set(values(store, "mx.a.test", 1000.0 + days * DAY))
+        for days in (0.0, 0.99, 1.0, 2.0, 6.99, 7.0)
     }
-    of_a_day = {"connections", "clear_text"}
+    of_a_day, of_two = {"clear_text", "ipv4"}, {"connections"}
     assert believed == {
         0.0: set(EXPIRY),
         0.99: set(EXPIRY),
         1.0: set(EXPIRY) - of_a_day,
-        6.99: set(EXPIRY) - of_a_day,
+        2.0: set(EXPIRY) - of_a_day - of_two,
+        6.99: set(EXPIRY) - of_a_day - of_two,
         7.0: set(),
     }
 
@@ -80,3 +82,29 @@ def test_a_damaged_file_says_what_to_do(place: Path) -> None:
     place.write_bytes(b"not a database, but long enough to be looked at" * 100)
     with pytest.raises(StoreError, match="move it away"):
         SiteFile.open(place)
+
+
+def test_what_a_full_disk_has_refused_is_remembered_and_no_reason_to_go_on(place: Path) -> None:
+    """J3."""
+    with SiteFile.open(place) as file:
+        store = LearnedSites(file)
+        file.check()
+        with file.reading() as db:
+            db.pragma("max_page_count", db.pragma("page_count"))
+        many = [Fact(f"mx{number}.test", "size", 1.0) for number in range(2_000)]
+        with pytest.raises(DiskRefused, match="the disk is full"), dispensable():
+            store.note(many, 0.0)
+        with pytest.raises(DiskRefused, match="the disk is full"):
+            file.check()
+
+
+def test_what_another_process_keeps_us_from_is_no_reason_to_stop(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sites, "BUSY_MS", 0)
+    with SiteFile.open(place) as other, SiteFile.open(place) as file:
+        with other.writing(), dispensable():
+            LearnedSites(file).note([Fact("mx.a.test", "size", 1.0)], 0.0)
+            raise AssertionError("written while another process was writing")
+        file.check()
+        assert not LearnedSites(file).any()

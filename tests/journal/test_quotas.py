@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from journal_plans import NewStore
 
-from bulkmail.journal.quotas import Granted, Quotas
+from bulkmail.journal.quotas import Granted, Quotas, sent_between
+from bulkmail.journal.records import Intent
 
 
 @pytest.fixture
@@ -47,3 +49,11 @@ def test_where_the_clock_was_set_back_it_is_the_first_day_again(path: Path) -> N
     with Quotas.open(path, "one") as quotas:
         quotas.reserve("192.0.2.1", "big", 100, 1, ten_times)
         assert quotas.day("192.0.2.1", "big", 90) == 1
+
+
+def test_what_is_on_its_way_counts_as_sent_from_some_source(planned: NewStore) -> None:
+    """Its process may have been killed: then only the intent says that it was begun."""
+    store = planned([("a.test", 9)])
+    store.commit([], [Intent(1, ((2, 4), (7, 7)), "mx.test", "192.0.2.1", 5.0)], [])
+    assert list(sent_between(store.path, 5.0, 6.0)) == [("mx.test", "", 4)]
+    assert list(sent_between(store.path, 6.0, 7.0)) == []

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from tests.kill.receiver import Copy
 from tests.kill.scenario import Scenario
 
 SETTLED = ("delivered", "bounced", "expired", "cancelled")
-LEFT_OUT = ("invalid", "duplicate", "filtered", "excluded", "suppressed", "skipped")
+LEFT_OUT = ("invalid", "duplicate", "filtered", "excluded", "skipped")  # by the plan of these campaigns
 INTERRUPTED = "interrupted before"  # how the text of a recovery begins
 
 
@@ -117,7 +117,7 @@ def _read(db: apsw.Connection) -> Snapshot:
             listed[address] += state == "in_doubt"
             if state == "in_doubt" and text.startswith(INTERRUPTED):
                 interrupted.append((address, at))
-            elif attempted:
+            elif attempted or state == "suppressed":
                 ended[address, state] += 1
     if len(set(interrupted)) != len(interrupted):
         raise Broken("one interruption was listed twice")
@@ -193,9 +193,17 @@ def _not_more_than_was_open(scenario: Scenario, now: Snapshot) -> None:
 
 
 def check_end(
-    scenario: Scenario, now: Snapshot, copies: Iterable[Copy], opened: Mapping[Open, str], *, exactly: bool
+    scenario: Scenario,
+    now: Snapshot,
+    copies: Iterable[Copy],
+    opened: Mapping[Open, str],
+    *,
+    exactly: bool,
+    named: Set[str] = frozenset(),
 ) -> None:
     """What must hold when the campaign has ended, beside `check`. Raises Broken.
+
+    `named`: whom the operator has suppressed meanwhile.
 
     `opened`: everybody who was found in an open intent after some kill. `exactly`: nothing else was
     interrupted (a second SIGINT interrupts, too, and the runner then lists it by itself).
@@ -203,7 +211,9 @@ def check_end(
     demand(now.planned and not now.intents, "intents are open after the end")
     for one in scenario.people:
         state, listed = now.states[one.address], now.listed[one.address]
-        if one.kind == "unknown":
+        if state == "suppressed":
+            demand(one.address in named, f"{one.address} is suppressed, and nobody asked for that")
+        elif one.kind == "unknown":
             # in doubt he can be, too, and then resolved: what said that he does not exist was never read
             bounced = state == "bounced" or (listed > 0 and state in ("delivered", "in_doubt"))
             demand(bounced, f"{one.address} is {state}, it does not exist")

@@ -9,8 +9,11 @@
     lost/WAY/ERROR/N                   the same, and the power goes when the run has stopped
     two/WAY/SEED/N                     another run is started N milliseconds after the first
     short/WAY/SEED/N                   the N-th write is a short one
+    told/WAY/WORD/N                    told the WORD while it sends, and killed at the N-th call
+    verb/WAY/WORD/N                    a run is killed, and then the WORD at its N-th call
 
-WAY names a small campaign by how its letters go; the rest is drawn from the name.
+WAY names a small campaign by how its letters go; WORD is pause, resume, cancel or suppress; the rest is
+drawn from the name.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tests.kill.orders import Order, told, verb
 from tests.kill.power import Cut
 from tests.kill.process import Blow, Two
 from tests.kill.scenario import Scenario, draw, small
@@ -27,11 +31,24 @@ from tests.kill.shim import How, Strike
 from tests.kill.steps import Act, Step, Victim
 
 KILLS_PER_CAMPAIGN = 10
-WAYS = ("plain", "riding", "breath", "shared", "grouped", "resend", "workers", "workers-shared")
+WAYS = (
+    *("plain", "riding", "breath", "shared", "grouped", "resend"),
+    *("workers", "workers-shared", "warming", "workers-warming"),
+)
 ERRORS = {name: getattr(errno, name) for name in ("ENOSPC", "EIO", "EROFS", "EACCES")}
 MOST_BLOWS = 12
 ENUMERATED = "0"  # the seed of campaigns that are gone through call by call: each is struck less often
-FAMILIES = {"calls": 40, "power": 20, "steps": 25, "moments": 8, "disk": 4, "lost": 2, "two": 1}
+FAMILIES = {
+    "calls": 40,
+    "power": 20,
+    "steps": 25,
+    "moments": 8,
+    "disk": 4,
+    "lost": 2,
+    "told": 4,
+    "verb": 3,
+    "two": 1,
+}
 HOWS = (How.BEFORE, How.AFTER, How.TORN, How.TORN)
 
 
@@ -41,6 +58,7 @@ class Case:
     scenario: Scenario
     blows: tuple[Blow, ...]
     cut: Cut = ""
+    order: Order | None = None
 
 
 def case(name: str) -> Case:
@@ -49,6 +67,9 @@ def case(name: str) -> Case:
         case ["moments", seed, number]:
             scenario = draw(int(seed), int(number), kills=KILLS_PER_CAMPAIGN)
             return Case(name, scenario, scenario.moments)
+        case [("told" | "verb") as family, way, word, number] if way in WAYS:
+            make = told if family == "told" else verb
+            return Case(name, small(way, "0"), (), order=make(random.Random(name), word, int(number)))
         case [
             ("calls" | "power" | "steps" | "disk" | "again" | "lost" | "short" | "two") as family,
             way,
@@ -116,15 +137,17 @@ def drawn(seed: int) -> Iterator[str]:
             yield f"moments/{seed}/{number}"
             continue
         way = rng.choice(WAYS)
-        third = (
-            rng.choice(("ENOSPC", "ENOSPCs", "EIO", "EIOs"))
-            if family in ("disk", "lost")
-            else f"{seed}{number}"
-        )
+        third = f"{seed}{number}"
+        if family in ("disk", "lost"):
+            third = rng.choice(("ENOSPC", "ENOSPCs", "EIO", "EIOs"))
+        elif family in ("told", "verb"):
+            third = rng.choice(("pause", "cancel", "suppress", *(("resume",) if family == "verb" else ())))
         if family == "two":
             at = rng.randint(0, 100)
         elif family == "steps":
             at = rng.randint(1, 200)
+        elif family == "verb":
+            at = rng.randint(1, 60)
         else:  # a plan takes about 250 of them
             at = rng.randint(1, 250) if rng.random() < 0.3 else rng.randint(240, 360)
         yield f"{family}/{way}/{third}/{at}"

@@ -36,10 +36,12 @@ from bulkmail.campaign.compose import compose
 from bulkmail.journal import Store
 from tests.kill.audit import Broken
 from tests.kill.cases import Case, case, drawn
-from tests.kill.killing import Killing, Tally
+from tests.kill.killing import Killing
+from tests.kill.orders import Ordered
 from tests.kill.process import STDERR
 from tests.kill.scenario import small
 from tests.kill.shim import with_shim
+from tests.kill.tally import Tally
 
 ON_USE = (  # what the command line imports only when it is used
     "bulkmail.campaign.prepare",
@@ -75,7 +77,10 @@ def attempt(one: Case, *, keep: bool) -> tuple[Tally, bool, str]:
     """Its tally, whether the last blow fell, and how the law was broken ("" where it was not)."""
     folder = Path(tempfile.mkdtemp(prefix="bulkmail-kill-", dir=PLACE))
     tally = Tally()
-    killing = Killing(one.scenario, one.blows, folder, tally, cut=one.cut)
+    if one.order is not None:
+        killing: Killing = Ordered(one.scenario, one.order, folder, tally)
+    else:
+        killing = Killing(one.scenario, one.blows, folder, tally, cut=one.cut)
     try:
         killing.run()
     except Broken as broken:
@@ -115,16 +120,24 @@ def add(to: Tally, more: Tally) -> None:
 
 
 class Every(Iterator[str]):
-    """The names of an enumeration, until one of them has hit nothing any more."""
+    """The names of an enumeration, until so many in a row have hit nothing any more.
 
-    def __init__(self, prefix: str, begin: int, step: int, most: int) -> None:
+    How many calls a run makes varies a little with its speed, so that one miss is not the end of all.
+    """
+
+    def __init__(self, prefix: str, begin: int, step: int, most: int, misses: int) -> None:
         self._names = (f"{prefix}/{number}" for number in range(begin, most + 1, step))
-        self.hit = True  # whether the last one did
+        self._most = misses
+        self._missed = 0
 
     def __next__(self) -> str:
-        if not self.hit:
+        if self._missed >= self._most:
             raise StopIteration
         return next(self._names)
+
+    def came_of_it(self, *, hit: bool) -> None:
+        """Whether the last one has hit anything."""
+        self._missed = 0 if hit else self._missed + 1
 
 
 def go(
@@ -132,29 +145,26 @@ def go(
 ) -> tuple[Tally, int]:
     """Try them in turn, and how many broke the law. What is in `results` is counted and not tried again."""
     total, failures = Tally(), 0
-    known: dict[str, Tally] = {}
+    known: dict[str, tuple[Tally, bool]] = {}
     if results is not None and results.exists():
         for line in results.read_text().splitlines():
             entry: dict[str, Any] = json.loads(line)
-            name = entry.pop("case")
-            known[name] = _tally(entry)
+            name, hit = entry.pop("case"), entry.pop("hit", True)
+            known[name] = _tally(entry), hit
     while (until is None or total.kills < until) and not (stop and failures):
         name = next(names, None)
         if name is None:
             break
-        if name in known:
-            add(total, known[name])
-            continue
-        tally, hit, broken = attempt(case(name), keep=keep)
+        tally, hit, broken = (*known[name], "") if name in known else attempt(case(name), keep=keep)
         add(total, tally)
         if isinstance(names, Every):
-            names.hit = hit
+            names.came_of_it(hit=hit)
         if broken:
             failures += 1
             print(broken, flush=True)
-        elif results is not None:
+        elif results is not None and name not in known:
             with results.open("a") as file:
-                file.write(json.dumps({"case": name, **_plain(tally)}) + "\n")
+                file.write(json.dumps({"case": name, "hit": hit, **_plain(tally)}) + "\n")
     return total, failures
 
 
@@ -175,6 +185,7 @@ def main() -> int:
     )
     parser.add_argument("--part", default="1/1", metavar="K/N", help="every N-th of them, from the K-th")
     parser.add_argument("--most", type=int, default=100_000, help="the last one of an enumeration")
+    parser.add_argument("--misses", type=int, default=1, help="in a row that end an enumeration")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kills", type=int, help="so many, of cases of all kinds")
     parser.add_argument("--results", type=Path, help="where what is done is kept")
@@ -228,7 +239,9 @@ def _share(options: argparse.Namespace, number: int) -> tuple[Tally, int]:
     """What the `number`th of the processes has to do."""
     part, parts = map(int, options.part.split("/"))
     first, step = part + number * parts, parts * options.jobs
-    runs: list[Iterator[str]] = [Every(prefix, first, step, options.most) for prefix in options.every]
+    runs: list[Iterator[str]] = [
+        Every(prefix, first, step, options.most, options.misses) for prefix in options.every
+    ]
     runs.append(itertools.islice(options.cases, number, None, options.jobs))
     kills = None
     if options.kills is not None:

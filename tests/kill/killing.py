@@ -13,44 +13,23 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.kill import accounts
+from tests.kill import accounts, quotas, suppressed
 from tests.kill.audit import Broken, Open, Snapshot, check, check_end, demand, read
 from tests.kill.power import Cut, Disk, calls
-from tests.kill.process import JOURNAL, STDERR, Blow, Ended, Two, run, two
-from tests.kill.receiver import Receiver
+from tests.kill.process import JOURNAL, STDERR, Asker, Blow, Ended, Two, run, two
+from tests.kill.receiver import Copy, Receiver
 from tests.kill.scenario import Moment, Scenario
 from tests.kill.shim import Control, How, Strike
 from tests.kill.steps import Step
+from tests.kill.tally import Tally
 
 ATTEMPTS = 20  # runs after the last blow: one ends it, as a rule
-LEFT_BEHIND = ("*.log", "*.new", "*.new-wal", "*.spill/*")  # in the state directory
+LEFT_BEHIND = ("*.log", "*.new", "*.new-wal", "*.spill/*", "*.wanted")  # in the state directory
 # What must not go unnoticed. SQLite may put up with other failures, such as of a checkpoint: what it did not
 # get into the file is in its WAL, and tried again.
 VITAL = re.compile(r"(WRITE|CREATE) .*-wal$|(WRITE|SYNC|CREATE) .*(\.log|accounting\.jsonl)$")
-
-
-@dataclass(slots=True)
-class Tally:
-    """What came of many campaigns; sums, but for the last two."""
-
-    kills: int = 0  # also by a power cut
-    failures: int = 0  # runs in which the disk failed
-    signals: int = 0
-    campaigns: int = 0
-    runs: int = 0
-    where: Counter[str] = field(default_factory=Counter)  # what the killed runner was about
-    struck: Counter[str] = field(default_factory=Counter)  # the calls and steps at which
-    exits: Counter[str] = field(default_factory=Counter)  # of runs in which the disk failed
-    in_doubt: int = 0
-    arrived: int = 0
-    second_copies: int = 0
-    unaccounted: int = 0  # attempts that the accounting log has lost
-    mails: int = 0  # MAIL commands after the disk had failed
-    most: tuple[int, int] = (0, 0)  # in doubt after one kill, and how many it could have been
-    beyond_reach: int = 0  # blows that the run ended before
 
 
 class Killing:
@@ -66,12 +45,18 @@ class Killing:
         self.campaign.mkdir()
         self.journal = self.campaign / JOURNAL
         self.last = Snapshot()
+        self.named: frozenset[str] = frozenset()  # whom the operator has suppressed, or may have
+        self.suppressed: frozenset[str] = frozenset()  # who is
         self.opened: dict[Open, str] = {}  # and the run that had opened it
         self.exactly = True
         self.quietly = True  # nothing has befallen it
         self.failed = False  # the disk did
         self.began_ns = 0  # the last run
-        self.reached = True  # the last blow fell
+        self.fell = False  # the blow of the last run
+        # what an enumeration counts: the first one, or what fails in the run behind one that was killed
+        fails = [one for one in blows if isinstance(one, Strike) and one.how is How.FAIL]
+        self.counted = next(iter((*fails, *blows)), None)
+        self.reached = True
         self.runs = 0
         self.scratch = folder / "scratch"
         self.scratch.mkdir()
@@ -119,17 +104,17 @@ class Killing:
         self.began_ns = time.monotonic_ns()
         ended = self._process(words, name, blow, control)
         killed_ns = time.monotonic_ns()
+        self.fell = False
         if control is not None and control.struck:
-            killed_ns = control.struck_ns
+            self.fell, killed_ns = True, control.struck_ns
             self.tally.struck[control.where] += 1
         elif isinstance(blow, Step) and (done := self.receiver.steps()[1]):
-            killed_ns = done["ns"]
+            self.fell, killed_ns = True, done["ns"]
             self.tally.struck[done["where"]] += 1
-            self.reached = True
         elif isinstance(blow, Strike | Step):
-            self.reached = False
+            self.reached = self.reached and blow is not self.counted
             self.tally.beyond_reach += 1
-        if isinstance(blow, Strike | Step) and self.reached:
+        if self.fell:
             self.quietly = False
         if trace is not None and disk is not None and trace.exists():
             if ended.killed or (control is not None and control.struck):
@@ -187,7 +172,7 @@ class Killing:
     def _warnings(self, blow: Blow | None) -> Sequence[str]:
         if isinstance(blow, Moment):
             return blow.warnings
-        if isinstance(blow, Step) and blow.act != "SIGKILL" and self.reached:
+        if isinstance(blow, Step) and blow.act != "SIGKILL" and self.fell:
             return blow.act.split()
         return ()
 
@@ -230,6 +215,9 @@ class Killing:
     def _audit(self, name: str) -> Snapshot:
         before, self.last = self.last, read(self.journal, self.scratch)
         check(self.scenario, before, self.last, self.receiver.copies())
+        quotas.check(self.scenario, self.journal.parent, self.scratch, self.receiver.copies())
+        before_it, self.suppressed = self.suppressed, suppressed.read(self.journal.parent, self.scratch)
+        suppressed.check(self.scenario, before_it, self.suppressed, self.named)
         accounts.check(self.accounting, self.last, complete=False, damaged=self.damaged)
         for one in self.last.intents:
             self.opened.setdefault(one, name)
@@ -273,7 +261,7 @@ class Killing:
     def _conclude(self) -> None:
         copies = self.receiver.copies()
         check(self.scenario, self.last, self.last, copies)
-        check_end(self.scenario, self.last, copies, self.opened, exactly=self.exactly)
+        self._settled(copies)
         self.tally.unaccounted += accounts.check(
             self.accounting, self.last, complete=self.quietly, damaged=self.damaged
         )
@@ -286,11 +274,18 @@ class Killing:
         self.tally.second_copies += sum(count - 1 for count in twice.values())
         self.tally.campaigns += 1
 
-    def _process(self, words: list[str], name: str, blow: Blow | None, control: Control | None) -> Ended:
+    def _settled(self, copies: Sequence[Copy]) -> None:
+        check_end(self.scenario, self.last, copies, self.opened, exactly=self.exactly, named=self.named)
+        suppressed.check_end(self.last, self.suppressed)
+        quotas.check_end(self.scenario, self.journal.parent, self.scratch)
+
+    def _process(
+        self, words: list[str], name: str, blow: Blow | None, control: Control | None, *asker: Asker
+    ) -> Ended:
         self.story.append(f"{name}: {words[0]}, {f'to be struck: {blow}' if blow else 'to its end'}")
         (self.folder / STDERR).unlink(missing_ok=True)
         try:
-            ended = run(words, name, blow, self.receiver, self.campaign, control)
+            ended = run(words, name, blow, self.receiver, self.campaign, control, *asker)
         except TimeoutError as late:
             raise Broken(str(late)) from late
         self.story.append(f"  ended: {ended}; {' / '.join(self.errors.splitlines()[-3:])}")

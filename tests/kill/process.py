@@ -19,6 +19,7 @@ import trio
 
 from bulkmail import cli
 from bulkmail.journal import CampaignLock
+from tests.kill.asker import Asker
 from tests.kill.receiver import Receiver
 from tests.kill.scenario import Moment
 from tests.kill.shim import Control, How, Strike
@@ -60,6 +61,7 @@ def run(
     receiver: Receiver,
     folder: Path,
     control: Control | None = None,
+    asker: Asker | None = None,
 ) -> Ended:
     """`bulkmail WORDS`, under `name` in EHLO, and what the `blow` does to it unless it ends before.
 
@@ -72,7 +74,7 @@ def run(
     started.go()
     moment = blow if isinstance(blow, Moment) else None
     try:
-        what = _watch(started.pid, started.events, moment, receiver, folder / JOURNAL)
+        what = _watch(started.pid, started.events, moment, receiver, folder / JOURNAL, asker)
     finally:
         status = started.over()
     if what == "late":
@@ -104,6 +106,15 @@ def two(
         said = (folder.parent / f"{name}.txt").read_text(errors="replace")
         found.append((one.pid, Ended(0, os.waitstatus_to_exitcode(status)), said))
     return found
+
+
+def run_alone(words: list[str], name: str, folder: Path) -> int:
+    """The exit code of a verb that nothing befalls, while a run goes on."""
+    started = start(words, name, folder, errors=folder.parent / "verb.txt")
+    started.go()
+    while os.read(started.events, 65536):
+        pass
+    return os.waitstatus_to_exitcode(started.over())
 
 
 class Started:
@@ -150,7 +161,9 @@ def _all_gone(journal: Path) -> None:
         time.sleep(LOOK_S)
 
 
-def _watch(pid: int, events: int, moment: Moment | None, receiver: Receiver, journal: Path) -> str:
+def _watch(
+    pid: int, events: int, moment: Moment | None, receiver: Receiver, journal: Path, asker: Asker | None
+) -> str:
     """Listen until the runner ends, or kill it at `moment`. "lost": a worker of it; "late": it had to be."""
     what = ""
     give_up = time.monotonic() + PATIENCE_S
@@ -178,7 +191,12 @@ def _watch(pid: int, events: int, moment: Moment | None, receiver: Receiver, jou
         if moment is not None and since is None and moment.event == "journal":
             since = now if journal.exists() else None
             wake = now + LOOK_S
-        ready, _, _ = select.select([events, receiver.told], [], [], max(0.0, min(wake, give_up) - now))
+        heeded = asker.listens_to if asker is not None else []
+        ready, _, _ = select.select(
+            [events, receiver.told, *heeded], [], [], max(0.0, min(wake, give_up) - now)
+        )
+        if asker is not None and any(one in ready for one in heeded):
+            asker.hear()
         if events in ready:
             data = os.read(events, 65536)
             if not data:
@@ -186,6 +204,8 @@ def _watch(pid: int, events: int, moment: Moment | None, receiver: Receiver, jou
             heard += data
         if receiver.told in ready:
             accepted += receiver.drain()
+            if asker is not None:
+                asker.accepted(accepted)
         if moment is not None and since is None and moment.event != "journal":
             happened = accepted if moment.event == "accepted" else heard.count(_event(moment.event))
             if happened >= moment.count:

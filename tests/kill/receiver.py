@@ -34,6 +34,7 @@ class Copy:
     to: str
     helo: str  # names the run
     host: str
+    client: str = ""  # the address that it came from
 
 
 class TellingLedger(Ledger):
@@ -49,7 +50,8 @@ class TellingLedger(Ledger):
     ) -> tuple[Session, Presence]:
         session, presence = super().connected(host, sites, is_open, client)
         self.conversing.add(session.id)
-        noted = {"event": "connected", "ns": time.monotonic_ns(), "session": session.id, "host": host}
+        now = time.monotonic_ns()
+        noted = {"event": "connected", "ns": now, "session": session.id, "host": host, "client": client}
         self._line(noted)
         return session, presence
 
@@ -133,12 +135,15 @@ class Receiver:
 
     def copies(self) -> list[Copy]:
         """Everything that was accepted, recipient by recipient."""
-        return [
-            Copy(to, entry["helo"], entry["host"])
-            for entry in self._entries()
-            if entry["event"] == "accepted"
-            for to in entry["to"]
-        ]
+        clients: dict[int, str] = {}
+        found: list[Copy] = []
+        for entry in self._entries():
+            if entry["event"] == "connected":
+                clients[entry["session"]] = entry["client"]
+            elif entry["event"] == "accepted":
+                client = clients[entry["session"]]
+                found += [Copy(to, entry["helo"], entry["host"], client) for to in entry["to"]]
+        return found
 
     def _entries(self) -> Iterator[dict[str, Any]]:
         with (self._folder / "ledger.jsonl").open(encoding="utf-8") as lines:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from bulkmail.campaign.warmup import LEAST
 from bulkmail.sandbox import World
 from tests.kill.steps import Victim
 
@@ -21,6 +22,7 @@ Content = Literal["shared", "grouped", "personal"]
 Event = Literal["fork", "journal", "planned", "started", "accepted"]
 
 MESSAGES_IN_FLIGHT = 8  # on a connection: the default of shaping.default.messages_in_flight
+AT_HAND = 3 * LEAST  # that two workers have counted and not sent, and one that was killed
 COUNTRIES = ("AT", "BE", "CH", "DE")
 
 
@@ -79,6 +81,8 @@ class Scenario:
     moments: tuple[Moment, ...]
     workers: int  # processes that send
     in_flight: int = MESSAGES_IN_FLIGHT
+    quota: int = 0  # recipients a day of a source at a provider, where there is a warm-up
+    sources: tuple[str, ...] = ()  # addresses that it sends from
 
     @property
     def open_per_session(self) -> int:
@@ -109,6 +113,9 @@ class Scenario:
         (folder / "hello.txt").write_text(f"Hello {greeting},\n\nthis week at Acme.\n", encoding="utf-8")
         to = "{{ first_name }} <{{ email }}>" if self.content == "personal" else "Readers <news@acme.example>"
         report = f"report_to: ops@{self.sites[0].domains[0]}\n" if self.report else ""
+        start = f"start: {self.quota}/day"
+        warmup = f"  warmup: {{ {start}, growth: 1.001, until: 100000/day }}\n" if self.quota else ""
+        sources = f"  sources: [{', '.join(self.sources)}]\n" if self.sources else ""
         path = folder / "campaign.yaml"
         path.write_text(
             f"""\
@@ -127,7 +134,7 @@ content: hello.txt
   resolvers: ["{resolver}"]
   port: {port}
   allow_private: true
-shaping:
+{sources}shaping:
   default:
     connections: {self.connections}
     message_rate: 100000/s
@@ -135,7 +142,7 @@ shaping:
     recipients_per_transaction: {self.per_transaction}
     messages_per_connection: 20
     messages_in_flight: {self.in_flight}
-log: accounting.jsonl
+{warmup}log: accounting.jsonl
 """,
             encoding="utf-8",
         )
@@ -210,11 +217,8 @@ def draw(seed: int, campaign: int, *, kills: int) -> Scenario:
 def small(way: str, seed: str) -> Scenario:
     """A campaign that is over in a tenth of a second, whose letters go one `way` (see cases.py)."""
     rng = random.Random(f"{way} {seed}")
-    content: Content = "personal"
-    if way in ("shared", "resend", "workers-shared"):
-        content = "shared"
-    elif way == "grouped":
-        content = "grouped"
+    shared = way in ("shared", "resend", "workers-shared")
+    content: Content = "shared" if shared else "grouped" if way == "grouped" else "personal"
     sites = tuple(
         Site(
             name=f"s{number}",
@@ -236,6 +240,10 @@ def small(way: str, seed: str) -> Scenario:
         Person(f"{kind}{number}@{rng.choice(domains)}", kind, rng.choice(COUNTRIES))
         for number, kind in enumerate(kinds)
     )
+    needed = [0] * len(sites)
+    for one in people:
+        at = next(n for n, site in enumerate(sites) if one.address.partition("@")[2] in site.domains)
+        needed[at] += 2 if one.kind == "greylisted" else 1
     return Scenario(
         name=f"{way}/{seed}",
         content=content,
@@ -251,6 +259,8 @@ def small(way: str, seed: str) -> Scenario:
         moments=(),
         workers=2 if way.startswith("workers") else 1,
         in_flight=1 if way == "plain" else MESSAGES_IN_FLIGHT,
+        quota=max(needed) + (AT_HAND if way.startswith("workers") else 0) if way.endswith("warming") else 0,
+        sources=("127.0.0.2", "127.0.0.3") if way == "workers-warming" else (),
     )
 
 

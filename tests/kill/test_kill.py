@@ -88,6 +88,38 @@ def test_a_disk_that_may_not_be_written_is_told_with_what_to_do(capfd: pytest.Ca
     )))  # fmt: skip
 
 
+def test_killed_while_a_warm_up_counts_the_quota_of_the_day_is_kept_and_nobody_waits_for_tomorrow(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """J1, J2: what is sent is counted first, and what was counted too much is given back."""
+    law_holds(capfd, "--every", "calls/warming/0", "--part", "301/16")
+    law_holds(capfd, "--every", "power/warming/0", "--part", "305/32")
+
+
+def test_killed_with_a_worker_while_several_sources_warm_up_no_quota_is_exceeded(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """J1, P5: each process has counted some beforehand; at the end the counts are what was sent."""
+    law_holds(capfd, *(f"steps/workers-warming/0/{step}" for step in (2, 9, 17, 31, 44)))
+    law_holds(capfd, "--every", "calls/workers-warming/0", "--part", "331/48")
+
+
+@pytest.mark.parametrize(("word", "first"), [("pause", 272), ("cancel", 280), ("suppress", 285)])
+def test_killed_while_an_order_is_carried_out_what_was_answered_stands(
+    word: str, first: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """J1, H3: to a run that sends, and to the journal, or the project, of one that was killed."""
+    law_holds(capfd, "--every", f"told/plain/{word}", "--part", f"{first}/16")
+    law_holds(capfd, "--every", f"verb/breath/{word}", "--part", f"{len(word)}/7", "--most", "60")
+
+
+def test_killed_while_a_campaign_is_resumed_it_is_paused_or_goes_on(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """J1."""
+    law_holds(capfd, "--every", "verb/workers/resume", "--part", "2/6")
+
+
 def test_short_writes_are_gone_on_with(capfd: pytest.CaptureFixture[str]) -> None:
     """J3."""
     law_holds(capfd, "--every", "short/breath/0", "--part", "7/25")

@@ -8,7 +8,7 @@ import os
 import trio
 from road_rig import people, states_of
 
-from bulkmail.campaign import config, operator
+from bulkmail.campaign import config, control, operator
 from bulkmail.cli import exit_code
 from bulkmail.journal import STATES, CampaignLock, Store
 from bulkmail.sandbox import World
@@ -46,6 +46,31 @@ def states(road) -> list[str]:
         totals = store.totals()
         assert totals["source"] == sum(totals[state] for state in STATES)
         return sorted(states_of(store)[0].values())
+
+
+async def seen_from_above(road, enough):
+    """What `top` is told until it is enough."""
+    found = []
+
+    def look() -> None:
+        for answer in control.ask(control.socket_path(journal(road)), {"do": "top"}):
+            found.append(answer)
+            if enough(answer):
+                return
+
+    await trio.to_thread.run_sync(look, abandon_on_cancel=True)
+    return found
+
+
+async def drains(road) -> None:
+    """Return when the run does, with all of its workers: whoever answers has heard what was said before."""
+
+    def all_of_it(answer) -> bool:
+        return answer["done"] or (
+            answer["stopping"] and sum(row["connections"] for row in answer["rows"]) == 2
+        )
+
+    await seen_from_above(road, all_of_it)
 
 
 async def open_messages(held, count: int) -> None:

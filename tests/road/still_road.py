@@ -22,7 +22,7 @@ from road_rig import Report, Road
 
 from bulkmail import sandbox
 from bulkmail.campaign import road as real
-from bulkmail.campaign import runner
+from bulkmail.campaign import runner, warmup
 from bulkmail.campaign.config import Campaign
 from bulkmail.campaign.rehearse_road import IndoorRouting, memory_pool
 from bulkmail.campaign.way import Way
@@ -60,7 +60,7 @@ def journal(store: Any) -> Journal:
 
 
 @contextmanager
-def in_virtual_time(world: sandbox.World) -> Iterator[None]:
+def in_virtual_time(world: sandbox.World, latency_s: float = 0.0) -> Iterator[None]:
     """Runs go to this world, and the machine's clock is trio's. No progress is told: days are long."""
 
     @asynccontextmanager
@@ -68,7 +68,7 @@ def in_virtual_time(world: sandbox.World) -> Iterator[None]:
         limits = campaign.shaping.default
         approach = Approach(port=25, ehlo="out.test", tls=TlsPolicy.NONE)
         async with (
-            indoors(world) as there,
+            indoors(world, latency_s=latency_s) as there,
             memory_pool(
                 there, approach, per_host=limits.connections, messages=limits.messages_per_connection
             ) as pool,
@@ -86,6 +86,7 @@ def in_virtual_time(world: sandbox.World) -> Iterator[None]:
         patch.object(runner, "road", road),
         patch.object(runner, "PROGRESS_S", PATIENCE_S),
         patch.object(runner, "Journal", journal),
+        patch.object(warmup, "in_thread", inline),
         patch("time.time", now),
     ):
         yield
@@ -97,6 +98,7 @@ class StillRoad(Road):
     def __init__(self, world: sandbox.World, folder: Path, **defaults: Any) -> None:
         super().__init__(None, folder, defaults, PATIENCE_S)  # type: ignore[arg-type]
         self._world = world
+        self.latency_s = 0.0  # of each octet, one way
 
     @property
     def world(self) -> sandbox.World:
@@ -106,7 +108,7 @@ class StillRoad(Road):
         return {"via": "mx", "ehlo": "out.test", "retry": {"first": "10m", "max": "4h", "give_up": "2d"}}
 
     async def send(self, *addresses: str, **settings: Any) -> Report:
-        with in_virtual_time(self.world):
+        with in_virtual_time(self.world, self.latency_s):
             return await super().send(*addresses, **settings)
 
     def explained(self, address: str) -> str:

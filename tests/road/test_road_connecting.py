@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from road_rig import FIRST_PASS
+from road_rig import FIRST_PASS, people
 
 QUICK = {"connect": "300ms", "greeting": "300ms", "ehlo": "300ms", "mail": "300ms", "rcpt": "300ms"}
 
@@ -50,6 +50,26 @@ async def test_a_black_hole_on_ipv6_costs_no_attempt(world, send):
     world.domain("a.test").ipv6("black hole")
     report = await send("ann@a.test")
     assert (report.kinds(), report.dispositions("ann@a.test")) == ({"ann@a.test": "delivered"}, ["delivered"])
+
+
+NO_PTR = b"550 5.7.25 [{client}] The IP address sending this message does not have a PTR record"
+
+
+@pytest.mark.parametrize("transaction", ["auto", "individual"])
+async def test_who_wants_nothing_over_ipv6_gets_it_over_ipv4_and_nobody_bounces_or_waits(
+    world, send, transaction
+):
+    """Also tomorrow, when nobody has to be refused for that first."""
+    world.domain("a.test").ipv6("accept").host("mx.a.test").provider.block("::1", NO_PTR)
+    report = await send(*people(30), transaction=transaction)
+    assert set(report.kinds().values()) == {"delivered"}
+    assert {line["disposition"] for line in report.lines} == {"delivered"}
+    refused = [session.commands for session in world.ledger.sessions if session.client == "::1"]
+    assert sum(command.startswith("MAIL ") for commands in refused for command in commands) == 1
+    before = len(world.ledger.sessions)
+    report = await send("tom@a.test", campaign="tomorrow")
+    assert report.kinds() == {"tom@a.test": "delivered"}
+    assert {session.client for session in world.ledger.sessions[before:]} == {"127.0.0.1"}
 
 
 async def test_who_never_greets_is_left_for_the_next_exchanger(world, send):

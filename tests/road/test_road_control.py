@@ -144,7 +144,7 @@ async def test_whoever_pauses_while_the_list_is_read_is_heeded_before_the_first_
         finished = await child.last()
     assert (f"pid {os.getpid()}" in waits["waits_for"], said) == (True, 0)
     assert (answer["already"], finished["exit"]) == (False, 0)
-    assert not control.wanted_path(journal(road)).exists()
+    assert control.wanted(journal(road)) == ""
 
 
 async def test_without_a_run_the_word_is_kept_in_the_journal(world: World, road, held, capsys):

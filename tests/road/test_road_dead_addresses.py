@@ -6,7 +6,7 @@ import pytest
 from road_child import running
 from road_rig import FIRST_PASS, people
 
-from bulkmail.campaign.dead_addresses import DONE, DeadAddresses
+from bulkmail.campaign.dead_addresses import DONE, DeadAddresses, becauses
 from bulkmail.journal import Store, Suppressions
 
 
@@ -35,6 +35,9 @@ async def test_who_is_unknown_or_disabled_for_good_is_suppressed_and_nobody_else
         "bob@a.test": "unknown user in road: 550 5.1.1 No such user",
         "dan@a.test": "mailbox disabled in road: 550 5.2.1 This account is disabled",
     }
+    with Suppressions.open(road.folder / ".bulkmail" / "project.db") as store:
+        taken_back = {one.address for one in store.take_back(becauses("road"))}
+    assert (taken_back, suppressed(road)) == ({"bob@a.test", "dan@a.test"}, {})
 
 
 async def test_the_next_campaign_leaves_them_out_and_says_why(world, road):
@@ -94,4 +97,72 @@ async def test_it_can_be_switched_off(world, road):
 async def test_a_rehearsal_suppresses_nobody(road):
     """Nothing of it is even read: the journal is none."""
     campaign = road.load("bob@a.test", via="sandbox")
-    await DeadAddresses(campaign, None, None).keep()
+    await DeadAddresses(campaign, None, None, print).keep()
+
+
+MANY_AT_ONE = people(100)  # p00000@a.test …
+
+
+async def test_where_a_host_calls_everybody_unknown_nobody_is_suppressed_and_the_run_warns(world, road):
+    """A broken directory says 5.1.1 of all; who is unknown elsewhere is suppressed as ever."""
+    world.domain("a.test").host("mx.one.test").refuse(reply=b"550 5.1.1 No such user")
+    world.domain("b.test").host("mx.two.test").refuse("bob", b"550 5.1.1 No such user")
+    report = await road.send(*MANY_AT_ONE, "bob@b.test", "cat@b.test")
+    assert report.totals["bounced"] == 101
+    assert list(suppressed(road)) == ["bob@b.test"]
+    (warned,) = (one["text"] for one in report.events if one["event"] == "warning")
+    assert str(warned).startswith("100 of 100 recipients at a.test (100%) were called unknown or disabled")
+
+
+async def test_an_outage_of_a_provider_with_few_at_each_of_many_domains_suppresses_nobody(world, road):
+    domains = [f"d{number}.test" for number in range(30)]
+    for number, name in enumerate(domains):
+        world.domain(name).host(f"mx{number}.big.test").refuse(reply=b"550 5.1.1 No such user")
+    report = await road.send(*(f"{who}@{name}" for name in domains for who in ("ann", "bob")))
+    assert suppressed(road) == {}
+    (warned,) = (one["text"] for one in report.events if one["event"] == "warning")
+    assert "60 of 60 recipients at hosts of big.test (100%)" in str(warned)
+
+
+@pytest.mark.parametrize(("unknown", "of", "kept"), [(50, 250, 50), (50, 249, 0), (49, 49, 49)])
+async def test_a_fifth_may_have_gone_and_of_few_all_may(world, road, unknown, of, kept):
+    host = world.domain("a.test")
+    addresses = people(of)
+    for address in addresses[:unknown]:
+        host.refuse(address.partition("@")[0], b"550 5.1.1 No such user")
+    await road.send(*addresses)
+    assert len(suppressed(road)) == kept
+
+
+async def test_it_is_judged_over_the_whole_campaign_though_it_is_read_in_parts(world, road):
+    """As if the first eighty had been looked at by an earlier run."""
+    host = world.domain("a.test")
+    for number in range(99):
+        host.refuse(f"p{number:05}", b"550 5.1.1 No such user: number %d" % number)
+    host.refuse("p00099", b"451 4.3.0 later")
+    first = await road.send(*MANY_AT_ONE, until=FIRST_PASS)
+    with Store.open(first.journal) as store:
+        store.set_meta(DONE, "80")
+    report = await road.send(*MANY_AT_ONE, until=FIRST_PASS)
+    assert suppressed(road) == {}
+    assert "99 of 99 recipients at a.test" in str([one for one in report.events if one["event"] == "warning"])
+
+
+@pytest.mark.parametrize(
+    ("reply", "dead"),
+    [
+        (b"550 5.1.1 No such user", True),
+        (b"550 5.2.1 This account is disabled", False),
+        (b"550 No such user here", False),
+    ],
+)
+async def test_through_a_relay_only_5_1_1_suppresses(world, road, monkeypatch, reply, dead):
+    """What a relay says of an account may be said of ours."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(road.running.ca_pem_path))
+    monkeypatch.setenv("RELAY_PASSWORD", "right")
+    relay = world.host("relay.test").set(relay=True).users({"user": "right"})
+    relay.reply("RCPT", reply)
+    via = f"smtp://user@relay.test:{road.running.smtp_port}"
+    report = await road.send("bob@a.test", via=via, password={"env": "RELAY_PASSWORD"})
+    assert report.totals["bounced"] == 1
+    assert bool(suppressed(road)) == dead

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from road_child import running
 from road_rig import people
 
 from bulkmail.campaign.learning import KINDS
@@ -64,6 +65,35 @@ async def test_announced_limits_are_known_before_anybody_is_connected_to(world, 
     assert remembered(road, domain.site) == {"messages": 2.0, "recipients": 3.0, "size": 5000.0}
 
 
+async def test_pipelining_that_does_not_work_is_not_tried_again_tomorrow(world, send, road):
+    """X9: who throws away what was sent ahead is spoken to in lock step from the first connection on."""
+    domain = world.domain("a.test").set(flushes_input=True)
+    limits = {"rcpt": "300ms", "data": "300ms"}
+    sessions = await two_campaigns(world, send, people(3), connections=1, time_limits=limits)
+    assert "lockstep" in remembered(road, domain.site)
+    assert {len(flight) for session in sessions for flight in session.flights} == {1}
+
+
+async def test_chunking_that_does_not_work_is_not_tried_again_tomorrow(world, send, road):
+    """X12."""
+    domain = world.domain("a.test").reply("BDAT", b"502 5.5.1 command not implemented")
+    sessions = await two_campaigns(world, send, people(60), connections=1, transaction="individual")
+    assert remembered(road, domain.site) == {"no_chunking": 1.0}
+    assert not [command for one in sessions for command in one.commands if command.startswith("BDAT")]
+
+
+async def test_how_many_connections_a_provider_takes_is_known_tomorrow(world, send, road):
+    """At all of its sites together: it stands under its name, and nobody is refused one again."""
+    provider = world.provider("big.test", domains=["a.test"]).connections(2)
+    addresses = people(120)
+    await send(*addresses, connections=5, transaction="individual")
+    refused = provider.account.count("throttled")
+    world.ledger.copies.clear()
+    await send(*addresses, campaign="tomorrow", connections=5, transaction="individual")
+    assert (remembered(road, "big.test"), refused > 0) == ({"connections": 2.0}, True)
+    assert provider.account.count("throttled") == refused
+
+
 async def test_a_handshake_that_fails_is_not_tried_again_tomorrow(world, send):
     """S4."""
     world.domain("a.test").tls("broken")
@@ -79,3 +109,18 @@ async def test_a_rehearsal_leaves_nothing_behind(world, send, road):
 @pytest.mark.parametrize("kind", KINDS)
 def test_whatever_a_site_can_teach_has_its_time(kind: str):
     assert kind in EXPIRY
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_source_that_a_site_has_blocked_is_left_out_there_tomorrow(world, road, workers):
+    provider = world.domain("a.test").host("mx.a.test").provider.block("127.0.0.2")
+    flags = ("--yes", "--new", "--workers", str(workers))
+    settings = {"sources": ["127.0.0.2", "127.0.0.3"], "transaction": "individual"}
+    for campaign in ("road", "tomorrow"):
+        refused = provider.account.count("blocked")
+        world.ledger.copies.clear()
+        async with running(road, *people(130), flags=flags, campaign=campaign, **settings) as child:
+            totals = (await child.event("finished"))["totals"]
+        assert (totals["delivered"], totals["bounced"]) == (130, 0)
+    assert (refused > 0, provider.account.count("blocked")) == (True, refused)
+    assert remembered(road, "mx.a.test").keys() == {"blocked 127.0.0.2"}

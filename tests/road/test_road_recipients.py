@@ -69,7 +69,7 @@ async def test_mail_refused_and_all_the_rest_accepted_sends_nothing_to_anybody(w
 @pytest.mark.parametrize("stage", ["MAIL", "RCPT", "END_OF_DATA"])
 async def test_a_550_and_then_a_closed_connection_is_a_550(world, send, stage):
     """X4."""
-    world.domain("a.test").reply(stage, b"550 5.7.1 go away", close=True)
+    world.domain("a.test").reply(stage, b"550 5.7.1 refused", close=True)
     report = await send("ann@a.test", until=FIRST_PASS)
     assert (report.kinds(), report.last("ann@a.test").code) == ({"ann@a.test": "bounced"}, 550)
 

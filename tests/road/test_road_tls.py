@@ -12,6 +12,7 @@ async def test_without_tls_mail_goes_in_clear_text_where_that_is_good_enough(wor
     world.domain("a.test").tls(kind)
     report = await send("ann@a.test")
     assert (report.kinds(), report.ledger.messages[0].tls) == ({"ann@a.test": "delivered"}, False)
+    assert report.ledger.connections == 1  # nothing was tried that could not work
 
 
 @pytest.mark.parametrize("kind", ["none", "refused", "broken"])

@@ -6,25 +6,10 @@ import signal
 
 import pytest
 import trio
-from control_rig import FLAGS, MANY, ONE_BY_ONE, bulkmail, journal, open_messages, order
+from control_rig import FLAGS, MANY, ONE_BY_ONE, bulkmail, open_messages, order, seen_from_above
 from road_child import running
 
-from bulkmail.campaign import control
 from bulkmail.sandbox import World
-
-
-async def seen_from_above(road, enough):
-    """What `top` is told until it is enough."""
-    found = []
-
-    def look() -> None:
-        for answer in control.ask(control.socket_path(journal(road)), {"do": "top"}):
-            found.append(answer)
-            if enough(answer):
-                return
-
-    await trio.to_thread.run_sync(look, abandon_on_cancel=True)
-    return found
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -170,3 +170,34 @@ async def test_two_campaigns_share_the_quota_of_a_day(world, still, days, autoju
     for name in ("a.test", "b.test"):
         await still.send(*people(8, name), campaign=name[0], sources=[TWO], until=Until(seconds=60))
     assert days.of(TWO) == [10]
+
+
+async def test_what_a_run_that_is_broken_off_has_not_sent_is_left_to_other_campaigns(
+    world, still, days, autojump_clock
+):
+    for name in ("a.test", "b.test"):
+        world.domain(name).host("mx.big.test")
+    with trio.move_on_after(2.5) as broken_off:
+        await still.send(*people(8), campaign="a", sources=[TWO])
+    assert (broken_off.cancelled_caught, 0 < days.of(TWO)[0] < 8) == (True, True)
+    await still.send(*people(12, "b.test"), campaign="b", sources=[TWO], until=Until(seconds=60))
+    assert days.of(TWO) == [10]
+
+
+async def test_a_backup_host_of_another_provider_has_a_quota_of_its_own(world, still, days, autojump_clock):
+    """What it took counts there, today and afterwards, whoever the site belongs to."""
+    for name in ("a.test", "b.test"):
+        world.domain(name).host("mx.big.test", 10).host("mx.backup.test", 20)
+    world.host("mx.big.test").greeting(b"421 4.3.2 closed")
+    report = await still.send(*people(12), campaign="a", sources=[TWO], until=Until(seconds=3600))
+    await still.send(*people(12, "b.test"), campaign="b", sources=[TWO], until=Until(seconds=3600))
+    waiting = [one for one, state in report.states.items() if state == "deferred"]
+    assert (days.of(TWO), len(waiting)) == ([10], 2)
+    assert all("at backup.test: 10 of 10" in str(report.histories[one]) for one in waiting)
+
+
+async def test_a_run_leaves_its_counts_and_nothing_open(world, still, days, autojump_clock):
+    world.domain("a.test").host("mx.big.test")
+    await still.send(*people(3), sources=[TWO])
+    (counts,) = still.folder.rglob("warmup.db*")  # the last who closes it takes in its WAL
+    assert counts.name == "warmup.db"

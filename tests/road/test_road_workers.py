@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from control_rig import drains
 from road_child import Child, running
 from road_rig import PATIENCE_S, people, states_of
 
@@ -163,6 +164,7 @@ async def test_an_interrupt_of_the_whole_group_drains_and_the_next_run_finishes(
         for pid in (*workers_of(child), child.process.pid):
             os.kill(pid, signal.SIGINT)
         await child.event("stopping")
+        await drains(road)
         held.release.set()
         finished = await child.event("finished")
     found = states(road)

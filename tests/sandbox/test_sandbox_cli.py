@@ -90,5 +90,5 @@ def test_a_taken_port_is_said(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         arguments = ["--dns-port=0", f"--port={taken.getsockname()[1]}", f"--directory={tmp_path}"]
-        with pytest.raises(ConfigError, match="in use"):
+        with pytest.raises(ConfigError, match=f"port {taken.getsockname()[1]} .*is taken"):
             CliRunner().invoke(command, arguments, catch_exceptions=False)

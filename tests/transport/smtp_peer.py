@@ -17,6 +17,7 @@ from bulkmail.smtp.content import canonical, stuff
 from bulkmail.transport.approach import Approach, TimeLimits, TlsPolicy
 from bulkmail.transport.connection import Connection
 from bulkmail.transport.flight import Flight
+from bulkmail.transport.stream import Transport
 
 SENDER = Mail(Mailbox.parse("news@acme.test"))
 CONTENT = stuff(canonical(b"Subject: hello\n\nhello\n"))
@@ -52,9 +53,9 @@ class Peer:
         return await self._until(b"\r\n.\r\n")
 
     async def take(self, octets: int) -> bytes:
-        """Exactly so many octets."""
+        """Exactly so many octets; none behind them is read."""
         while len(self._buffer) < octets:
-            await self._more()
+            await self._more(octets - len(self._buffer))
         taken, self._buffer = self._buffer[:octets], self._buffer[octets:]
         return taken
 
@@ -93,8 +94,8 @@ class Peer:
         head, _, self._buffer = self._buffer.partition(end)
         return head + end
 
-    async def _more(self) -> None:
-        data = await self.stream.receive_some(65536)
+    async def _more(self, most: int = 65536) -> None:
+        data = await self.stream.receive_some(min(most, 65536))
         if not data:
             raise EOFError
         self._buffer += data
@@ -108,7 +109,7 @@ async def conversation(
     play: Play,
     *,
     time_limits: TimeLimits | None = None,
-    pair: Callable[[], tuple[trio.abc.Stream, trio.abc.Stream]] = trio.testing.memory_stream_pair,
+    pair: Callable[[], tuple[trio.abc.Stream | Transport, trio.abc.Stream]] = trio.testing.memory_stream_pair,
 ) -> AsyncIterator[Connection]:
     """A connection to a host that acts as in `play`, over memory."""
     ours, theirs = pair()

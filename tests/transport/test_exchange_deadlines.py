@@ -11,6 +11,26 @@ from bulkmail.errors import ReplyTimeout
 from bulkmail.smtp import Mailbox, Whole, paths_of
 from bulkmail.smtp.command import Bdat, Data, EndOfData, Rset
 from bulkmail.transport.approach import TimeLimits
+from bulkmail.transport.stream import Metered, Transport
+
+SMALL = Whole(Mailbox.parse("news@acme.test"), paths_of(["p1@a.test"]), (b"x" * 100,))
+FIRST = len(SMALL.encode())  # octets
+LARGE_OCTETS = 1_000_000
+LARGE = SMALL._replace(reset=True, pieces=(b"x" * LARGE_OCTETS,))
+
+
+class Piecemeal(Metered):
+    """As a kernel does it: part of what is written was taken, the rest waits for room."""
+
+    async def push_on(self) -> None:
+        block = self._out.pop(0)
+        await self._inner.send_all(block)
+        self._handed += len(block)
+
+
+def piecemeal() -> tuple[Transport, trio.abc.Stream]:
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    return Piecemeal(ours), theirs
 
 
 async def test_the_deadline_is_for_a_reply_and_not_for_a_read(autojump_clock):
@@ -141,6 +161,73 @@ async def test_a_peer_that_stops_reading_is_given_up(autojump_clock):
         flight = await connection.exchange([Bdat(b"x" * 1_000_000, last=True)])
         took = trio.current_time() - began
     assert (type(flight.failure), took, flight.handed_over) == (ReplyTimeout, 180, False)
+
+
+@pytest.mark.parametrize("of_the_next", [0, 40_000, 2 * 65536, 4 * 65536])
+@pytest.mark.parametrize(("reads_on", "took"), [(True, 400), (False, 580)])
+async def test_a_host_busy_with_a_message_may_leave_the_next_one_unread(
+    reads_on, took, of_the_next, autojump_clock
+):
+    """T5, X8: else the first one, which it is about to take, were in doubt; then its time begins."""
+
+    async def host(peer: Peer) -> None:
+        await peer.hello("PIPELINING", "CHUNKING")
+        await peer.take(FIRST + of_the_next)  # both are written at once: it never takes what was written
+        await trio.sleep(400)
+        await peer.say("250 mail", "250 rcpt", "250 taken")
+        if not reads_on:
+            await trio.sleep_forever()
+        with trio.move_on_after(1):
+            await peer.take(10**9)
+        await peer.say("250 rset", "250 mail", "250 rcpt", "250 taken")
+
+    async with conversation(host, pair=piecemeal) as connection:
+        await introduced(connection)
+        began = trio.current_time()
+        with trio.fail_after(3600):
+            flight = await connection.exchange([SMALL, LARGE])
+        spent = trio.current_time() - began
+    assert codes(flight) == [250] * (7 if reads_on else 3)
+    assert (flight.failure is None, int(spent) // 10 * 10) == (reads_on, took)
+
+
+@pytest.mark.parametrize(
+    ("taken", "took", "sent"), [(FIRST - 1, 180, 0), (FIRST, 600, 1), (FIRST + 40_000, 600, 1)]
+)
+async def test_who_has_not_even_taken_a_message_has_less_time_than_who_is_busy_with_it(
+    taken, took, sent, autojump_clock
+):
+    """T5, X8: until its last octet was taken it may be broken off and nobody is in doubt."""
+
+    async def host(peer: Peer) -> None:
+        await peer.hello("PIPELINING", "CHUNKING")
+        await peer.take(taken)
+        await trio.sleep_forever()
+
+    async with conversation(host, pair=piecemeal) as connection:
+        await introduced(connection)
+        began = trio.current_time()
+        with trio.fail_after(3600):
+            flight = await connection.exchange([SMALL, LARGE])
+        spent = trio.current_time() - began
+    assert (type(flight.failure), int(spent), flight.sent) == (ReplyTimeout, took, sent)
+
+
+async def test_who_reads_slowly_but_steadily_is_not_given_up(autojump_clock):
+    """T5: 64 kB in the time for them are enough, however many octets come at once."""
+
+    async def host(peer: Peer) -> None:
+        await peer.hello("PIPELINING", "CHUNKING")
+        for _ in range(LARGE_OCTETS // 32_768 + 1):
+            await trio.sleep(85)
+            with trio.move_on_after(1):
+                await peer.take(32_768)
+        await peer.say("250 mail", "250 rcpt", "250 taken")
+
+    async with conversation(host, pair=piecemeal) as connection:
+        await introduced(connection)
+        flight = await connection.exchange([LARGE._replace(reset=False)])
+    assert (codes(flight), flight.failure) == ([250] * 3, None)
 
 
 async def test_replies_that_come_while_a_message_is_written_take_nothing_from_the_time_of_its_end(

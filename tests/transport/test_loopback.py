@@ -36,6 +36,25 @@ async def test_a_transaction_over_a_socket():
         await connection.quit()
 
 
+async def test_an_answer_is_not_looked_for_where_it_cannot_be_yet(monkeypatch):
+    """Right behind what was said, that would be a system call for nothing."""
+    in_vain = 0
+    receive = TcpStream.receive_nowait
+
+    def received(stream: TcpStream) -> bytes | None:
+        nonlocal in_vain
+        octets = receive(stream)
+        in_vain += octets is None
+        return octets
+
+    monkeypatch.setattr(TcpStream, "receive_nowait", received)
+    async with listening(willing) as port:
+        connection = await connect(port)
+        flight = await connection.exchange([Rset()])
+        await connection.quit()
+    assert ([reply.code for reply in flight.replies], in_vain) == ([250], 0)
+
+
 async def test_what_a_host_says_in_mid_body_is_read_after_it_dropped_the_connection():
     """X7."""
 

@@ -50,13 +50,18 @@ class Wire(Transport):
 class Host:
     """The server's half of a TLS session, worked by hand, and the stream of ours that it talks to."""
 
-    def __init__(self, authority, name: str = "mx.a.test") -> None:
+    def __init__(
+        self, authority, name: str = "mx.a.test", most: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
+    ) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = authority.server(name).wrap_bio(self._incoming, self._outgoing, server_side=True)
+        context = authority.server(name)
+        context.maximum_version = most
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self.wire = Wire()
         self.stream = TlsStream(self.wire, authority.contexts[0], "mx.a.test")
 
-    async def shake_hands(self) -> None:
+    async def shake_hands(self, *says: bytes) -> None:
+        """What it `says` comes with the end of the handshake, as far as that is the host's."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.stream.handshake)
             while True:
@@ -67,7 +72,7 @@ class Host:
                     break
                 except ssl.SSLWantReadError:
                     self.come(self.records())
-        self.come(self.records())  # tickets
+            self.come(self.records() + b"".join(self.says(*says)))  # tickets
 
     def hear(self) -> bytes:
         self._take()
@@ -165,6 +170,18 @@ async def test_records_of_one_packet_are_read_at_once(authority):
     [ann] = await hosts(authority, 1)
     ann.come(b"".join(ann.says(b"250 one\r\n", b"250 two\r\n")))
     assert (ann.stream.receive_nowait(), ann.stream.receive_nowait()) == (b"250 one\r\n250 two\r\n", None)
+
+
+async def test_what_came_with_the_end_of_the_handshake_is_not_waited_for(authority, monkeypatch):
+    """Up to TLS 1.2 that is the host's, who may greet in the same packet: the socket will not tell of it."""
+
+    async def nothing(_: Wire, until: float = math.inf) -> bool:
+        raise AssertionError("nothing more will come")
+
+    ann = Host(authority, most=ssl.TLSVersion.TLSv1_2)
+    await ann.shake_hands(b"220 mx.a.test\r\n")
+    monkeypatch.setattr(Wire, "readable", nothing)
+    assert (await ann.stream.arrival(), left_over()) == (b"220 mx.a.test\r\n", 0)
 
 
 async def test_another_event_loop_has_buffers_of_its_own():

@@ -5,11 +5,11 @@ from __future__ import annotations
 import trio
 import trio.testing
 from smtp_peer import CONTENT, SENDER, Peer, introduced, listening, rcpt
-from tls_authority import MX, VERIFIED
+from tls_authority import MX, VERIFIED, starttls
 
 from bulkmail.smtp.command import Data, EndOfData
 from bulkmail.transport.connection import Connection
-from bulkmail.transport.stream import Metered
+from bulkmail.transport.stream import Metered, TcpStream
 
 
 async def test_a_reply_too_many_inside_tls_is_noticed_while_idle(authority):
@@ -125,3 +125,20 @@ async def _cancel_when_blocked(scope: trio.CancelScope) -> None:
 
 async def _collect(records: list[bytes], data: bytes) -> None:
     records.append(bytes(data))
+
+
+async def test_the_end_of_the_handshake_goes_with_the_ehlo_behind_it(authority, monkeypatch):
+    """EHLO, STARTTLS, ClientHello, and Finished with the second EHLO: four writes, for four answers."""
+    written = 0
+    push = TcpStream.push
+
+    def pushed(stream: TcpStream) -> bool:
+        nonlocal written
+        written += bool(stream._parts)
+        return push(stream)
+
+    monkeypatch.setattr(TcpStream, "push", pushed)
+    async with listening(starttls(authority.server("mx.a.test"))) as port:
+        connection = await authority.dialer(port, VERIFIED).open(MX)
+        connection.abandon()
+    assert written == 4

@@ -153,6 +153,8 @@ async def test_a_failing_handshake_means_one_new_connection_in_clear_text_or_non
 
     async with listening(host) as port:
         dialer = authority.dialer(port, tls, time_limits=TimeLimits(tls=0.05))
+        told: list[str] = []
+        dialer.on_clear_text = told.append
         if tls is REQUIRED:
             with pytest.raises(Unreachable, match="TLS handshake") as caught:
                 await dialer.open(MX)
@@ -164,6 +166,9 @@ async def test_a_failing_handshake_means_one_new_connection_in_clear_text_or_non
             assert (connection.tls, flight.replies[0].code) == (None, 250)
             await connection.quit()
     assert [line.split()[0] for line in sessions] == ["STARTTLS", "MAIL", "MAIL"]
+    assert bool(told) is (
+        instead is garbage
+    )  # for others, and for tomorrow: only what was no moment's trouble
 
 
 @pytest.mark.parametrize("tls", [REQUIRED, VERIFIED])

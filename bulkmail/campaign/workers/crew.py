@@ -9,6 +9,7 @@ from functools import partial
 
 from bulkmail.campaign.prepare import Prepared
 from bulkmail.campaign.workers.channel import Channel
+from bulkmail.campaign.workers.hush import Hush
 from bulkmail.campaign.workers.process import Process, end_all, fork
 from bulkmail.campaign.workers.worker import work
 from bulkmail.errors import LocalResourceError
@@ -32,6 +33,7 @@ class Crew:
     def __init__(self, processes: tuple[Process, ...], logs: tuple[LogName, ...]) -> None:
         self._processes = processes
         self._logs = logs
+        self.hush = Hush()
 
     def hands(self) -> list[Hand]:
         """Within the loop, once."""

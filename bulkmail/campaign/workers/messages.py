@@ -10,6 +10,7 @@
       ◀─────────────────────────────── Learnt   what sites have taught it
       Alive ────────────────────────────────▶  another worker has died: its share is divided
       Pause, GoOn ──────────────────────────▶  the operator's word
+      ◀─────────────────────────────── Paused  no MAIL of its own follows
       Reshape ──────────────────────────────▶  the campaign file says something else of limits
       Look ─────────────────────────────────▶  somebody wants to see how it does
       ◀──────────────────────────────── View
@@ -72,7 +73,9 @@ class Stop(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """As `Stop`, until `GoOn`: what was given is kept."""
+    """As `Stop`, until `GoOn`: what was given is kept. `number` comes back in `Paused`."""
+
+    number: int
 
 
 class GoOn(NamedTuple):
@@ -112,6 +115,12 @@ class Asks(NamedTuple):
     domain: str
 
 
+class Paused(NamedTuple):
+    """No new MAIL follows; to the `Pause` of this number."""
+
+    number: int
+
+
 class Held(NamedTuple):
     """A site is left alone for so many seconds, for people."""
 
@@ -139,6 +148,11 @@ class Used(NamedTuple):
     connections: int
     latency: Mapping[int, int]
     blocked: Mapping[str, int]
+    barred: int
+    bars: Mapping[str, int]
+    asked: int
+    refused: Mapping[str, int]
+    refusals: int
 
 
 class Unwritable(NamedTuple):

@@ -1,14 +1,22 @@
-"""The journal of a worker: it writes a log of its own, and reads the store that another process writes."""
+"""The journal of a worker, which writes a log of its own and reads the store that another process writes; and
+the ledger over it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import trio
 
-from bulkmail.journal import Intent, Log, LogName, Record, Store
+from bulkmail.campaign.accounting import AccountingLog
+from bulkmail.campaign.learning import Learning
+from bulkmail.campaign.ledger import CampaignLedger
+from bulkmail.campaign.prepare import Prepared
+from bulkmail.campaign.writers import Writers, threads_for
+from bulkmail.journal import Intent, Log, LogName, Record, Store, Suppressions
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,3 +67,29 @@ class Notebook:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@contextmanager
+def ledger_of(prepared: Prepared, log: LogName, learned: Learning, *, of: int) -> Iterator[CampaignLedger]:
+    """What a worker, one `of` so many, notes in its log, reads in the store and writes letters with."""
+    path, accounting = prepared.campaign.log, None
+    with ExitStack() as stack:
+        if path is not None:
+            accounting = AccountingLog(path, prepared.campaign.campaign)
+            stack.callback(accounting.close)
+        notebook = stack.enter_context(Notebook(log))  # closed before: what is to be accounted for is written
+        threads = threads_for(prepared.composer, processes=of)
+        writers = Writers(threads) if threads else None
+        if writers is not None:
+            stack.callback(writers.close)
+        suppressions = stack.enter_context(Suppressions.look(prepared.suppressions.path))
+        yield CampaignLedger(
+            notebook,
+            prepared.composer,
+            suppressions,
+            accounting,
+            now=time.time,
+            suppressed_until=prepared.suppressed_until,
+            writers=writers,
+            checks=learned.checks,
+        )

@@ -65,6 +65,7 @@ class Distributor(Dispatcher):
         self._numbers = itertools.count()
         self._views: dict[int, Sequence[Row]] = {}  # by worker, since somebody looked
         self._viewed = trio.Event()
+        self._hush = crew.hush
         alive = tuple(self._hands)
         assert plant.rules is not None
         self._rules = plant.rules
@@ -104,8 +105,9 @@ class Distributor(Dispatcher):
 
     def pause(self) -> None:
         super().pause()
+        number = self._hush.asked(self._hands)
         for hand in self._hands.values():
-            hand.channel.tell(said.Pause())
+            hand.channel.tell(said.Pause(number))
 
     def go_on(self) -> None:
         super().go_on()
@@ -130,7 +132,7 @@ class Distributor(Dispatcher):
             for batch in self._batches
             if batch.waiting
         ]
-        return merged([row for view in self._views.values() for row in view] + here)
+        return merged([row for view in self._views.values() for row in view] + here, processes=True)
 
     # --- handing out -----------------------------------------------------------------------------------
 
@@ -169,6 +171,7 @@ class Distributor(Dispatcher):
             how = await reaped(hand.process)
             del self._hands[hand.index]  # at once: who is reaped must not be ended again
             self._shares = Shares(self._rules, self._hands)
+            self._hush.gone(hand.index)
             nursery.cancel_scope.cancel()
         await self._gone(hand, how)
 
@@ -183,16 +186,26 @@ class Distributor(Dispatcher):
                     self._hand_out(ended.batch)
                 case said.Asks(domain):
                     beside.start_soon(self._answer, hand, domain)
-                case said.Used(transactions, connections, latency, blocked):
+                case said.Used() as used:
                     tally = self.plant.tally
-                    tally.transactions += transactions
-                    tally.connections += connections
-                    tally.latency.counts.update(latency)
-                    tally.blocked.update(blocked)
+                    tally.transactions += used.transactions
+                    tally.connections += used.connections
+                    tally.latency.counts.update(used.latency)
+                    for reply, recipients in used.blocked.items():
+                        tally.blocked_by(reply, recipients)
+                    tally.barred += used.barred
+                    for site in used.bars:
+                        tally.barred_at(site)
+                    tally.asked += used.asked
+                    for reply, recipients in used.refused.items():
+                        tally.refused_by(reply, recipients)
+                    tally.refusals += used.refusals
                 case said.View(found):
                     self._views[hand.index] = found
                     if len(self._views) == len(self._hands):
                         self._viewed.set()
+                case said.Paused(number):
+                    self._hush.heard(hand.index, number)
                 case said.Held(site, reason, held_s):
                     self._held(site, reason, held_s)
                 case said.Learnt(facts):

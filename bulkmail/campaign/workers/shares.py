@@ -39,7 +39,8 @@ def share(limits: Bounds, count: int, position: int) -> Bounds: ...
 def share(limits: Limits | Bounds, count: int, position: int) -> Limits | Bounds:
     """The limits of the one at `position` of the `count` owners. Their sums are the whole.
 
-    Who moves up, because somebody before him died, is never left with less.
+    Who moves up, because somebody before him died, is never left with less. Where limits were lowered since
+    there may be fewer connections than owners: then each keeps one until what he has is done.
     """
     if count == 1:
         return limits
@@ -48,7 +49,7 @@ def share(limits: Limits | Bounds, count: int, position: int) -> Limits | Bounds
     }
     if limits.connections is not None:
         each, more = divmod(limits.connections, count)
-        parts["connections"] = each + (position < more)
+        parts["connections"] = max(1, each + (position < more))
     return replace(limits, **parts)
 
 
@@ -71,8 +72,10 @@ class Shares:
         count = self._widths.get(known)
         if count is None:
             count = self._widths[known] = self._width(site)
-        if (bounds := self._rules.domain(domain)) is not None:
-            count = min(count, width(bounds, len(self.alive)))
+        if self._rules.domains:
+            said = [rules.domain(domain) for rules in (self._rules, *self._rules.former)]
+            most = len(self.alive)
+            count = min(count, max(most if one is None else width(one, most) for one in said))
         return owners(provider, self.alive, count)
 
     def limits(self, site: str, worker: int) -> Limits:
@@ -87,9 +90,8 @@ class Shares:
         return bounds and share(bounds, *self._place(site, domain, worker))
 
     def _width(self, site: str) -> int:
-        workers = len(self.alive)
-        _, bounds = self._rules.provider(site) or ("", Bounds())
-        return min(width(self._rules.limits(site), workers), width(bounds, workers))
+        """Never less than it was: who has something of it to do does not take his part of it with him."""
+        return max(_width_by(rules, site, len(self.alive)) for rules in (self._rules, *self._rules.former))
 
     def _place(self, site: str, domain: str, worker: int) -> tuple[int, int]:
         """How many there are, and which of them this is."""
@@ -97,6 +99,11 @@ class Shares:
         if worker not in sharing:  # it was his when it was given to him; what is left of it is little
             return len(sharing), len(sharing) - 1
         return len(sharing), sharing.index(worker)
+
+
+def _width_by(rules: Rules, site: str, workers: int) -> int:
+    _, bounds = rules.provider(site) or ("", Bounds())
+    return min(width(rules.limits(site), workers), width(bounds, workers))
 
 
 def _lot(worker: int, provider: str) -> bytes:

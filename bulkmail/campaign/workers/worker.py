@@ -9,13 +9,10 @@ ends; so does a worker that is told to.
 from __future__ import annotations
 
 import socket
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 
 import trio
 
-from bulkmail.campaign.accounting import AccountingLog
 from bulkmail.campaign.config import Campaign
 from bulkmail.campaign.ground import known, leasing
 from bulkmail.campaign.learning import Learning
@@ -39,6 +36,7 @@ from bulkmail.campaign.workers.messages import (
     Learnt,
     Look,
     Pause,
+    Paused,
     Reshape,
     Routed,
     Stop,
@@ -46,9 +44,8 @@ from bulkmail.campaign.workers.messages import (
     Used,
     View,
 )
-from bulkmail.campaign.workers.notebook import Notebook
+from bulkmail.campaign.workers.notebook import ledger_of
 from bulkmail.campaign.workers.shares import Shares, width
-from bulkmail.campaign.writers import Writers, threads_for
 from bulkmail.delivery.dispatch import Dispatcher
 from bulkmail.delivery.disposition import Disposition
 from bulkmail.delivery.plant import Tally
@@ -56,7 +53,7 @@ from bulkmail.delivery.shaping import Limits
 from bulkmail.delivery.view import rows
 from bulkmail.delivery.work import Parcel
 from bulkmail.errors import BulkmailError, ConfigError
-from bulkmail.journal import Leases, LogName, Suppressions
+from bulkmail.journal import Leases, LogName
 from bulkmail.transport.pool import Pool
 
 PARTING_S = 10.0  # for what is open when the parent has gone; less than process.LINGER_S
@@ -95,39 +92,18 @@ async def _send(
 ) -> None:
     """All that the parent hands out, `rest` of its first words before what else it says."""
     campaign = prepared.campaign
-    with _ledger(prepared, log, of=len(begin.alive)) as ledger:
-        per_host = _per_host(limits_of(campaign), begin.alive)
-        with known(campaign, sending=True, writing=False) as (learned, held):
-            async with connections(campaign, begin.way, per_host=per_host) as pool:
-                sending = _Sending(campaign, ledger, pool, channel, index, begin.alive, learned)
+    per_host = _per_host(limits_of(campaign), begin.alive)
+    with (
+        known(campaign, sending=True, writing=False) as (learned, held),
+        ledger_of(prepared, log, learned, of=len(begin.alive)) as ledger,
+    ):
+        async with connections(campaign, begin.way, per_host=per_host) as pool:
+            sending = _Sending(campaign, ledger, pool, channel, index, begin.alive, learned)
+            try:
                 await sending.run(rest, held)
-            await sending.tell_the_rest()
-
-
-@contextmanager
-def _ledger(prepared: Prepared, log: LogName, *, of: int) -> Iterator[CampaignLedger]:
-    """What a worker, one `of` so many, notes in its log, reads in the store and writes letters with."""
-    campaign = prepared.campaign
-    with ExitStack() as stack:
-        accounting = None
-        if campaign.log is not None:
-            accounting = AccountingLog(campaign.log, campaign.campaign)
-            stack.callback(accounting.close)
-        notebook = stack.enter_context(Notebook(log))  # closed before: what is to be accounted for is written
-        threads = threads_for(prepared.composer, processes=of)
-        writers = Writers(threads) if threads else None
-        if writers is not None:
-            stack.callback(writers.close)
-        suppressions = stack.enter_context(Suppressions.look(prepared.suppressions.path))
-        yield CampaignLedger(
-            notebook,
-            prepared.composer,
-            suppressions,
-            accounting,
-            now=time.time,
-            suppressed_until=prepared.suppressed_until,
-            writers=writers,
-        )
+            finally:
+                sending.close()
+        await sending.tell_the_rest()
 
 
 def _per_host(whole: Limits, alive: Sequence[int]) -> int:
@@ -185,6 +161,11 @@ class _Sending:
                     await self._dispatcher.run(self._inbox.next)
             nursery.cancel_scope.cancel()
 
+    def close(self) -> None:
+        """Nothing leaves any more."""
+        if self._plant.sources is not None:
+            self._plant.sources.close()
+
     async def tell_the_rest(self) -> None:
         """Once everything has ended."""
         await self._tell_ended()
@@ -213,8 +194,9 @@ class _Sending:
                 case Reshape(rules):
                     self._dispatcher.reshape(rules)
                     self._divide(self._shares.alive)
-                case Pause():
+                case Pause(number):
                     self._dispatcher.pause()
+                    self._channel.tell(Paused(number))
                 case Look():
                     self._channel.tell(View(rows(self._dispatcher, trio.current_time())))
                 case GoOn():
@@ -229,7 +211,7 @@ class _Sending:
     def _divide(self, alive: tuple[int, ...]) -> None:
         """Somebody has died: what was his share is divided."""
         self._shares = Shares(self._rules, alive)
-        self._pool.per_host = _per_host(self._plant.limits, alive)
+        self._pool.limit(_per_host(self._plant.limits, alive))
         self._plant.sites.limit_again()
 
     def _keep_to_shares(self) -> None:
@@ -252,13 +234,25 @@ class _Sending:
         if facts := self._learning.take():
             self._channel.tell(Learnt(tuple(facts)))
         tally = self._plant.tally
-        if not (tally.transactions or tally.connections or tally.blocked):
+        if not (tally.transactions or tally.connections or tally.blocked or tally.asked):
             return
-        counts, blocked = dict(tally.latency.counts), dict(tally.blocked)
-        self._channel.tell(Used(tally.transactions, tally.connections, counts, blocked))
-        tally.transactions = tally.connections = 0
+        used = Used(
+            tally.transactions,
+            tally.connections,
+            dict(tally.latency.counts),
+            dict(tally.blocked),
+            tally.barred,
+            dict(tally.bars),
+            tally.asked,
+            dict(tally.refused),
+            tally.refusals,
+        )
+        self._channel.tell(used)
+        tally.transactions = tally.connections = tally.barred = tally.asked = tally.refusals = 0
         tally.latency.counts.clear()
         tally.blocked.clear()
+        tally.bars.clear()
+        tally.refused.clear()
 
     def _on_finished(self, parcel: Parcel) -> None:
         self._ended.append(self._inbox.number(parcel))
