@@ -5,7 +5,8 @@ more. As soon as there is somebody else, everybody writes down at which provider
 (`Leases`), and each scope is divided among those who are there (`division`):
 
 * Who finds another division than before keeps at once to the smaller of both parts. When he does, really, so
-  many connections fewer, with nobody on his way who was given a turn before, he says so.
+  many connections fewer, with nobody on his way who was given a turn before, he says so. A division that is
+  over before he could say so does not bind him.
 * Who is to have more takes it when all others have said that they keep to the division that holds now. So
   does who is new, and had nothing.
 * Where only processes of one campaign send, each has what it has when they are alone. So once the last other
@@ -83,6 +84,7 @@ class _Held:
 
     parts: tuple[Share | None, ...]
     changed: int = 0  # the division that we know of
+    since: int = 0  # and the one that the last part came with, or 0: one that we said we keep to
     settled_at: float = 0.0  # when all turns are over that were given out before
     first_since: float | None = None  # when we began to be the first in line, with a part
 
@@ -232,9 +234,8 @@ class Leasing:
 
     def _divide(self, scope: str, holders: Sequence[Holder], now: float, nobody_alone: bool) -> bool:
         """What the division of a scope leaves to us by now; whether that is another part than before."""
-        held, changed = self._held[scope], holders[0].changed
-        ours = self._mine(holders).campaign
-        others = [one for one in holders if one.campaign != ours]
+        held, changed, mine = self._held[scope], holders[0].changed, self._mine(holders)
+        others = [one for one in holders if one.campaign != mine.campaign]
         part = ALONE
         if others:
             texts = {one.terms: None for one in others}
@@ -242,8 +243,10 @@ class Leasing:
         before = held.parts
         if changed != held.changed:
             held.changed = changed
+            if len(held.parts) > 1 and mine.seen < held.since:  # nobody has more because of that one
+                held.parts, held.since = held.parts[:-1], 0
             if held.parts and held.parts[-1] != part:
-                held.parts = (*held.parts, part)
+                held.parts, held.since = (*held.parts, part), changed
                 held.settled_at = now + self._ground.booked_s(scope)
         if nobody_alone and all(one.seen == changed for one in holders):
             held.parts = (part,)

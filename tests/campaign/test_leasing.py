@@ -120,6 +120,22 @@ def test_who_had_more_than_alone_gives_it_up_before_a_sibling_has_what_is_its_ow
     assert [each.leasing.sharing for each in machine.running] == [False, False]
 
 
+def test_a_division_that_is_over_before_anybody_could_keep_to_it_leaves_nobody_waiting(machine: Machine):
+    """Both have all they may have, nothing of that ends, and the other campaign is soon gone again."""
+    two = [machine.begins("a", wants=("google",)) for _ in range(2)]
+    for one in two:
+        one.alone = 2
+        for _ in range(2):
+            one.open("google")
+    b = machine.begins("b", wants=("google",))
+    machine.looks(4)
+    before = machine.may()
+    machine.running.remove(b)
+    b.die()
+    machine.looks(int(DEATHS_S / 0.25) + 3)
+    assert (before, machine.may(), [one.leasing.sharing for one in two]) == ([1, 1, 0], [2, 2], [False] * 2)
+
+
 def test_a_process_that_begins_among_siblings_that_share_has_nothing_before_they_keep_to_that(
     machine: Machine,
 ):
