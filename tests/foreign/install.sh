@@ -14,7 +14,7 @@
 set -eu
 
 here=$(cd "$(dirname "$0")/../.." && pwd)
-folder=${1:-${BULKMAIL_FOREIGN:-$here/.cache/foreign}}
+folder=$(realpath -m "${1:-${BULKMAIL_FOREIGN:-$here/.cache/foreign}}")
 packages="postfix exim4-base exim4-daemon-light opendkim"
 contents="$packages opensmtpd 8"
 
