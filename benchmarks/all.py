@@ -172,7 +172,7 @@ def markdown(results: Mapping[str, Any]) -> str:
     listed = [one for each in scenarios.values() for one in each.get("promises", ())]
     promised = [one for one in listed if "at_least" in one or "at_most" in one]
     held, missed = (sum(one["holds"] is verdict for one in promised) for verdict in (True, False))
-    parts = ["# What was measured", machine_line(results["machine"])]
+    parts = ["# What was measured", f"Last on: {machine_line(results['machine'])}"]
     parts.append(f"Of {len(promised)} promises {held} hold and {missed} do not; others were not judged.")
     parts.append(rig.table([contest.promised(one) for one in promised]))
     for name, each in scenarios.items():
@@ -181,7 +181,8 @@ def markdown(results: Mapping[str, Any]) -> str:
             parts.append(f"Not measured: {each['failed']}.")
             continue
         quick = ", tiny: no rate of it means anything" if each["quick"] else ""
-        parts.append(f"{each['rounds']} rounds, {each['took_s']:,.0f} s, {each['machine']['date']}{quick}")
+        where = f"{each['machine']['date']}, {each['machine']['cpu']}, bulkmail {each['machine']['bulkmail']}"
+        parts.append(f"{each['rounds']} rounds, {each['took_s']:,.0f} s, {where}{quick}")
         parts.append(
             rig.table([{key: spread(value) for key, value in row.items()} for row in each["results"]])
         )

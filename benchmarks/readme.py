@@ -84,7 +84,9 @@ def measured(results: Mapping[str, Any]) -> str:
     counts = sorted({each["rounds"] for each in done})
     rounds = f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} round{'s' * (counts[-1] > 1)}"
     about = results["machine"]
-    machine = f"{about['cores'].partition(' ')[0]} cores of an {about['cpu']}, {about['kernel']}"
+    # each scenario is measured where it was asked for last, which need not be one machine for all
+    cpus = sorted({each["machine"]["cpu"] for each in done})
+    machine = f"{about['cores'].partition(' ')[0]} cores of an {' or an '.join(cpus)}, {about['kernel']}"
     day = " to ".join(dict.fromkeys((days[0], days[-1])))
     versions = f"Python {about['python']}, OpenSSL {about['openssl']}, bulkmail {', '.join(commits)}"
     return f"Measured by `python benchmarks/all.py`, {rounds}, {day}: {machine}, {versions}."
