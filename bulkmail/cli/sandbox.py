@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     "behaviours",
     multiple=True,
     metavar="[DOMAIN:] NAME[: VALUE]",
-    help='As in WORLD: "a.test: greylist", "*.test: {slow: 1s}"; without a domain, of all that WORLD does not'
-    " name. See --list.",
+    help="As in WORLD: 'a.test: greylist', '\"*.test\": {slow: 1s}' (a star needs its quotes); without a"
+    " domain, of all that WORLD does not name. See --list.",
 )
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=2525, show_default=True, help="SMTP; 0: a free one."

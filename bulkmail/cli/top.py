@@ -56,8 +56,10 @@ def command(file: Path, via: str | None, once: bool, as_json: bool) -> None:
         seen = _with_memory(campaign, _rated(ask(socket_path(journal_path(campaign)), {"do": "top"})))
         if as_json:
             for one in seen:
+                if once and not (one.get("rated") or one["done"]):
+                    continue
                 print_json(one)
-                if once and one.get("rated"):
+                if once:
                     return
         elif once or not sys.stdout.isatty():
             width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
